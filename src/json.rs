@@ -1,0 +1,170 @@
+//! Writing JSON answers into buffers that wipe themselves.
+//!
+//! Answers may hold secrets, so they are never built as a tree of ordinary strings: fields are appended to one
+//! buffer, and already serialised parts (a stored value) are spliced in as they are.
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// A complete JSON text.
+pub struct Json(Zeroizing<Vec<u8>>);
+
+impl Json {
+    /// An object; `fill` appends its fields.
+    pub fn object(fill: impl FnOnce(&mut Object<'_>)) -> Self {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(512));
+        write_object(&mut buffer, fill);
+        Self(buffer)
+    }
+
+    /// Any serialisable value that is not secret.
+    pub fn value(value: &(impl Serialize + ?Sized)) -> Self {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(128));
+        write_value(&mut buffer, value);
+        Self(buffer)
+    }
+
+    /// Takes a text that is known to be JSON.
+    pub fn from_text(text: Zeroizing<Vec<u8>>) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The buffer, to be sent.
+    pub fn into_inner(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+/// An object that is being written.
+pub struct Object<'a> {
+    buffer: &'a mut Zeroizing<Vec<u8>>,
+    first: bool,
+}
+
+impl Object<'_> {
+    fn name(&mut self, name: &str) {
+        if !std::mem::take(&mut self.first) {
+            push(self.buffer, b",");
+        }
+        write_value(self.buffer, name);
+        push(self.buffer, b":");
+    }
+
+    /// A field with any serialisable value.
+    pub fn field(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> &mut Self {
+        self.name(name);
+        write_value(self.buffer, value);
+        self
+    }
+
+    /// A field that is a list of strings.
+    pub fn strings(&mut self, name: &str, values: &[impl AsRef<str>]) -> &mut Self {
+        self.name(name);
+        push(self.buffer, b"[");
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                push(self.buffer, b",");
+            }
+            write_value(self.buffer, value.as_ref());
+        }
+        push(self.buffer, b"]");
+        self
+    }
+
+    /// A field whose value is already JSON.
+    pub fn raw(&mut self, name: &str, json: &[u8]) -> &mut Self {
+        self.name(name);
+        push(self.buffer, json);
+        self
+    }
+
+    /// A field that is `null`.
+    pub fn null(&mut self, name: &str) -> &mut Self {
+        self.raw(name, b"null")
+    }
+
+    /// A field that is an object.
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
+        self.name(name);
+        write_object(self.buffer, fill);
+        self
+    }
+
+    /// All fields of an object that is already written, as if they were written here.
+    pub fn splice(&mut self, object: &Json) -> &mut Self {
+        let inner = object.expose().strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")).unwrap_or_default();
+        if !inner.is_empty() {
+            if !std::mem::take(&mut self.first) {
+                push(self.buffer, b",");
+            }
+            push(self.buffer, inner);
+        }
+        self
+    }
+}
+
+fn write_object(buffer: &mut Zeroizing<Vec<u8>>, fill: impl FnOnce(&mut Object<'_>)) {
+    push(buffer, b"{");
+    fill(&mut Object { buffer, first: true });
+    push(buffer, b"}");
+}
+
+/// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
+fn push(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    if buffer.capacity() - buffer.len() < bytes.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + bytes.len()).next_power_of_two() * 2));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
+}
+
+struct Growing<'a>(&'a mut Zeroizing<Vec<u8>>);
+
+impl std::io::Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        push(self.0, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_value(buffer: &mut Zeroizing<Vec<u8>>, value: &(impl Serialize + ?Sized)) {
+    let before = buffer.len();
+    if serde_json::to_writer(Growing(buffer), value).is_err() {
+        // A map with keys that are not strings: a flaw of the caller, which must not become broken JSON.
+        buffer.truncate(before);
+        push(buffer, b"null");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_nest_and_splice() {
+        let inner = Json::object(|o| {
+            o.field("a", &1).strings("b", &["x", "y\""]);
+        });
+        let outer = Json::object(|o| {
+            o.null("n").splice(&inner).object("deep", |d| {
+                d.raw("r", b"[1,2]");
+            });
+        });
+        let text = std::str::from_utf8(outer.expose()).unwrap();
+        assert_eq!(text, r#"{"n":null,"a":1,"b":["x","y\""],"deep":{"r":[1,2]}}"#);
+        let empty = Json::object(|o| {
+            o.splice(&Json::object(|_| {}));
+        });
+        assert_eq!(empty.expose(), b"{}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Strongroom: a multi-tenant secrets and key-management server that speaks the Vault and OpenBao HTTP API.
+//!
+//! Start reading at `request.rs`: every request that touches a tenant goes through it, forward, once.
+
+pub mod answer;
+pub mod engine;
+pub mod fields;
+pub mod id;
+pub mod json;
+pub mod mount;
+pub mod namespace;
+pub mod path;
+pub mod random;
+pub mod record;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,110 @@
+//! Mounts: which engine answers below a path of a tenant, and how it was configured.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::MountId;
+use crate::record::{Address, Kind, Listing};
+
+/// What answers at a mount. A closed set: engines are compiled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// KV version 2.
+    Kv2,
+    /// `sys/`, in every tenant.
+    System,
+    /// `auth/token/`, in every tenant.
+    Token,
+}
+
+impl Engine {
+    /// The `type` that the API shows.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Kv2 => "kv",
+            Self::System => "system",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// A mount, as it is stored: listed flat by its whole path, which ends in a slash (`secret/`, `auth/ci/`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Bound into the keys of all its records; survives a remount.
+    pub id: MountId,
+    /// What answers.
+    pub engine: Engine,
+    /// `kv_1a2b3c4d`: the name that other records and users know it by, whatever its path.
+    pub accessor: String,
+    /// Free text.
+    #[serde(default)]
+    pub description: String,
+    /// Engine options as they were written (`version` of KV).
+    #[serde(default)]
+    pub options: Option<BTreeMap<String, String>>,
+    /// Tunable settings.
+    #[serde(default)]
+    pub config: MountConfig,
+    /// Accepted and shown; there is no replication that it could exclude.
+    #[serde(default)]
+    pub local: bool,
+    /// Accepted and shown; everything is under the seal here.
+    #[serde(default)]
+    pub seal_wrap: bool,
+    /// Accepted and shown; all randomness is the operating system's.
+    #[serde(default)]
+    pub external_entropy_access: bool,
+}
+
+/// Settings of a mount. TTLs in seconds; 0 means the server's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountConfig {
+    /// TTL of leases and tokens that ask for none.
+    #[serde(default)]
+    pub default_lease_ttl_seconds: u64,
+    /// The most that a lease or token may ask for.
+    #[serde(default)]
+    pub max_lease_ttl_seconds: u64,
+    /// Accepted and shown.
+    #[serde(default)]
+    pub force_no_cache: bool,
+    /// `unauth` shows the mount to callers without a token; absent or empty hides it.
+    #[serde(default)]
+    pub listing_visibility: Option<String>,
+    /// Accepted and shown; values are never logged, so there is nothing to un-hash.
+    #[serde(default)]
+    pub audit_non_hmac_request_keys: Option<Vec<String>>,
+    /// As above, of responses.
+    #[serde(default)]
+    pub audit_non_hmac_response_keys: Option<Vec<String>>,
+    /// Accepted and shown.
+    #[serde(default)]
+    pub passthrough_request_headers: Option<Vec<String>>,
+    /// Accepted and shown.
+    #[serde(default)]
+    pub allowed_response_headers: Option<Vec<String>>,
+    /// Of auth mounts: which kind of token a login gives.
+    #[serde(default)]
+    pub token_type: Option<String>,
+}
+
+crate::json_record!(Mount, Kind::Mount, Listing::Flat);
+
+/// A mount that was disabled: nothing leads to its records any more, and a job removes them. Listed flat by mount id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredMount {
+    /// What it was.
+    pub mount: Mount,
+}
+
+crate::json_record!(RetiredMount, Kind::RetiredMount, Listing::Flat);
+
+impl RetiredMount {
+    /// Where the record of a retired mount lives.
+    pub fn address(id: MountId) -> Address {
+        Address::system(Kind::RetiredMount, id.to_string())
+    }
+}

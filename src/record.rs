@@ -1,0 +1,154 @@
+//! Records: how everything a tenant keeps is addressed, and the types that a record's payload has.
+//!
+//! A record's place is an `Address` (kind, mount, directory, name). It reaches the store only as keyed hashes
+//! (`RecordKey`, `DirKey`) and a sealed name.
+
+use std::fmt;
+
+use crate::id::MountId;
+use crate::secret::SecretBytes;
+
+/// What a record is. Part of every key derivation and of the AAD: a record of one kind never opens as another.
+/// Numbers are stored; they are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// A child namespace, in its parent: opaque id, key generation and commitment.
+    Namespace = 1,
+    /// A mounted engine or auth method.
+    Mount = 2,
+    /// An ACL policy.
+    Policy = 3,
+    /// A token, by its keyed hash.
+    Token = 4,
+    /// An accessor, which leads to its token.
+    TokenAccessor = 5,
+    /// A child token, listed under its parent.
+    TokenChild = 6,
+    /// The configuration of one KV mount.
+    KvConfig = 7,
+    /// A KV 2 secret: its metadata and version list.
+    KvMetadata = 8,
+    /// One version of a KV 2 secret: the value.
+    KvVersion = 9,
+    /// An opaque reference, by its keyed hash.
+    Reference = 10,
+    /// A mount that was disabled, until a job has removed its records.
+    RetiredMount = 11,
+}
+
+/// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the
+/// directory shows, and may contain slashes (a mount is listed by its whole path).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// What it is.
+    pub kind: Kind,
+    /// The mount that owns it; `SYSTEM` for what belongs to the tenant itself.
+    pub mount: MountId,
+    /// The directory that lists it.
+    pub directory: String,
+    /// Its name in the directory.
+    pub name: String,
+}
+
+/// The mount id of what belongs to the tenant itself rather than to an engine.
+pub const SYSTEM: MountId = MountId([0; 16]);
+
+impl Address {
+    /// An entry of a flat listing, owned by the tenant itself.
+    pub fn system(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, mount: SYSTEM, directory: String::new(), name: name.into() }
+    }
+
+    /// An entry of a tree: `path` is split at its last slash (`a/b/c` is `c` in `a/b/`, `a/b/` is `b/` in `a/`).
+    pub fn tree(kind: Kind, mount: MountId, path: &str) -> Self {
+        let (directory, name) = crate::path::split_parent(path);
+        Self { kind, mount, directory: directory.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// HMAC of an address under the tenant's index key: the primary key of a record row. Reveals only equality.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey(pub [u8; 32]);
+
+/// HMAC of a directory under the tenant's directory key. All zero for a record that no listing shows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirKey(pub [u8; 32]);
+
+impl DirKey {
+    /// Of a record that no listing shows.
+    pub const NONE: Self = Self([0; 32]);
+}
+
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..8]))
+    }
+}
+
+impl fmt::Debug for DirKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..8]))
+    }
+}
+
+/// How records of a kind are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Never listed: no directory, no name in the row.
+    None,
+    /// Listed in its directory; directories are not listed themselves.
+    Flat,
+    /// Listed in its directory, and every directory in its parent, as long as it holds something.
+    Tree,
+}
+
+/// A record's payload does not decode: the row was written by a newer version, or the software has a flaw.
+/// It opened, so it was not tampered with.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored {kind:?} record does not decode: {reason}")]
+pub struct DecodeError {
+    /// What was being read.
+    pub kind: Kind,
+    /// Where decoding stopped; never any content.
+    pub reason: String,
+}
+
+/// The payload of a record.
+pub trait Record: Sized + Send + Sync + 'static {
+    /// What it is.
+    const KIND: Kind;
+    /// How it is listed.
+    const LISTING: Listing;
+    /// Whether the decoded form may be kept in memory between requests. Never for secrets.
+    const CACHED: bool = true;
+
+    /// The payload to seal.
+    fn encode(&self) -> SecretBytes;
+
+    /// Reads an opened payload back.
+    fn decode(payload: SecretBytes) -> Result<Self, DecodeError>;
+}
+
+/// Implements `Record` for a type with serde derives, as JSON: fields may be added with `#[serde(default)]`.
+#[macro_export]
+macro_rules! json_record {
+    ($type:ty, $kind:expr, $listing:expr) => {
+        impl $crate::record::Record for $type {
+            const KIND: $crate::record::Kind = $kind;
+            const LISTING: $crate::record::Listing = $listing;
+
+            fn encode(&self) -> $crate::secret::SecretBytes {
+                // Plain structs of strings, numbers and maps with string keys always serialise.
+                $crate::secret::SecretBytes::new(serde_json::to_vec(self).unwrap_or_default())
+            }
+
+            fn decode(payload: $crate::secret::SecretBytes) -> Result<Self, $crate::record::DecodeError> {
+                serde_json::from_slice(payload.expose()).map_err(|error| $crate::record::DecodeError {
+                    kind: $kind,
+                    reason: format!("line {} column {}", error.line(), error.column()),
+                })
+            }
+        }
+    };
+}
