@@ -3,6 +3,7 @@
 //! Start reading at `request.rs`: every request that touches a tenant goes through it, forward, once.
 
 pub mod answer;
+pub mod crypto;
 pub mod engine;
 pub mod fields;
 pub mod id;
@@ -12,5 +13,6 @@ pub mod namespace;
 pub mod path;
 pub mod random;
 pub mod record;
+pub mod reference;
 pub mod secret;
 pub mod time;

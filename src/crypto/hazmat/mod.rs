@@ -1,0 +1,10 @@
+//! The primitives, each behind one small function: the only files that name cipher crates.
+//!
+//! Nothing here knows what is encrypted or why. Nonces and keys are arguments, so whoever calls decides about their
+//! uniqueness: that is why these functions are not visible outside `crypto/`.
+
+pub(super) mod aead;
+pub(super) mod hash;
+pub(super) mod kdf;
+#[cfg(test)]
+mod tests;

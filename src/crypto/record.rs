@@ -1,0 +1,155 @@
+//! Sealing records: an envelope whose content repeats what the row says.
+//!
+//!     sealed  = object id (16) ‖ object version (8) ‖ envelope
+//!     content = key (32) ‖ dir (32) ‖ has expiry (1) ‖ expires_at (8, nanoseconds) ‖ payload length (8) ‖ payload ‖ zeros
+//!
+//! Object id and version stand in the clear and are part of the AAD. `key`, `dir` and `expires_at` are not: they are compared
+//! after opening, so a row that was moved or whose expiry was edited does not open. The content is padded with Padmé.
+
+use super::envelope::{self, Fresh, OVERHEAD, Place};
+use super::hazmat::hash::equal;
+use super::padding::padme;
+use super::{Fault, Keyring, OpenError};
+use crate::id::ObjectId;
+use crate::record::{DirKey, Kind, RecordKey};
+use crate::secret::SecretBytes;
+use crate::time::Timestamp;
+
+const PREFIX: usize = 16 + 8;
+const ROW: usize = 32 + 32 + 1 + 8;
+const CONTENT_HEAD: usize = ROW + 8;
+
+/// The row that a payload is sealed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// What it is.
+    pub kind: Kind,
+    /// The object, for all its life.
+    pub object: ObjectId,
+    /// Which version of the object.
+    pub version: u64,
+    /// The row's primary key.
+    pub key: RecordKey,
+    /// The row's directory.
+    pub directory: DirKey,
+    /// The row's expiry.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An opened record.
+pub struct Opened {
+    /// What was sealed.
+    pub payload: SecretBytes,
+    /// The object that it belongs to.
+    pub object: ObjectId,
+    /// Which version of the object.
+    pub version: u64,
+}
+
+impl Keyring {
+    /// Seals a payload for its row, under a fresh `DataKey`.
+    pub fn seal_record(&self, subject: &Subject, payload: &SecretBytes) -> Vec<u8> {
+        self.seal_record_with(subject, payload, Fresh::random())
+    }
+
+    /// Opens a row. `kind`, `key`, `directory` and `expires_at` are what the caller asked for and what the row says.
+    ///
+    /// # Errors
+    /// Not a record of this tenant, kind and row, damaged, or of a newer format.
+    pub fn open_record(
+        &self,
+        kind: Kind,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Opened, OpenError> {
+        Ok(self.try_open_record(kind, key, directory, expires_at, sealed)?)
+    }
+
+    /// The same record with its `DataKey` wrapped by the newest wrapping key; the payload is neither decrypted nor changed.
+    ///
+    /// # Errors
+    /// As `open_record`, except that damage to the payload alone goes unnoticed.
+    pub fn rewrap_record(&self, kind: Kind, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
+        let place = self.place(kind, prefix)?;
+        let mut rewrapped = Vec::with_capacity(sealed.len());
+        rewrapped.extend_from_slice(prefix);
+        envelope::rewrap_into(&mut rewrapped, |version| self.wrapping_key(version), self.newest(), &place, envelope)?;
+        Ok(rewrapped)
+    }
+
+    /// True when a record is not under the newest wrapping key: `rewrap_record` has work to do. Does not open it.
+    pub fn is_outdated(&self, sealed: &[u8]) -> bool {
+        let envelope = sealed.get(PREFIX..).unwrap_or_default();
+        envelope::wrapping_key_version(envelope) != Some(self.wrapping_key_version())
+    }
+
+    pub(super) fn seal_record_with(&self, subject: &Subject, payload: &SecretBytes, fresh: Fresh) -> Vec<u8> {
+        let length = padme(CONTENT_HEAD + payload.len());
+        let mut sealed = Vec::with_capacity(PREFIX + OVERHEAD + length);
+        sealed.extend_from_slice(&subject.object.0);
+        sealed.extend_from_slice(&subject.version.to_be_bytes());
+        let place = Place {
+            deployment: self.deployment,
+            tenant: self.tenant,
+            kind: subject.kind as u8,
+            object: subject.object,
+            version: subject.version,
+        };
+        let row = row(&subject.key, &subject.directory, subject.expires_at);
+        let content: [&[u8]; 3] = [&row, &(payload.len() as u64).to_be_bytes(), payload.expose()];
+        envelope::seal_into(&mut sealed, self.newest(), &place, fresh, &content, length);
+        sealed
+    }
+
+    pub(super) fn try_open_record(
+        &self,
+        kind: Kind,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Opened, Fault> {
+        let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
+        let place = self.place(kind, prefix)?;
+        let mut content = envelope::open(|version| self.wrapping_key(version), &place, envelope)?;
+        let (found, rest) = content.split_first_chunk::<ROW>().ok_or(Fault::Content)?;
+        if !equal(found, &row(key, directory, expires_at)) {
+            return Err(Fault::Row);
+        }
+        let (length, rest) = rest.split_first_chunk().ok_or(Fault::Content)?;
+        let length = usize::try_from(u64::from_be_bytes(*length)).ok().filter(|length| *length <= rest.len());
+        let length = length.ok_or(Fault::Content)?;
+        // Moved within its buffer rather than copied; the buffer is wiped over its whole capacity when it is dropped.
+        content.copy_within(CONTENT_HEAD..CONTENT_HEAD + length, 0);
+        content.truncate(length);
+        let payload = SecretBytes::new(std::mem::take(&mut *content));
+        Ok(Opened { payload, object: place.object, version: place.version })
+    }
+
+    fn place(&self, kind: Kind, prefix: &[u8]) -> Result<Place, Fault> {
+        let (object, version) = prefix.split_first_chunk().ok_or(Fault::Truncated)?;
+        let version = u64::from_be_bytes(version.try_into().map_err(|_| Fault::Truncated)?);
+        let object = ObjectId(*object);
+        Ok(Place { deployment: self.deployment, tenant: self.tenant, kind: kind as u8, object, version })
+    }
+}
+
+fn row(key: &RecordKey, directory: &DirKey, expires_at: Option<Timestamp>) -> [u8; ROW] {
+    let mut row = [0; ROW];
+    let (key_part, rest) = row.split_at_mut(32);
+    let (directory_part, expiry) = rest.split_at_mut(32);
+    key_part.copy_from_slice(&key.0);
+    directory_part.copy_from_slice(&directory.0);
+    if let (Some(time), Some((flag, nanoseconds))) = (expires_at, expiry.split_first_mut()) {
+        *flag = 1;
+        nanoseconds.copy_from_slice(&time.0.to_be_bytes());
+    }
+    row
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
