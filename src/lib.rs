@@ -3,6 +3,7 @@
 //! Start reading at `request.rs`: every request that touches a tenant goes through it, forward, once.
 
 pub mod answer;
+pub mod audit;
 pub mod crypto;
 pub mod engine;
 pub mod fields;
@@ -11,6 +12,7 @@ pub mod json;
 pub mod mount;
 pub mod namespace;
 pub mod path;
+pub mod policy;
 pub mod random;
 pub mod record;
 pub mod reference;

@@ -1,0 +1,13 @@
+//! The audit log as bytes: what an event holds, the tree that makes edits show, and the form of a stored batch.
+//!
+//! Pure: no IO, no async, no keys. `commit/` appends with it, and an auditor verifies with it offline.
+//! Sealing and MACs are done by `crypto/`; here are the exact bytes that they cover.
+//!
+//! Units: indexes and sizes count leaves (events); times are `Timestamp`s; lengths are bytes, big-endian.
+
+pub mod batch;
+mod canonical;
+pub mod event;
+pub mod merkle;
+pub mod proof;
+pub mod row;

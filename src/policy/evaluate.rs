@@ -1,0 +1,191 @@
+//! The decision: may a caller with these policies do this to that path?
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::capability::{Capabilities, Capability};
+use super::index::{Found, Policy, Rules};
+use super::parse::Target;
+use super::pattern::{Pattern, Rank};
+use super::rule::{Merged, Rule};
+use crate::fields::Fields;
+use crate::time::Timestamp;
+
+/// What policy is asked.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The canonical path, relative to the tenant.
+    pub path: &'a str,
+    /// What is to be done to it.
+    pub capability: Capability,
+    /// `sudo` is needed besides.
+    pub sudo: bool,
+    /// The request's parameters, for rules about them; `None` is the same as no field.
+    pub parameters: Option<&'a Fields<'a>>,
+    /// How long the answer is to be wrapped; `None` when it is not.
+    pub wrap_ttl: Option<Duration>,
+}
+
+impl<'a> Ask<'a> {
+    /// A question without conditions.
+    pub fn new(path: &'a str, capability: Capability) -> Self {
+        Self { path, capability, sudo: false, parameters: None, wrap_ttl: None }
+    }
+}
+
+/// What is known about the caller, for templates: `identity.entity.id` and its value, and so on.
+#[derive(Default)]
+pub struct Identity(BTreeMap<String, String>);
+
+impl Identity {
+    /// Sets the value of a template name (the text between the braces).
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into());
+    }
+}
+
+/// All policies of one caller.
+pub struct Acl {
+    policies: Vec<Arc<Policy>>,
+    /// The rules with templates or an expiration, as far as they hold for this caller now.
+    own: Rules,
+    root: bool,
+    /// Set when a template had no usable value: then nothing is granted at all.
+    broken: Option<String>,
+    valid_until: Option<Timestamp>,
+}
+
+impl Acl {
+    /// Of a caller with the root policy.
+    pub fn root() -> Self {
+        Self { root: true, ..Self::new(Vec::new(), &Identity::default(), Timestamp(0)) }
+    }
+
+    /// Of a caller with these policies, at the time `now`, which decides what has expired.
+    ///
+    /// A template whose value is absent, empty, or has `/`, `*`, `+` or a control character in it makes the whole answer
+    /// "denied": to leave out only its rule could leave out the deny, or the narrower rule, that was meant to hold.
+    pub fn new(policies: Vec<Arc<Policy>>, identity: &Identity, now: Timestamp) -> Self {
+        let mut acl = Self { policies, own: Rules::default(), root: false, broken: None, valid_until: None };
+        for (target, rule) in acl.policies.iter().flat_map(|policy| &policy.conditional) {
+            if rule.expiration.is_some_and(|until| until <= now) {
+                continue;
+            }
+            acl.valid_until = acl.valid_until.into_iter().chain(rule.expiration).min();
+            match target {
+                Target::Fixed(pattern) => acl.own.add(pattern.clone(), Arc::clone(rule)),
+                Target::Templated(text) => match fill(text, identity) {
+                    Ok(pattern) => acl.own.add(pattern, Arc::clone(rule)),
+                    Err(name) => acl.broken = Some(name),
+                },
+            }
+        }
+        acl.own.seal();
+        acl
+    }
+
+    /// The name of a template without a usable value, for the operator's log. Nothing is granted then.
+    pub fn broken_template(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// When the first rule expires that has not yet: until then, answers stay as they are.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.valid_until
+    }
+
+    /// Whether the caller has the root policy.
+    pub fn is_root(&self) -> bool {
+        self.root
+    }
+
+    /// What is granted on a path, conditions aside. A path with a slash at the end is looked up as a list is.
+    pub fn capabilities(&self, path: &str) -> Capabilities {
+        if self.root {
+            return Capabilities::ROOT;
+        }
+        self.find(path, path.ends_with('/')).map_or(Capabilities::NONE, |found| self.rules(found).capabilities())
+    }
+
+    /// Whether all conditions hold.
+    pub fn decide(&self, ask: &Ask<'_>) -> bool {
+        if self.root {
+            return ask.capability != Capability::Deny;
+        }
+        let directory = matches!(ask.capability, Capability::List | Capability::Scan);
+        self.find(ask.path, directory).is_some_and(|found| self.rules(found).allow(ask))
+    }
+
+    /// Whether anything is granted at `prefix` (a mount) or below it.
+    pub fn sees_below(&self, prefix: &str) -> bool {
+        let directory = if prefix.ends_with('/') { Cow::Borrowed(prefix) } else { Cow::Owned(format!("{prefix}/")) };
+        if self.capabilities(&directory).grants_something() {
+            return true;
+        }
+        if self.broken.is_some() {
+            return false;
+        }
+        let longest = self.indexes().filter_map(|rules| rules.longest_prefix(&directory)).max_by_key(|text| text.len());
+        let below = self.indexes().flat_map(|rules| rules.below(&directory)).chain(longest.map(Found::Prefix));
+        below.into_iter().any(|found| self.rules(found).capabilities().grants_something())
+    }
+
+    /// The strongest pattern for a path. For a directory the patterns count that match it with or without the slash at the
+    /// end: policies are written both ways. Taking the strongest of all, rather than the first form that matches, keeps a
+    /// stricter rule below from being skipped.
+    fn find(&self, path: &str, directory: bool) -> Option<Found<'_>> {
+        if self.broken.is_some() {
+            return None;
+        }
+        if !directory {
+            return self.exact(path).or_else(|| self.strongest(path).map(|(_, found)| found));
+        }
+        let bare = path.strip_suffix('/').unwrap_or(path);
+        let slashed = if path.ends_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("{path}/")) };
+        self.exact(&slashed).or_else(|| self.exact(bare)).or_else(|| {
+            let both = self.strongest(&slashed).into_iter().chain(self.strongest(bare));
+            both.max_by_key(|(rank, _)| *rank).map(|(_, found)| found)
+        })
+    }
+
+    fn exact(&self, path: &str) -> Option<Found<'_>> {
+        self.indexes().find_map(|rules| rules.exact(path))
+    }
+
+    fn strongest(&self, path: &str) -> Option<(Rank<'_>, Found<'_>)> {
+        self.indexes().filter_map(|rules| rules.strongest(path)).max_by_key(|(rank, _)| *rank)
+    }
+
+    fn indexes(&self) -> impl Iterator<Item = &Rules> + Clone {
+        self.policies.iter().map(|policy| &policy.rules).chain(std::iter::once(&self.own))
+    }
+
+    /// The rules for a pattern, of all policies.
+    fn rules<'s>(&'s self, found: Found<'s>) -> impl Merged<'s> {
+        self.indexes().flat_map(move |rules| rules.group(found)).map(AsRef::<Rule>::as_ref)
+    }
+}
+
+/// Puts the caller's values into a templated pattern. The error is the name of the template that has none.
+fn fill(text: &str, identity: &Identity) -> Result<Pattern, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, tail) = after.split_once("}}").ok_or(after)?;
+        let name = name.trim();
+        let value = identity.0.get(name).map(String::as_str).unwrap_or_default();
+        if value.is_empty() || value.contains(['/', '*', '+']) || value.chars().any(char::is_control) {
+            return Err(name.to_owned());
+        }
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = tail;
+    }
+    filled.push_str(rest);
+    Pattern::parse(&filled).map_err(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
