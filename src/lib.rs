@@ -16,5 +16,7 @@ pub mod policy;
 pub mod random;
 pub mod record;
 pub mod reference;
+pub mod seal;
 pub mod secret;
+pub mod storage;
 pub mod time;

@@ -1,0 +1,123 @@
+//! Seals: who guards a root key. A seal wraps tenant keys and unwraps them; what it wraps is bound to a `WrapContext`.
+//!
+//! One foreign system per file. Must not know stores or requests. A seal that talks to another system tells an explicit
+//! refusal from an outage: a refusal drops the keyring at once, only an outage is waited out.
+
+pub mod shamir;
+pub mod static_key;
+
+use async_trait::async_trait;
+
+use crate::crypto::{RootKey, WrapContext};
+use crate::secret::SecretBytes;
+
+/// Why a seal did not do what it was asked. Texts are for the operator and never hold key material.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The guardian of the root key said no: key disabled, pending deletion, or no permission. Everything opened with it is
+    /// dropped at once.
+    #[error("seal {seal} refuses: {reason}")]
+    Refused {
+        /// The seal's name.
+        seal: String,
+        /// What the guardian said.
+        reason: String,
+    },
+    /// The guardian cannot be asked now: network, time-out, overload. Waited out for a bounded time.
+    #[error("seal {seal} is not available: {reason}")]
+    Unavailable {
+        /// The seal's name.
+        seal: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The wrap is not of this root key, or not of this tenant and generation, or damaged: which of them cannot be told, and
+    /// trying again does not help.
+    #[error("seal {seal}: the wrapped key does not open with it")]
+    DoesNotOpen {
+        /// The seal's name.
+        seal: String,
+    },
+}
+
+impl SealError {
+    /// True when trying again later may succeed; false when opened keyrings must go now.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// Who guards a root key.
+#[async_trait]
+pub trait Seal: Send + Sync {
+    /// The name that the configuration gives it.
+    fn name(&self) -> &str;
+
+    /// The type in the configuration and in `sys/seal-status`: `static`, `shamir`, ...
+    fn kind(&self) -> &'static str;
+
+    /// Encrypts a tenant key under the root key, bound to `context`.
+    async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError>;
+
+    /// Decrypts what `wrap` made with an equal `context`.
+    async fn unwrap(&self, wrap: &[u8], context: &WrapContext) -> Result<SecretBytes, SealError>;
+}
+
+/// A seal whose root key is in memory: read from a key file, or joined from shares.
+pub struct LocalSeal {
+    name: String,
+    kind: &'static str,
+    root: RootKey,
+}
+
+impl LocalSeal {
+    /// The root key of a static key file.
+    pub fn static_key(name: impl Into<String>, root: RootKey) -> Self {
+        Self { name: name.into(), kind: "static", root }
+    }
+
+    /// The root key that enough shares gave.
+    pub fn shamir(name: impl Into<String>, root: RootKey) -> Self {
+        Self { name: name.into(), kind: "shamir", root }
+    }
+}
+
+#[async_trait]
+impl Seal for LocalSeal {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {
+        Ok(self.root.wrap(plaintext, context))
+    }
+
+    async fn unwrap(&self, wrap: &[u8], context: &WrapContext) -> Result<SecretBytes, SealError> {
+        self.root.unwrap(wrap, context).map_err(|_| SealError::DoesNotOpen { seal: self.name.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{DeploymentId, TenantId};
+
+    #[tokio::test]
+    async fn a_local_seal_opens_its_own_wraps_in_their_place() {
+        let (here, there) = (LocalSeal::static_key("here", RootKey::generate()), LocalSeal::shamir("there", RootKey::generate()));
+        let context = WrapContext { deployment: DeploymentId([1; 16]), tenant: TenantId([2; 16]), generation: 1 };
+        let secret = SecretBytes::new(vec![7; 32]);
+        let wrap = here.wrap(&secret, &context).await.unwrap();
+        assert_eq!(here.unwrap(&wrap, &context).await.ok().unwrap().expose(), secret.expose());
+        let other = WrapContext { generation: 2, ..context };
+        for refused in [there.unwrap(&wrap, &context).await, here.unwrap(&wrap, &other).await] {
+            let error = refused.err().unwrap();
+            assert!(matches!(error, SealError::DoesNotOpen { .. }) && !error.is_outage(), "{error}");
+        }
+        assert_eq!((here.kind(), there.kind(), there.name()), ("static", "shamir", "there"));
+    }
+}

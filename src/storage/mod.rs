@@ -1,0 +1,108 @@
+//! Storage: durable rows per tenant, and the one transaction that changes them.
+//!
+//! Owns: SQL, the schema (`migrations/`), connections, the database's errors. `sqlx` is named in this folder only.
+//! Must not: open or seal anything, know an engine, a path or a policy, keep a cache of records.
+//! Units: times are `Timestamp` (nanoseconds); `seq` numbers a tenant's groups from 1, indexes number its events from 0.
+//!
+//! Two stores implement the trait and pass the same tests: `sqlite` (embedded, one server) and `postgres` (many replicas).
+
+mod cells;
+mod error;
+mod plan;
+pub mod postgres;
+mod rows;
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+use crate::id::TenantId;
+use crate::record::{DirKey, RecordKey};
+use crate::time::Timestamp;
+
+pub use error::{Cause, StoreError};
+pub use rows::{
+    Batch, Change, Deployment, Feed, FeedRow, Fill, Known, LogRow, NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow,
+    TenantState, Wrap,
+};
+
+/// How many newer log rows a feed holds at most; a longer one is not `complete`.
+pub const FEED_ROWS_MAX: usize = 256;
+
+/// A store. Every call sees what was committed before it began.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// `"sqlite"` or `"postgresql"`.
+    fn kind(&self) -> &'static str;
+
+    /// The installation; `None` before `initialise`.
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
+
+    /// Writes the installation and its first tenants, all or nothing. False when there was one already: nothing is changed then.
+    async fn initialise(&self, deployment: &Deployment, tenants: &[NewTenant]) -> Result<bool, StoreError>;
+
+    /// Replaces the public seal configuration of the installation.
+    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError>;
+
+    /// A tenant with its sealed keys and its newest log row, in one snapshot.
+    async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError>;
+
+    /// One record, or its absence, with the tenant's position in the same snapshot.
+    async fn record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError>;
+
+    /// The sealed names in a directory, ordered by key, at most `limit`, with the tenant's position in the same snapshot.
+    /// Names are ordered only once they are opened: whoever gets `limit` of them has a part that means nothing.
+    async fn names(
+        &self,
+        tenant: TenantId,
+        directory: DirKey,
+        limit: usize,
+    ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError>;
+
+    /// Opens a group on `tenants` (each once): locks their heads in the order of their identifiers, then, in statements begun
+    /// after the last lock was granted, reads what happened since and the database's clock. A tenant that the group will make is
+    /// named too. Whoever holds a head makes this wait, for a bounded time (`Unavailable`).
+    async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError>;
+
+    /// After `StoreError::Unknown`: whether the group was committed in `tenants`. Waits for the group's old transaction to end.
+    async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError>;
+
+    /// Keys of records that expire at or before `before`, earliest first, at most `limit`.
+    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError>;
+
+    /// Tenants in a state other than `Active` (jobs look for work here), at most `limit`.
+    async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError>;
+
+    /// Deletes up to `limit` rows of a tenant in state `Erasing`: records, then log rows, then the tenant itself.
+    /// How many were deleted: 0 when nothing is left. `Misused` when the tenant is in another state.
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError>;
+
+    /// Log rows from `from_seq` on, oldest first, at most `limit`.
+    async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError>;
+
+    /// Ends all connections in good order. Later calls are `Unavailable`.
+    async fn close(&self);
+}
+
+/// An open transaction that holds the heads of its tenants. Dropping it rolls it back.
+#[async_trait]
+pub trait Group: Send {
+    /// The database's clock, read after the locks were granted.
+    fn now(&self) -> Timestamp;
+
+    /// What happened in a tenant; empty for one that is not in the group.
+    fn feed(&self, tenant: TenantId) -> &Feed;
+
+    /// One record, as the group's transaction sees it.
+    async fn record(&mut self, tenant: TenantId, key: RecordKey) -> Result<Option<RecordRow>, StoreError>;
+
+    /// The sealed names in a directory, as `Store::names`.
+    async fn names(&mut self, tenant: TenantId, directory: DirKey, limit: usize)
+    -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError>;
+
+    /// Applies everything and commits. Durable when it returns `Ok`; nothing is done when it fails, except for `Unknown`.
+    /// Once called it is not to be cancelled: dropping its future leaves the outcome unknown.
+    async fn commit(self: Box<Self>, batches: Vec<Batch>, structural: Vec<Structural>) -> Result<(), StoreError>;
+
+    /// Gives the locks back.
+    async fn rollback(self: Box<Self>);
+}

@@ -1,0 +1,255 @@
+//! The store for many replicas: `PostgreSQL` 15 or newer.
+//!
+//! Owns: the pool, the signed tenant context, the checks at start, migrations. Direct or session-pooled connections: a
+//! context is bound to a backend and a transaction.
+//! Must not: send a statement that does not name its tenant, put a value into the text of one, use another isolation
+//! level than READ COMMITTED (heads are locked by one statement; what follows sees all that was committed before).
+
+mod check;
+mod context;
+mod group;
+mod migrate;
+mod read;
+mod session;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+
+use super::cells::limit as rows_limit;
+use super::{
+    Deployment, Fill, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+};
+use crate::id::TenantId;
+use crate::record::{DirKey, RecordKey};
+use crate::time::Timestamp;
+use context::ContextKey;
+use session::{Purpose, Session, within};
+
+pub use migrate::{Migrated, migrate, print_roles};
+
+const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
+/// How long closing waits for groups that are still open.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// How often the first connection is tried, and how long between.
+const START_TRIES: u32 = 10;
+const START_PAUSE: Duration = Duration::from_secs(1);
+/// How long one chunk of an erasure may take.
+const ERASE_WAIT: Duration = Duration::from_mins(1);
+/// How many of a tenant's newest log rows are searched for a group whose outcome is unknown.
+const COMMITTED_ROWS_MAX: i64 = 1024;
+
+/// Set on every connection. Timeouts bound whoever holds a head; all access is by key, so plans that would suit the small
+/// tables of today and not the large ones of tomorrow are ruled out.
+const SETTINGS: [(&str, &str); 13] = [
+    ("timezone", "UTC"),
+    ("search_path", "pg_catalog"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("client_connection_check_interval", "2s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+];
+
+/// The store on `PostgreSQL`.
+pub struct PostgresStore {
+    pool: PgPool,
+    key: ContextKey,
+}
+
+impl PostgresStore {
+    /// Connects as the runtime role, and refuses a database that could lose or mix up what it is given.
+    /// Tries for some seconds while the database is not there.
+    pub async fn connect(url: &str, context_key_file: &Path, connections: u32) -> Result<Self, StoreError> {
+        let key = ContextKey::load(context_key_file)?.ok_or_else(|| {
+            let file = context_key_file.display();
+            StoreError::Refused(format!("the context key file {file} is not there: `strongroom migrate` makes it"))
+        })?;
+        let options = migrate::parse_url(url)?.application_name("strongroom").options(SETTINGS);
+        first_contact(&options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.max(2))
+            .acquire_timeout(ACQUIRE_WAIT)
+            .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // After a failover the address may lead to a standby, whose answers are old.
+                    let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await?;
+                    if standby { Err(sqlx::Error::Protocol("the database is a standby".to_owned())) } else { Ok(()) }
+                })
+            })
+            .connect_with(options)
+            .await?;
+        let store = Self { pool, key };
+        store.check_key().await?;
+        Ok(store)
+    }
+
+    /// Whether the database believes what this server signs.
+    async fn check_key(&self) -> Result<(), StoreError> {
+        match Session::open(&self.pool, &self.key, Purpose::Read, &[TenantId([0; 16])]).await {
+            Ok(session) => {
+                session.rollback().await;
+                Ok(())
+            }
+            Err(StoreError::Failed(_)) => Err(StoreError::Refused(
+                "the context key file does not hold the database's key: run `strongroom migrate`".to_owned(),
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open(&self, tenants: &[TenantId]) -> Result<Session, StoreError> {
+        if tenants.is_empty() {
+            return Err(StoreError::Misused("a group without tenants"));
+        }
+        Session::open(&self.pool, &self.key, Purpose::Write, tenants).await
+    }
+}
+
+/// Waits for the database, then checks server, role and schema.
+async fn first_contact(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut tries = 1;
+    let mut connection = loop {
+        match within(options.connect()).await {
+            Ok(connection) => break connection,
+            Err(StoreError::Unavailable(cause)) if tries < START_TRIES => {
+                tracing::warn!(%cause, "the database is not there yet");
+                tries += 1;
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    check::server(&mut connection).await?;
+    check::role(&mut connection).await?;
+    check::schema(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn kind(&self) -> &'static str {
+        "postgresql"
+    }
+
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
+        self.read_deployment().await
+    }
+
+    async fn initialise(&self, deployment: &Deployment, tenants: &[NewTenant]) -> Result<bool, StoreError> {
+        let ids: Vec<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &ids).await?;
+        let inserting = sqlx::query(
+            "INSERT INTO strongroom.deployment (only_row, id, root, edge, dev, seal, format) VALUES (true, $1, $2, $3, $4, $5, $6) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&deployment.id.0[..])
+        .bind(&deployment.root.0[..])
+        .bind(&deployment.edge.0[..])
+        .bind(i64::from(deployment.dev))
+        .bind(&deployment.seal[..])
+        .bind(i64::from(deployment.format))
+        .execute(session.connection()?);
+        if within(inserting).await?.rows_affected() == 0 {
+            session.rollback().await;
+            return Ok(false);
+        }
+        for tenant in tenants {
+            group::change_tenant(&mut session, &Structural::Create(tenant.clone())).await?;
+        }
+        session.commit().await?;
+        Ok(true)
+    }
+
+    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError> {
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &[]).await?;
+        within(sqlx::query("UPDATE strongroom.deployment SET seal = $1").bind(seal).execute(session.connection()?)).await?;
+        session.commit().await
+    }
+
+    async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {
+        self.read_tenant(tenant).await
+    }
+
+    async fn record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
+        self.read_record(tenant, key).await
+    }
+
+    async fn names(
+        &self,
+        tenant: TenantId,
+        directory: DirKey,
+        limit: usize,
+    ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
+        self.read_names(tenant, directory, limit).await
+    }
+
+    async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
+        let ids: Vec<TenantId> = tenants.iter().map(|known| known.tenant).collect();
+        Ok(Box::new(group::PostgresGroup::open(self.open(&ids).await?, tenants).await?))
+    }
+
+    async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError> {
+        let mut session = self.open(tenants).await?;
+        let mut found = false;
+        for tenant in tenants {
+            let searching = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT FROM (SELECT group_id FROM strongroom.log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT $3) n \
+                 WHERE group_id = $2)",
+            )
+            .bind(&tenant.0[..])
+            .bind(&group[..])
+            .bind(COMMITTED_ROWS_MAX)
+            .fetch_one(session.connection()?);
+            found |= within::<bool>(searching).await?;
+        }
+        session.rollback().await;
+        Ok(found)
+    }
+
+    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
+        self.read_expired(tenant, before, limit).await
+    }
+
+    async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        self.read_tenants_in(state, limit).await
+    }
+
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
+        let mut session = self.open(&[tenant]).await?;
+        let erasing = sqlx::query_scalar("SELECT strongroom.erase_chunk($1, $2)")
+            .bind(&tenant.0[..])
+            .bind(rows_limit(limit))
+            .fetch_one(session.connection()?);
+        let deleted: i64 = match tokio::time::timeout(ERASE_WAIT, erasing).await {
+            Ok(Err(sqlx::Error::Database(answer))) if answer.code().as_deref() == Some("SR002") => {
+                return Err(StoreError::Misused("rows of a tenant that is not erasing"));
+            }
+            Ok(deleted) => deleted?,
+            Err(_) => return Err(StoreError::unavailable("erasing took too long: use smaller chunks")),
+        };
+        session.commit().await?;
+        Ok(u64::try_from(deleted).unwrap_or(0))
+    }
+
+    async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        self.read_log(tenant, from_seq, limit).await
+    }
+
+    async fn close(&self) {
+        if tokio::time::timeout(CLOSE_WAIT, self.pool.close()).await.is_err() {
+            tracing::warn!("the store was closed while a group was open");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Reads outside a group: one statement each in the context of one tenant, so each sees one snapshot.
+
+use sqlx::postgres::PgRow;
+
+use super::super::cells::{self, Place, limit as rows_limit};
+use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::PostgresStore;
+use super::session::{Purpose, Session, within};
+use crate::id::TenantId;
+use crate::record::{DirKey, RecordKey};
+use crate::time::Timestamp;
+
+const TENANT: &str = "SELECT t.parent, t.state, t.generation, \
+    coalesce((SELECT r.keyring FROM strongroom.tenant_keyring r WHERE r.tenant_id = $1), ''::bytea), k.seal, k.wrap, \
+    l.seq, l.first_index, l.count, l.time, l.prev_root, l.root, l.frontier, l.changed, l.group_id, l.mac FROM strongroom.tenant t \
+    LEFT JOIN strongroom.tenant_key k ON k.tenant_id = t.tenant_id \
+    LEFT JOIN LATERAL (SELECT * FROM strongroom.log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1) l ON true \
+    WHERE t.tenant_id = $1 ORDER BY k.seal";
+
+macro_rules! with_position {
+    ($rest:literal) => {
+        concat!("SELECT coalesce((SELECT max(seq) FROM strongroom.log WHERE tenant_id = $1), 0), ", $rest)
+    };
+}
+const RECORD: &str = with_position!(
+    "r.dir, r.seq, r.expires_at, r.name, r.sealed \
+     FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.key = $2"
+);
+const NAMES: &str = with_position!(
+    "r.key, r.name FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.dir = $2 \
+     AND r.dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' ORDER BY r.key LIMIT $3"
+);
+
+/// Runs one statement in the context of `tenant`.
+macro_rules! rows {
+    ($store:expr, $tenant:expr, $text:expr $(, $value:expr)*) => {{
+        let mut session = Session::open(&$store.pool, &$store.key, Purpose::Read, &[$tenant]).await?;
+        let reading = sqlx::query($text).bind(&$tenant.0[..])$(.bind($value))*.fetch_all(session.connection()?);
+        let rows: Vec<PgRow> = within(reading).await?;
+        session.release();
+        rows
+    }};
+}
+
+impl PostgresStore {
+    pub(super) async fn read_deployment(&self) -> Result<Option<Deployment>, StoreError> {
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;
+        let reading = sqlx::query("SELECT id, root, edge, dev, seal, format FROM strongroom.deployment")
+            .fetch_optional(session.connection()?);
+        let row = within(reading).await?;
+        session.release();
+        row.map(|row| cells::deployment(&row)).transpose()
+    }
+
+    pub(super) async fn read_tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {
+        cells::tenant(tenant, &rows!(self, tenant, TENANT))
+    }
+
+    pub(super) async fn read_record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
+        let rows = rows!(self, tenant, RECORD, &key.0[..]);
+        let value = rows.first().map_or(Ok(None), |row| cells::record(key, row, 1))?;
+        Ok(Fill { seq: cells::position(tenant, &rows)?, value })
+    }
+
+    pub(super) async fn read_names(
+        &self,
+        tenant: TenantId,
+        directory: DirKey,
+        limit: usize,
+    ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
+        let rows = rows!(self, tenant, NAMES, &directory.0[..], rows_limit(limit.max(1)));
+        Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
+    }
+
+    pub(super) async fn read_expired(
+        &self,
+        tenant: TenantId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RecordKey>, StoreError> {
+        let text = "SELECT key FROM strongroom.record WHERE tenant_id = $1 AND expires_at IS NOT NULL AND expires_at <= $2 \
+                    ORDER BY expires_at LIMIT $3";
+        let place = Place { table: "record", row: &tenant.0 };
+        let rows = rows!(self, tenant, text, before.0, rows_limit(limit));
+        rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
+    }
+
+    pub(super) async fn read_log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        let text = "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves \
+                    FROM strongroom.log WHERE tenant_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+        let rows = rows!(self, tenant, text, cells::stored(from_seq)?, rows_limit(limit));
+        rows.iter().map(|row| cells::log_row(tenant, row)).collect()
+    }
+
+    pub(super) async fn read_tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;
+        let reading = sqlx::query("SELECT * FROM strongroom.tenants_in($1, $2)")
+            .bind(i64::from(state.code()))
+            .bind(rows_limit(limit))
+            .fetch_all(session.connection()?);
+        let rows = within(reading).await?;
+        session.release();
+        let place = Place { table: "tenant", row: &[] };
+        rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! One transaction on one pooled connection, in a signed tenant context.
+//!
+//! Any failure, and any drop before the end, closes the connection: a pooled connection is one whose last transaction
+//! ended well. So a lost server, a demoted primary (25006) or a stopped backend (57P01) leaves nothing stale behind.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
+
+use super::super::StoreError;
+use super::super::cells::Place;
+use super::context::{ContextKey, Transaction};
+use crate::id::TenantId;
+
+/// How long a statement may take, waiting for locks included (`lock_timeout` is shorter).
+const STATEMENT_WAIT: Duration = Duration::from_secs(15);
+/// How long dead connections are thrown away in the search for one that answers.
+const BEGIN_WAIT: Duration = Duration::from_secs(5);
+/// How long a COMMIT may take before its outcome is unknown. It is never cancelled: a cancelled wait for a synchronous
+/// standby reports success.
+const COMMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// Microseconds since 1970 of an SQL time.
+macro_rules! micros {
+    ($time:literal) => {
+        concat!("(extract(epoch FROM ", $time, ") * 1000000)::int8")
+    };
+}
+pub(super) use micros;
+
+macro_rules! begin {
+    ($mode:literal) => {
+        concat!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED ",
+            $mode,
+            "; SELECT pg_backend_pid()::int8, ",
+            micros!("pg_postmaster_start_time()"),
+            ", ",
+            micros!("transaction_timestamp()")
+        )
+    };
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    /// Locks the tenants' heads.
+    Write,
+    /// Writes without locking heads (the tenants are new).
+    Initialise,
+}
+
+/// An open transaction.
+pub(super) struct Session {
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+impl Session {
+    /// Begins, and enters the context of `tenants` when there are any.
+    pub(super) async fn open(
+        pool: &PgPool,
+        key: &ContextKey,
+        purpose: Purpose,
+        tenants: &[TenantId],
+    ) -> Result<Self, StoreError> {
+        let (mut session, transaction) = Self::begin(pool, purpose).await?;
+        if !tenants.is_empty() {
+            let context = key.sign(transaction, tenants)?;
+            let entering = sqlx::query("SELECT strongroom.enter($1, $2)")
+                .bind(context)
+                .bind(purpose == Purpose::Write)
+                .execute(session.connection()?);
+            within(entering).await?;
+        }
+        Ok(session)
+    }
+
+    /// Takes connections until one answers: after a restart of the database all the pooled ones are dead.
+    async fn begin(pool: &PgPool, purpose: Purpose) -> Result<(Self, Transaction), StoreError> {
+        let text = if purpose == Purpose::Read { begin!("READ ONLY") } else { begin!("READ WRITE") };
+        let mut tries = pool.options().get_max_connections();
+        let deadline = Instant::now() + BEGIN_WAIT;
+        loop {
+            let mut session = Self { connection: Some(pool.acquire().await?) };
+            let rows = within(sqlx::raw_sql(text).fetch_all(session.connection()?)).await;
+            let rows = match rows {
+                Err(StoreError::Unavailable(_)) if tries > 0 && Instant::now() < deadline => {
+                    tries -= 1;
+                    continue;
+                }
+                rows => rows?,
+            };
+            let row = rows.first().ok_or(StoreError::Misused("BEGIN without an answer"))?;
+            let place = Place { table: "pg_stat_activity", row: &[] };
+            let transaction = Transaction {
+                backend: place.number(row, 0, "pid")?,
+                server_start: place.number(row, 1, "server_start")?,
+                start: place.number(row, 2, "xact_start")?,
+            };
+            return Ok((session, transaction));
+        }
+    }
+
+    /// The connection, for statements of this transaction.
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.connection.as_deref_mut().ok_or(StoreError::Misused("a transaction that has ended"))
+    }
+
+    /// Commits. `Unknown` when no answer came.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        let committing = sqlx::raw_sql("COMMIT").execute(self.connection()?);
+        match tokio::time::timeout(COMMIT_WAIT, committing).await {
+            Ok(Ok(_)) => {
+                self.connection.take();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(StoreError::from(error).at_commit()),
+            Err(_) => Err(StoreError::unavailable("COMMIT took too long").at_commit()),
+        }
+    }
+
+    /// Ends the transaction without effect, and gives the connection back; the caller does not wait for it.
+    pub(super) fn release(self) {
+        tokio::spawn(self.rollback());
+    }
+
+    /// Ends the transaction without effect.
+    pub(super) async fn rollback(mut self) {
+        if let Ok(connection) = self.connection()
+            && within(sqlx::raw_sql("ROLLBACK").execute(connection)).await.is_ok()
+        {
+            self.connection.take();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Closing the socket makes the database roll back; the pool makes a new connection when it needs one.
+            drop(connection.detach());
+        }
+    }
+}
+
+/// A statement, bounded in time.
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(STATEMENT_WAIT, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(StoreError::unavailable("a statement took too long")),
+    }
+}

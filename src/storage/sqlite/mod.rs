@@ -1,0 +1,231 @@
+//! The embedded store: one file, one server, one writer.
+//!
+//! Owns: the file, its lock, its one writing connection, a few reading ones, checkpoints.
+//! Must not: let two groups overlap. Every commit is on disk (`synchronous=FULL`, write-ahead log) when it returns.
+//! The walls between tenants are the tenant predicate of every statement and the sealed envelopes: there is no row security.
+
+mod group;
+mod maintenance;
+mod open;
+mod read;
+mod script;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::AbortHandle;
+
+use super::cells::{limit as rows_limit, stored};
+use super::{
+    Deployment, Fill, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+};
+use crate::id::TenantId;
+use crate::record::{DirKey, RecordKey};
+use crate::time::{Clock, Timestamp};
+use writer::Writer;
+
+const READERS: u32 = 4;
+/// How long a group waits for the one before it.
+const WRITER_WAIT: Duration = Duration::from_secs(10);
+/// How many of a tenant's newest log rows are searched for a group whose outcome is unknown.
+const COMMITTED_ROWS_MAX: i64 = 1024;
+
+/// The embedded store.
+pub struct SqliteStore {
+    writer: Arc<Mutex<Writer>>,
+    readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+    commits: Arc<AtomicU64>,
+    checkpoints: AbortHandle,
+    _lock: open::Lock,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it when it is not there, and brings its schema up to date.
+    /// `Refused` when another server has it, or it is not ours, or it is of a newer version.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let lock = open::Lock::take(path)?;
+        open::create(path)?;
+        let options = open::options(path);
+        let mut connection = options.connect().await?;
+        open::migrate(&mut connection, path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .acquire_timeout(WRITER_WAIT)
+            .test_before_acquire(false)
+            .connect_with(options.clone().pragma("query_only", "ON"))
+            .await?;
+        let writer = Arc::new(Mutex::new(Writer::new(connection)));
+        let commits = Arc::new(AtomicU64::new(0));
+        let checkpoints = maintenance::Checkpoints {
+            connection: options.connect().await?,
+            writer: Arc::clone(&writer),
+            wal: open::suffixed(path, "-wal"),
+            commits: Arc::clone(&commits),
+        };
+        let checkpoints = tokio::spawn(checkpoints.run()).abort_handle();
+        Ok(Self { writer, readers, clock, commits, checkpoints, _lock: lock })
+    }
+
+    async fn writer(&self) -> Result<OwnedMutexGuard<Writer>, StoreError> {
+        if self.readers.is_closed() {
+            return Err(StoreError::unavailable("the store is closed"));
+        }
+        let waiting = tokio::time::timeout(WRITER_WAIT, Arc::clone(&self.writer).lock_owned());
+        waiting.await.map_err(|_| StoreError::unavailable("the group before did not end in time"))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.checkpoints.abort();
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
+        read::deployment(&self.readers).await
+    }
+
+    async fn initialise(&self, deployment: &Deployment, tenants: &[NewTenant]) -> Result<bool, StoreError> {
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
+        let inserted = sqlx::query(
+            "INSERT INTO deployment (only_row, id, root, edge, dev, seal, format) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&deployment.id.0[..])
+        .bind(&deployment.root.0[..])
+        .bind(&deployment.edge.0[..])
+        .bind(i64::from(deployment.dev))
+        .bind(&deployment.seal[..])
+        .bind(i64::from(deployment.format))
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        for tenant in tenants {
+            writer::change_tenant(&mut transaction, &Structural::Create(tenant.clone())).await?;
+        }
+        transaction.commit().await.map_err(|error| StoreError::from(error).at_commit())?;
+        Ok(true)
+    }
+
+    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError> {
+        let mut writer = self.writer().await?;
+        let connection = writer.connection().await?;
+        sqlx::query("UPDATE deployment SET seal = ?1").bind(seal).execute(connection).await?;
+        Ok(())
+    }
+
+    async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {
+        read::tenant(&self.readers, tenant).await
+    }
+
+    async fn record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
+        read::record(&self.readers, tenant, key).await
+    }
+
+    async fn names(
+        &self,
+        tenant: TenantId,
+        directory: DirKey,
+        limit: usize,
+    ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
+        read::names(&self.readers, tenant, directory, limit).await
+    }
+
+    async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
+        let writer = self.writer().await?;
+        let group = group::SqliteGroup::open(writer, tenants, self.clock.now(), Arc::clone(&self.commits)).await?;
+        Ok(Box::new(group))
+    }
+
+    async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError> {
+        let mut writer = self.writer().await?;
+        for tenant in tenants {
+            let connection = writer.connection().await?;
+            let found: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM (SELECT group_id FROM log WHERE tenant_id = ?1 ORDER BY seq DESC LIMIT ?3) WHERE group_id = ?2",
+            )
+            .bind(&tenant.0[..])
+            .bind(&group[..])
+            .bind(COMMITTED_ROWS_MAX)
+            .fetch_one(connection)
+            .await?;
+            if found > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
+        read::expired(&self.readers, tenant, before, limit).await
+    }
+
+    async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        read::tenants_in(&self.readers, state, limit).await
+    }
+
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
+        let mut writer = self.writer().await?;
+        writer.forget(tenant);
+        let mut transaction = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
+        let state: Option<i64> = sqlx::query_scalar("SELECT state FROM tenant WHERE tenant_id = ?1")
+            .bind(&tenant.0[..])
+            .fetch_optional(&mut *transaction)
+            .await?;
+        match state.map(TenantState::from_code) {
+            None => return Ok(0),
+            Some(Some(TenantState::Erasing)) => {}
+            Some(_) => return Err(StoreError::Misused("rows of a tenant that is not erasing")),
+        }
+        let mut deleted = 0;
+        for text in [
+            "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT ?2)",
+            "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT ?2)",
+            "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0",
+        ] {
+            let done = sqlx::query(text).bind(&tenant.0[..]).bind(rows_limit(limit)).execute(&mut *transaction).await?;
+            deleted = done.rows_affected();
+            if deleted > 0 {
+                break;
+            }
+        }
+        transaction.commit().await.map_err(|error| StoreError::from(error).at_commit())?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(deleted)
+    }
+
+    async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        read::log(&self.readers, tenant, stored(from_seq)?, limit).await
+    }
+
+    async fn close(&self) {
+        self.checkpoints.abort();
+        self.readers.close().await;
+        let Ok(mut writer) = tokio::time::timeout(WRITER_WAIT, self.writer.lock()).await else { return };
+        // The last word before the file is left: everything into the database file, and the log cut to nothing.
+        if let Ok(connection) = writer.connection().await
+            && let Err(error) = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await
+        {
+            tracing::warn!(%error, "the closing checkpoint did not succeed; the next start does it");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Reads outside a group: one statement each, so each sees one snapshot.
+
+use sqlx::SqlitePool;
+
+use super::super::cells::{self, Place, limit as rows_limit};
+use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use crate::id::TenantId;
+use crate::record::{DirKey, RecordKey};
+use crate::time::Timestamp;
+
+const TENANT: &str = "SELECT t.parent, t.state, t.generation, \
+    coalesce((SELECT keyring FROM tenant_keyring WHERE tenant_id = ?1), x''), k.seal, k.wrap, \
+    l.seq, l.first_index, l.count, l.time, l.prev_root, l.root, l.frontier, l.changed, l.group_id, l.mac FROM tenant t \
+    LEFT JOIN tenant_key k ON k.tenant_id = t.tenant_id \
+    LEFT JOIN log l ON l.tenant_id = t.tenant_id AND l.seq = (SELECT max(seq) FROM log WHERE tenant_id = ?1) \
+    WHERE t.tenant_id = ?1 ORDER BY k.seal";
+const RECORD: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.dir, r.seq, r.expires_at, r.name, r.sealed \
+    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key = ?2";
+const NAMES: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.name \
+    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.dir = ?2 AND r.dir <> \
+    x'0000000000000000000000000000000000000000000000000000000000000000' ORDER BY r.key LIMIT ?3";
+
+pub(super) async fn deployment(pool: &SqlitePool) -> Result<Option<Deployment>, StoreError> {
+    let row = sqlx::query("SELECT id, root, edge, dev, seal, format FROM deployment").fetch_optional(pool).await?;
+    row.map(|row| cells::deployment(&row)).transpose()
+}
+
+pub(super) async fn tenant(pool: &SqlitePool, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {
+    let rows = sqlx::query(TENANT).bind(&tenant.0[..]).fetch_all(pool).await?;
+    cells::tenant(tenant, &rows)
+}
+
+pub(super) async fn record(pool: &SqlitePool, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
+    let row = sqlx::query(RECORD).bind(&tenant.0[..]).bind(&key.0[..]).fetch_one(pool).await?;
+    let place = Place { table: "log", row: &tenant.0 };
+    Ok(Fill { seq: place.number(&row, 0, "seq")?, value: cells::record(key, &row, 1)? })
+}
+
+pub(super) async fn names(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    directory: DirKey,
+    limit: usize,
+) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
+    let rows =
+        sqlx::query(NAMES).bind(&tenant.0[..]).bind(&directory.0[..]).bind(rows_limit(limit.max(1))).fetch_all(pool).await?;
+    Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
+}
+
+pub(super) async fn expired(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<RecordKey>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT key FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3",
+    )
+    .bind(&tenant.0[..])
+    .bind(before.0)
+    .bind(rows_limit(limit))
+    .fetch_all(pool)
+    .await?;
+    let place = Place { table: "record", row: &tenant.0 };
+    rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
+}
+
+pub(super) async fn tenants_in(pool: &SqlitePool, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+    let rows = sqlx::query("SELECT tenant_id FROM tenant WHERE state = ?1 AND state <> 0 ORDER BY tenant_id LIMIT ?2")
+        .bind(i64::from(state.code()))
+        .bind(rows_limit(limit))
+        .fetch_all(pool)
+        .await?;
+    let place = Place { table: "tenant", row: &[] };
+    rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()
+}
+
+pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves FROM log \
+         WHERE tenant_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
+    )
+    .bind(&tenant.0[..])
+    .bind(from_seq)
+    .bind(rows_limit(limit))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| cells::log_row(tenant, row)).collect()
+}
