@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod commit;
 pub mod crypto;
 pub mod engine;
 pub mod fields;

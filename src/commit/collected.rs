@@ -1,0 +1,65 @@
+//! What a transaction has collected, in the form that a group takes.
+
+use std::sync::Arc;
+
+use super::overlay::NameChange;
+use super::tenant::Tenant;
+use crate::audit::event::Event;
+use crate::audit::merkle;
+use crate::record::{DirKey, RecordKey};
+use crate::storage::{RecordRow, Structural};
+use crate::time::Timestamp;
+
+/// What an answer depended on and what it changes.
+#[derive(Default)]
+pub(super) struct Commit {
+    pub(super) reads: Vec<Reads>,
+    pub(super) writes: Vec<Write>,
+    pub(super) structural: Vec<Structural>,
+    pub(super) events: Vec<(Arc<Tenant>, Prepared)>,
+    pub(super) valid_until: Option<Timestamp>,
+}
+
+/// Everything that was read in one tenant: a record's or a directory's key, and the position it was current at.
+pub(super) struct Reads {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) oldest: u64,
+    pub(super) keys: Vec<([u8; 32], u64)>,
+}
+
+/// A sealed change of one record.
+pub(super) struct Write {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) key: RecordKey,
+    pub(super) directory: DirKey,
+    /// The name that appears (`true`) in the directory, or disappears.
+    pub(super) listed: Option<NameChange>,
+    pub(super) row: Option<RecordRow>,
+}
+
+/// An event in canonical bytes, and its leaf.
+pub(super) struct Prepared {
+    pub(super) bytes: Vec<u8>,
+    pub(super) leaf: [u8; 32],
+}
+
+/// Facts for the audit event.
+#[derive(Default)]
+pub struct Notes {
+    /// Version that was read.
+    pub read_version: Option<u64>,
+    /// Version that was written.
+    pub written_version: Option<u64>,
+    /// Keyed hash of the reference that was used.
+    pub reference: Option<[u8; 32]>,
+}
+
+impl Prepared {
+    /// Writes an event down with a fresh nonce, and hashes it.
+    pub(super) fn new(event: &Event) -> Self {
+        let mut bytes = Vec::with_capacity(640);
+        event.canonical(crate::random::bytes(), &mut bytes);
+        let leaf = merkle::leaf_hash(&bytes);
+        Self { bytes, leaf }
+    }
+}

@@ -1,0 +1,103 @@
+//! The queue in front of the store: whatever gathered while one group was being committed is the next group.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::group::{Groups, Item};
+use super::tenants::Tenants;
+use super::txn::Txn;
+use crate::answer::{Answer, Refusal};
+use crate::audit::batch::{BatchEncoder, BatchError};
+
+/// Requests that may wait for their group; one more is refused.
+const QUEUE_MAX: usize = 8_192;
+/// Commits in one group.
+const GROUP_MAX: usize = 1_024;
+/// How often other ready requests are let run before a group is closed: larger groups at no wait.
+const YIELDS: usize = 3;
+
+/// Something that can be decided again when what it read has changed meanwhile.
+#[async_trait]
+pub trait Attempt: Send + Sync {
+    /// Reads, decides, collects writes, and concludes with its event. Everything that it depends on is read through
+    /// `txn`, anew at every attempt.
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal>;
+}
+
+/// Takes commits, and answers when they are durable.
+pub struct Committer {
+    tenants: Arc<Tenants>,
+    queue: Mutex<Option<mpsc::Sender<Item>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committer {
+    /// Starts the committing task on the current runtime.
+    pub fn start(tenants: Arc<Tenants>) -> Result<Self, BatchError> {
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let groups = Groups::new(Arc::clone(&tenants), BatchEncoder::new()?);
+        let task = tokio::spawn(work(groups, waiting));
+        Ok(Self { tenants, queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) })
+    }
+
+    /// The tenants that it commits for.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
+    }
+
+    /// Decides and makes durable. The answer is out only when the event is in the log.
+    pub async fn run(&self, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
+        let mut txn = Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None);
+        let outcome = attempt.attempt(&mut txn).await;
+        let (done, answered) = oneshot::channel();
+        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0 };
+        if item.commit.events.is_empty() {
+            // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
+            return item.outcome;
+        }
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Refusal::Sealed)?;
+        queue.try_send(item).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Unavailable("too many requests are waiting; try again".into()),
+            mpsc::error::TrySendError::Closed(_) => Refusal::Sealed,
+        })?;
+        drop(queue);
+        answered.await.unwrap_or_else(|_| Err(Refusal::Unavailable("the server is stopping".into())))
+    }
+
+    /// Takes no more commits, and returns when those taken are answered.
+    pub async fn stop(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the committing task ended badly");
+        }
+    }
+}
+
+async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>) {
+    let mut again = Vec::new();
+    loop {
+        let mut items = std::mem::take(&mut again);
+        if items.is_empty() {
+            match waiting.recv().await {
+                Some(item) => items.push(item),
+                None => return,
+            }
+        }
+        for _ in 0..YIELDS {
+            tokio::task::yield_now().await;
+        }
+        while items.len() < GROUP_MAX {
+            match waiting.try_recv() {
+                Ok(item) => items.push(item),
+                Err(_) => break,
+            }
+        }
+        again = groups.commit(items).await;
+    }
+}

@@ -1,0 +1,274 @@
+//! One group: lock, bring up to date, check what was read, run again what is stale, apply, answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+
+use super::apply::{Accepted, Failure};
+use super::collected::{Commit, Prepared, Reads};
+use super::committer::Attempt;
+use super::log::{Head, SealedEvents};
+use super::overlay::Overlay;
+use super::tenant::Tenant;
+use super::tenants::Tenants;
+use super::txn::Txn;
+use crate::answer::{Answer, Refusal};
+use crate::audit::batch::BatchEncoder;
+use crate::id::TenantId;
+use crate::storage::{Feed, Group, Known, StoreError, TenantState};
+use crate::time::Timestamp;
+
+/// How often one commit may be put into another group.
+const TRIES_MAX: u8 = 8;
+
+/// A commit that waits for its group.
+pub(super) struct Item {
+    pub(super) attempt: Arc<dyn Attempt>,
+    pub(super) commit: Commit,
+    pub(super) outcome: Result<Answer, Refusal>,
+    pub(super) done: oneshot::Sender<Result<Answer, Refusal>>,
+    pub(super) tries: u8,
+}
+
+impl Item {
+    /// Decides anew. A panic costs this request only: the task that commits for everybody goes on.
+    async fn decide(&mut self, mut txn: Txn) {
+        let decided = AssertUnwindSafe(self.attempt.attempt(&mut txn)).catch_unwind().await;
+        (self.commit, self.outcome) = match decided {
+            Ok(outcome) => (txn.into_commit(), outcome),
+            Err(_panic) => (Commit::default(), Err(Refusal::Internal("internal error; the server's log says more".into()))),
+        };
+    }
+
+    pub(super) fn answer(self) {
+        // Nobody waits any more when the client has gone.
+        let _ = self.done.send(self.outcome);
+    }
+
+    fn refuse(self, refusal: Refusal) {
+        let _ = self.done.send(Err(refusal));
+    }
+}
+
+/// Commits groups one after the other.
+pub(super) struct Groups {
+    pub(super) tenants: Arc<Tenants>,
+    encoder: BatchEncoder,
+}
+
+/// Tenants that a group reads or writes, in the order in which they are locked.
+type Involved = BTreeMap<TenantId, Arc<Tenant>>;
+
+impl Groups {
+    pub(super) fn new(tenants: Arc<Tenants>, encoder: BatchEncoder) -> Self {
+        Self { tenants, encoder }
+    }
+
+    /// Commits `items` in one transaction and answers them. A group that the database refuses is split, so that a
+    /// culprit fails alone. Returns what has to go into another group.
+    pub(super) async fn commit(&mut self, items: Vec<Item>) -> Vec<Item> {
+        let mut again = Vec::new();
+        let mut groups = vec![items];
+        while let Some(items) = groups.pop() {
+            let items = self.decide_anew(items).await;
+            match self.commit_one(items, &mut again).await {
+                Ok(()) => {}
+                Err((items, Failure::Store(StoreError::Unavailable(cause)))) => {
+                    tracing::warn!(%cause, requests = items.len(), "the group was not committed");
+                    refuse_all(items, "storage is unavailable; nothing was changed");
+                }
+                Err((items, Failure::Undecided)) => {
+                    let text = "storage was lost while the change was on its way: it may or may not be there; read before you write again";
+                    refuse_all(items, text);
+                }
+                Err((items, error @ (Failure::Store(StoreError::Conflict(_)) | Failure::NotCommitted))) => {
+                    tracing::warn!(%error, requests = items.len(), "the group runs again");
+                    for item in items {
+                        retry(item, &mut again);
+                    }
+                }
+                Err((mut items, error)) if items.len() > 1 => {
+                    tracing::error!(%error, requests = items.len(), "the group was refused and is split");
+                    for item in &mut items {
+                        item.tries += 1;
+                    }
+                    let second = items.split_off(items.len() / 2);
+                    groups.extend([second, items]);
+                }
+                Err((items, error)) => {
+                    for item in items {
+                        tracing::error!(%error, "a commit was refused by the database");
+                        item.refuse(Refusal::Internal("the database refused the change".into()));
+                    }
+                }
+            }
+        }
+        again
+    }
+
+    /// Commits that were in a group before are decided again from the start: nothing of the last time is kept.
+    async fn decide_anew(&self, items: Vec<Item>) -> Vec<Item> {
+        let mut decided = Vec::with_capacity(items.len());
+        for mut item in items {
+            if item.tries > 0 {
+                item.decide(Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None)).await;
+                if item.commit.events.is_empty() {
+                    item.answer();
+                    continue;
+                }
+            }
+            decided.push(item);
+        }
+        decided
+    }
+
+    async fn commit_one(&mut self, items: Vec<Item>, again: &mut Vec<Item>) -> Result<(), (Vec<Item>, Failure)> {
+        let (items, involved) = self.involved(items, again);
+        if items.is_empty() {
+            return Ok(());
+        }
+        let sealed = match self.seal(&items) {
+            Ok(sealed) => sealed,
+            Err(error) => return Err((items, error)),
+        };
+        let known = known(&items, &involved);
+        let group = match self.tenants.store().begin(&known).await {
+            Ok(group) => group,
+            Err(error) => return Err((items, error.into())),
+        };
+        self.follow(group.as_ref(), &involved);
+        let accepted = self.accept(items, &involved, group.now(), again).await;
+        self.apply(group, accepted, sealed).await
+    }
+
+    /// The tenants of the group. A commit that used a tenant object which is no longer the loaded one (its keys were
+    /// refreshed or dropped) is decided anew.
+    fn involved(&self, items: Vec<Item>, again: &mut Vec<Item>) -> (Vec<Item>, Involved) {
+        let mut involved = Involved::new();
+        let mut kept = Vec::with_capacity(items.len());
+        for item in items {
+            let tenants: Vec<&Arc<Tenant>> = tenants_of(&item.commit).collect();
+            if tenants.iter().any(|tenant| involved.get(&tenant.id()).is_none_or(|known| !Arc::ptr_eq(known, tenant))) {
+                if !tenants.iter().all(|tenant| self.tenants.is_loaded(tenant)) {
+                    retry(item, again);
+                    continue;
+                }
+                involved.extend(tenants.into_iter().map(|tenant| (tenant.id(), Arc::clone(tenant))));
+            }
+            kept.push(item);
+        }
+        (kept, involved)
+    }
+
+    /// Compresses and seals the events of each tenant, before any lock is taken.
+    pub(super) fn seal(&mut self, items: &[Item]) -> Result<HashMap<TenantId, SealedEvents>, Failure> {
+        let mut events: HashMap<TenantId, (&Arc<Tenant>, Vec<&Prepared>)> = HashMap::new();
+        for (tenant, event) in items.iter().flat_map(|item| &item.commit.events) {
+            events.entry(tenant.id()).or_insert_with(|| (tenant, Vec::new())).1.push(event);
+        }
+        let mut sealed = HashMap::with_capacity(events.len());
+        for (id, (tenant, events)) in events {
+            let batch = SealedEvents::new(tenant.keyring(), &mut self.encoder, events.iter().copied());
+            sealed.insert(id, batch?);
+        }
+        Ok(sealed)
+    }
+
+    /// Brings every tenant of the group up to what other servers have committed.
+    fn follow(&self, group: &dyn Group, involved: &Involved) {
+        for tenant in involved.values() {
+            let feed = group.feed(tenant.id());
+            if feed.state.is_none_or(|state| state == TenantState::Erasing) {
+                self.tenants.forget(tenant.id());
+            }
+            if feed.seq() == tenant.position() {
+                continue;
+            }
+            let Some(next) = feed.tail.as_ref().and_then(|tail| Head::of(tenant.id(), tail).ok()) else { continue };
+            let chained = feed.complete && feed.changed.first().is_none_or(|row| row.prev_root == tenant.head().root);
+            tenant.follow(next, chained.then(|| changed_keys(feed)).as_deref());
+        }
+    }
+
+    /// Takes every commit whose reads are current, in arrival order; runs the others again on top of what was taken.
+    async fn accept(&self, items: Vec<Item>, involved: &Involved, clock: Timestamp, again: &mut Vec<Item>) -> Accepted {
+        let overlay = Overlay::default();
+        let mut accepted = Accepted { items: Vec::with_capacity(items.len()), rerun: false };
+        for mut item in items {
+            let now = latest(clock, &item.commit);
+            if !current(&item.commit, &overlay, now) {
+                accepted.rerun = true;
+                item.decide(Txn::new(Arc::clone(&self.tenants), now, Some(overlay.clone()))).await;
+                if item.commit.events.is_empty() {
+                    item.answer();
+                    continue;
+                }
+                // It went another way this time, through tenants that this group has not locked.
+                let covered = |tenant: &Arc<Tenant>| involved.get(&tenant.id()).is_some_and(|known| Arc::ptr_eq(known, tenant));
+                if !tenants_of(&item.commit).all(covered) || !item.commit.structural.is_empty() {
+                    retry(item, again);
+                    continue;
+                }
+            }
+            overlay.add(&item.commit.writes);
+            accepted.items.push(item);
+        }
+        accepted
+    }
+}
+
+fn tenants_of(commit: &Commit) -> impl Iterator<Item = &Arc<Tenant>> {
+    let read = commit.reads.iter().map(|reads| &reads.tenant);
+    read.chain(commit.events.iter().map(|(tenant, _)| tenant)).chain(commit.writes.iter().map(|write| &write.tenant))
+}
+
+fn known(items: &[Item], involved: &Involved) -> Vec<Known> {
+    let mut known: Vec<Known> = involved.values().map(|tenant| Known { tenant: tenant.id(), seq: tenant.position() }).collect();
+    for change in items.iter().flat_map(|item| &item.commit.structural) {
+        if !known.iter().any(|known| known.tenant == change.tenant()) {
+            known.push(Known { tenant: change.tenant(), seq: 0 });
+        }
+    }
+    known
+}
+
+fn changed_keys(feed: &Feed) -> Vec<(u64, [u8; 32])> {
+    let keys = feed.changed.iter().flat_map(|row| row.changed.as_chunks::<32>().0.iter().map(|key| (row.seq, *key)));
+    keys.collect()
+}
+
+/// The time that expiry is judged by: the database's clock, and never before the tenant's last event.
+fn latest(now: Timestamp, commit: &Commit) -> Timestamp {
+    commit.events.iter().map(|(tenant, _)| tenant.time()).fold(now, Timestamp::max)
+}
+
+/// Whether everything that the commit depended on still holds.
+fn current(commit: &Commit, overlay: &Overlay, now: Timestamp) -> bool {
+    if commit.valid_until.is_some_and(|until| until <= now) {
+        return false;
+    }
+    let untouched = overlay.is_empty();
+    commit.reads.iter().all(|Reads { tenant, oldest, keys }| {
+        let known = untouched || !keys.iter().any(|(key, _)| overlay.touches(tenant.id(), *key));
+        known && (tenant.position() <= *oldest || !keys.iter().any(|(key, position)| tenant.changed_after(key, *position)))
+    })
+}
+
+fn refuse_all(items: Vec<Item>, text: &str) {
+    for item in items {
+        item.refuse(Refusal::Unavailable(text.to_owned()));
+    }
+}
+
+/// Puts a commit into the next group, to be decided anew there, as long as it has tries left.
+fn retry(mut item: Item, again: &mut Vec<Item>) {
+    item.tries += 1;
+    if item.tries > TRIES_MAX {
+        item.refuse(Refusal::Unavailable("what the request depends on changes too quickly; try again".into()));
+    } else {
+        again.push(item);
+    }
+}

@@ -1,0 +1,50 @@
+//! Read, decide, commit: the one way in which anything is read from and written to a tenant.
+//!
+//! A request works on a [`Txn`]: reads go through the tenant's cache and are remembered, absence and directory
+//! listings included; writes are sealed at once and collected. What comes out is a [`Commit`]. The [`Committer`]
+//! makes the commits of all requests in flight durable in groups, each in one database transaction together with
+//! its audit events, and answers them afterwards. A commit whose reads are no longer current is not applied: it
+//! runs again, in arrival order, against what the group has collected so far. So every tenant's history is serial,
+//! and the order of its log is the order of that history.
+//!
+//! This folder must not know HTTP, engines or policies; it knows stores and seals only by their traits.
+
+mod apply;
+mod budget;
+mod collected;
+mod committer;
+mod group;
+mod jobs;
+mod log;
+mod opening;
+mod overlay;
+mod recent;
+mod tenant;
+mod tenants;
+mod txn;
+mod writing;
+
+use std::sync::Arc;
+
+use crate::mount::Mount;
+
+pub use collected::Notes;
+pub use committer::{Attempt, Committer};
+pub use jobs::Upkeep;
+pub use log::LoadError;
+pub use tenant::Tenant;
+pub use tenants::{KeyError, Tenants, new_tenant};
+pub use txn::{Found, Txn};
+
+/// Most names that one directory may hold for its listing to be kept and sorted.
+pub const NAMES_MAX: usize = 1_000_000;
+
+/// Where an operation happens.
+pub struct Place {
+    /// The tenant whose mount it is.
+    pub tenant: Arc<Tenant>,
+    /// The mount.
+    pub mount: Arc<Mount>,
+    /// The path of the mount in the tenant, with a slash at the end.
+    pub path: String,
+}

@@ -1,0 +1,41 @@
+//! From a sealed row to a typed record; what was decoded once is not decoded again.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::tenant::{Decoded, Entry, Tenant};
+use super::txn::Found;
+use crate::answer::Refusal;
+use crate::crypto::{OpenError, Opened};
+use crate::record::{Address, DirKey, Listing, Record, RecordKey};
+
+/// Opens and decodes a record, or takes what was decoded before.
+pub(super) fn decode<R: Record>(tenant: &Tenant, address: &Address, key: RecordKey, entry: &Entry) -> Result<Found<R>, Refusal> {
+    if let Some(decoded) = entry.decoded.get()
+        && let Ok(value) = Arc::clone(&decoded.value).downcast::<R>()
+    {
+        return Ok(Found { value, object: decoded.object, version: decoded.version });
+    }
+    let Some(row) = &entry.row else { return Err(Refusal::NotFound) };
+    let directory = match R::LISTING {
+        Listing::None => DirKey::NONE,
+        Listing::Flat | Listing::Tree => tenant.keyring().dir_key(address.kind, address.mount, &address.directory),
+    };
+    let opened = tenant.keyring().open_record(R::KIND, &key, &directory, row.expires_at, &row.sealed);
+    let Opened { payload, object, version } = opened.map_err(|error| damaged("record", error))?;
+    let value = Arc::new(R::decode(payload).map_err(|error| {
+        tracing::error!(%error, "a stored record does not decode");
+        Refusal::Internal(error.to_string())
+    })?);
+    if R::CACHED {
+        let shared: Arc<dyn Any + Send + Sync> = Arc::clone(&value) as _;
+        // Another reader may have been faster: then its value is the same.
+        let _ = entry.decoded.set(Decoded { value: shared, object, version });
+    }
+    Ok(Found { value, object, version })
+}
+
+pub(super) fn damaged(what: &str, error: OpenError) -> Refusal {
+    tracing::error!(%error, what, "stored data does not open: it was changed or moved outside this server");
+    Refusal::Internal(format!("a stored {what} does not open"))
+}

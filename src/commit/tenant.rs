@@ -1,0 +1,227 @@
+//! A loaded tenant: its keyring and everything derived from it, in one object that is dropped as one.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::log::Head;
+use super::recent::{ByHash, Recent};
+use crate::crypto::Keyring;
+use crate::id::{ObjectId, TenantId};
+use crate::record::{DirKey, RecordKey};
+use crate::storage::RecordRow;
+use crate::time::Timestamp;
+
+/// How many bytes of sealed records and opened names one tenant keeps in memory.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// What one cached entry costs besides its bytes.
+const ENTRY_BYTES: usize = 200;
+
+/// A tenant whose keys are open.
+pub struct Tenant {
+    id: TenantId,
+    parent: Option<TenantId>,
+    keyring: Keyring,
+    state: RwLock<State>,
+}
+
+/// What the committer changes and everybody else reads. Position and content are under one lock, so that a reader
+/// gets a record together with a position at which it was current.
+struct State {
+    head: Head,
+    recent: Recent,
+    records: ByHash<RecordKey, Arc<Entry>>,
+    names: ByHash<DirKey, Arc<[Box<str>]>>,
+    bytes: usize,
+}
+
+/// A record as it is stored (sealed), or its absence; and what was decoded from it.
+pub(super) struct Entry {
+    pub(super) row: Option<RecordRow>,
+    pub(super) decoded: OnceLock<Decoded>,
+    used: AtomicBool,
+}
+
+/// The decoded form of a record that is not secret. Its type is the `Record` of the address that the key was made
+/// from: a key stands for one kind only.
+pub(super) struct Decoded {
+    pub(super) value: Arc<dyn Any + Send + Sync>,
+    pub(super) object: ObjectId,
+    pub(super) version: u64,
+}
+
+impl Entry {
+    pub(super) fn new(row: Option<RecordRow>) -> Self {
+        Self { row, decoded: OnceLock::new(), used: AtomicBool::new(true) }
+    }
+
+    fn bytes(&self) -> usize {
+        // What is decoded from a record is about as large as the record itself.
+        ENTRY_BYTES + self.row.as_ref().map_or(0, |row| 2 * row.sealed.len() + row.name.len())
+    }
+}
+
+impl Tenant {
+    pub(super) fn new(id: TenantId, parent: Option<TenantId>, keyring: Keyring, head: Head) -> Self {
+        let recent = Recent::from(head.seq);
+        let state = State { head, recent, records: ByHash::default(), names: ByHash::default(), bytes: 0 };
+        Self { id, parent, keyring, state: RwLock::new(state) }
+    }
+
+    /// Which tenant it is.
+    pub fn id(&self) -> TenantId {
+        self.id
+    }
+
+    /// The tenant that holds this one's namespace record; none for the root.
+    pub fn parent(&self) -> Option<TenantId> {
+        self.parent
+    }
+
+    /// Its working keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// What ends its tokens and accessors; empty for the root.
+    pub fn label(&self) -> String {
+        if self.parent.is_none() { String::new() } else { self.id.label() }
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        // A panic while the lock was held leaves at worst a cache that is missing something.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cached record, and the position at which it is current.
+    pub(super) fn cached(&self, key: &RecordKey) -> (u64, Option<Arc<Entry>>) {
+        let state = self.state();
+        let entry = state.records.get(key);
+        if let Some(entry) = entry {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        (state.head.seq, entry.cloned())
+    }
+
+    /// The cached listing, and the position at which it is current.
+    pub(super) fn cached_names(&self, directory: &DirKey) -> (u64, Option<Arc<[Box<str>]>>) {
+        let state = self.state();
+        (state.head.seq, state.names.get(directory).cloned())
+    }
+
+    /// Keeps what was read from the store at `position`, unless it has changed since.
+    pub(super) fn fill(&self, key: RecordKey, position: u64, entry: &Arc<Entry>) {
+        let mut state = self.state_mut();
+        if !state.recent.changed_after(&key.0, position) {
+            state.bytes += entry.bytes();
+            if let Some(old) = state.records.insert(key, Arc::clone(entry)) {
+                state.bytes = state.bytes.saturating_sub(old.bytes());
+            }
+            state.shrink();
+        }
+    }
+
+    /// Keeps a listing that was read from the store at `position`, unless it has changed since.
+    pub(super) fn fill_names(&self, directory: DirKey, position: u64, names: &Arc<[Box<str>]>) {
+        let mut state = self.state_mut();
+        if !state.recent.changed_after(&directory.0, position) {
+            state.bytes += names_bytes(names);
+            state.forget_names(&directory);
+            state.names.insert(directory, Arc::clone(names));
+            state.shrink();
+        }
+    }
+
+    /// Where the tenant's history stands, as far as this server knows.
+    pub(super) fn head(&self) -> Head {
+        self.state().head.clone()
+    }
+
+    /// The newest known position.
+    pub(super) fn position(&self) -> u64 {
+        self.state().head.seq
+    }
+
+    /// The time of its newest event.
+    pub(super) fn time(&self) -> Timestamp {
+        self.state().head.time
+    }
+
+    /// Whether something read at `position` may have changed since.
+    pub(super) fn changed_after(&self, key: &[u8; 32], position: u64) -> bool {
+        self.state().recent.changed_after(key, position)
+    }
+
+    /// Takes over what this server has committed: `written` are the new rows, `directories` changed their names.
+    pub(super) fn advance(&self, head: Head, written: Vec<(RecordKey, Option<RecordRow>)>, directories: &[DirKey]) {
+        let mut state = self.state_mut();
+        let position = head.seq;
+        for (key, row) in written {
+            state.recent.note(position, key.0);
+            let entry = Arc::new(Entry::new(row));
+            state.bytes += entry.bytes();
+            if let Some(old) = state.records.insert(key, entry) {
+                state.bytes = state.bytes.saturating_sub(old.bytes());
+            }
+        }
+        for directory in directories {
+            state.recent.note(position, directory.0);
+            state.forget_names(directory);
+        }
+        state.head = head;
+        state.shrink();
+    }
+
+    /// Takes over what another server has committed: evicts what it changed. `None`: nothing is known, so drop all.
+    pub(super) fn follow(&self, head: Head, changed: Option<&[(u64, [u8; 32])]>) {
+        let mut state = self.state_mut();
+        if let Some(changed) = changed {
+            for (position, key) in changed {
+                state.recent.note(*position, *key);
+                if let Some(old) = state.records.remove(&RecordKey(*key)) {
+                    state.bytes = state.bytes.saturating_sub(old.bytes());
+                }
+                state.forget_names(&DirKey(*key));
+            }
+        } else {
+            state.records.clear();
+            state.names.clear();
+            state.bytes = 0;
+            state.recent = Recent::from(head.seq);
+        }
+        state.head = head;
+    }
+}
+
+impl State {
+    fn forget_names(&mut self, directory: &DirKey) {
+        if let Some(old) = self.names.remove(directory) {
+            self.bytes = self.bytes.saturating_sub(names_bytes(&old));
+        }
+    }
+
+    /// Past the bound, drops listings (they are quick to make again), then what was not used since the last time,
+    /// then anything, down to half of the bound.
+    fn shrink(&mut self) {
+        if self.bytes <= CACHE_BYTES_MAX {
+            return;
+        }
+        self.names.clear();
+        let mut kept = 0;
+        self.records.retain(|_, entry| {
+            let keep = entry.used.swap(false, Ordering::Relaxed) && kept + entry.bytes() <= CACHE_BYTES_MAX / 2;
+            kept += if keep { entry.bytes() } else { 0 };
+            keep
+        });
+        self.bytes = kept;
+    }
+}
+
+fn names_bytes(names: &[Box<str>]) -> usize {
+    names.iter().map(|name| name.len() + 16).sum::<usize>() + ENTRY_BYTES
+}

@@ -1,0 +1,247 @@
+//! The loaded tenants of one deployment: opening keyrings, making new ones, forgetting erased ones.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::budget::LoadBudget;
+use super::log::{Head, LoadError};
+use super::tenant::Tenant;
+use crate::answer::Refusal;
+use crate::crypto::{Keyring, TenantKey, WrapContext};
+use crate::id::{DeploymentId, TenantId};
+use crate::namespace::Namespace;
+use crate::seal::{Seal, SealError};
+use crate::storage::{NewTenant, Store, StoreError, TenantKeys, TenantState, Wrap};
+use crate::time::{Clock, Timestamp};
+
+/// Why a tenant's keys are not open.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Every seal that wraps the tenant's key failed; the last one's reason.
+    #[error("no seal opens the key of tenant {0}: {1}")]
+    Seal(TenantId, #[source] SealError),
+    /// The key that was unwrapped is not the one that its parent committed to, or the keyring does not open with it.
+    #[error("the keys of tenant {0} do not open: they were changed, or rolled back to older ones")]
+    Damaged(TenantId),
+    /// Its log does not verify.
+    #[error(transparent)]
+    Log(#[from] LoadError),
+    /// There is no such tenant in the store, or its keys are destroyed.
+    #[error("tenant {0} is not there, or erased")]
+    Gone(TenantId),
+    /// The store has no deployment yet.
+    #[error("the deployment is not initialised")]
+    Uninitialised,
+}
+
+/// The loaded tenants, the seals that open them, and the store that holds them.
+pub struct Tenants {
+    store: Arc<dyn Store>,
+    seals: Vec<Arc<dyn Seal>>,
+    clock: Arc<dyn Clock>,
+    deployment: DeploymentId,
+    root: Arc<Tenant>,
+    edge: Arc<Tenant>,
+    loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    budget: LoadBudget,
+    /// One load at a time: a thousand requests for a cold tenant ask the seal once.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Tenants {
+    /// Opens the root and the edge of the deployment in `store`. Fails when no seal opens them.
+    pub async fn open(store: Arc<dyn Store>, seals: Vec<Arc<dyn Seal>>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, KeyError> {
+        let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
+        let root = load(&*store, &seals, deployment.id, deployment.root, None).await?;
+        let edge = load(&*store, &seals, deployment.id, deployment.edge, None).await?;
+        let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
+        Ok(Arc::new(Self {
+            store,
+            seals,
+            clock,
+            deployment: deployment.id,
+            root,
+            edge,
+            loaded: RwLock::new(loaded.into()),
+            budget: LoadBudget::default(),
+            loading: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// The tenant that all others descend from.
+    pub fn root(&self) -> &Arc<Tenant> {
+        &self.root
+    }
+
+    /// The tenant whose log takes the events of callers without a verified credential.
+    pub fn edge(&self) -> &Arc<Tenant> {
+        &self.edge
+    }
+
+    /// Which installation this is.
+    pub fn deployment(&self) -> DeploymentId {
+        self.deployment
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Whether a tenant may be opened for a caller who has not shown a valid credential yet: when that costs nothing,
+    /// or within a budget.
+    pub fn may_open(&self, tenant: TenantId, now: Timestamp) -> bool {
+        self.get(tenant).is_some() || self.budget.take(now)
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// All tenants that are loaded now.
+    pub fn all(&self) -> Vec<Arc<Tenant>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether this very object is the loaded one of its tenant.
+    pub(super) fn is_loaded(&self, tenant: &Arc<Tenant>) -> bool {
+        self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
+    }
+
+    /// Drops a tenant's keys and everything derived from them.
+    pub(super) fn forget(&self, tenant: TenantId) {
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+    }
+
+    /// The loaded tenants from the root down to `tenant`; `None` when one of them is not loaded now.
+    pub fn chain(&self, tenant: &Arc<Tenant>) -> Option<Vec<Arc<Tenant>>> {
+        let mut chain = vec![Arc::clone(tenant)];
+        let mut above = tenant.parent();
+        while let Some(id) = above {
+            let parent = self.get(id)?;
+            above = parent.parent();
+            chain.insert(0, parent);
+        }
+        Some(chain)
+    }
+
+    fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+    }
+
+    /// The tenant of a namespace record, loaded now if it is not yet.
+    pub(super) async fn child(&self, parent: TenantId, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
+        if let Some(tenant) = self.get(namespace.tenant) {
+            return Ok(tenant);
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some(tenant) = self.get(namespace.tenant) {
+            return Ok(tenant);
+        }
+        let tenant = load(&*self.store, &self.seals, self.deployment, namespace.tenant, Some((parent, namespace)))
+            .await
+            .map_err(key_refusal)?;
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(&tenant));
+        Ok(tenant)
+    }
+
+    /// Keys of a tenant to be made, and the commitment to its key.
+    pub(super) async fn generate(&self, parent: Option<TenantId>) -> Result<(NewTenant, String), Refusal> {
+        new_tenant(&self.seals, self.deployment, parent)
+            .await
+            .map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
+    }
+}
+
+/// Makes the keys of a new tenant and has every seal wrap them. Returns the commitment to the TenantKey in hexadecimal.
+pub async fn new_tenant(
+    seals: &[Arc<dyn Seal>],
+    deployment: DeploymentId,
+    parent: Option<TenantId>,
+) -> Result<(NewTenant, String), (TenantId, SealError)> {
+    let (id, generation) = (TenantId::random(), 1);
+    let key = TenantKey::generate();
+    let context = WrapContext { deployment, tenant: id, generation };
+    let mut wraps = Vec::with_capacity(seals.len());
+    for seal in seals {
+        let wrap = seal.wrap(&key.secret(), &context).await.map_err(|error| (id, error))?;
+        wraps.push(Wrap { seal: seal.name().to_owned(), wrap });
+    }
+    let keyring = Keyring::generate(deployment, id).seal(&key, generation);
+    let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
+    Ok((NewTenant { id, parent, keys: TenantKeys { generation, wraps, keyring } }, commitment))
+}
+
+/// Unwraps, opens and verifies one tenant.
+async fn load(
+    store: &dyn Store,
+    seals: &[Arc<dyn Seal>],
+    deployment: DeploymentId,
+    id: TenantId,
+    expected: Option<(TenantId, &Namespace)>,
+) -> Result<Arc<Tenant>, KeyError> {
+    let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
+    let key = unwrap(seals, &row.wraps, &WrapContext { deployment, tenant: id, generation: row.generation }).await?;
+    if let Some((parent, namespace)) = expected {
+        let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
+        if row.parent != Some(parent) || row.generation != namespace.generation || commitment != namespace.commitment {
+            return Err(KeyError::Damaged(id));
+        }
+    }
+    let keyring = Keyring::open(&key, deployment, id, row.generation, &row.keyring).map_err(|_| KeyError::Damaged(id))?;
+    let head = match row.tail {
+        None => Head::genesis(),
+        Some(tail) => {
+            let newest = store.log(id, tail.seq, 1).await?.into_iter().next().ok_or(KeyError::Log(LoadError::Forged(id)))?;
+            Head::verified(&keyring, deployment, id, &newest)?
+        }
+    };
+    Ok(Arc::new(Tenant::new(id, row.parent, keyring, head)))
+}
+
+/// Asks the seals that hold a wrap, in the configured order, until one opens it.
+async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) -> Result<TenantKey, KeyError> {
+    let mut last = SealError::DoesNotOpen { seal: "(none that is configured)".into() };
+    for seal in seals {
+        for wrap in wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
+            match seal.unwrap(&wrap.wrap, context).await {
+                Ok(secret) => return TenantKey::from_secret(secret).ok_or(KeyError::Damaged(context.tenant)),
+                Err(error) => last = error,
+            }
+        }
+    }
+    Err(KeyError::Seal(context.tenant, last))
+}
+
+/// What a client is told when a tenant's keys are not to be had.
+fn key_refusal(error: KeyError) -> Refusal {
+    match error {
+        KeyError::Store(error) => store_refusal(&error),
+        KeyError::Seal(..) => {
+            tracing::error!(%error, "a tenant's key cannot be opened now");
+            Refusal::Unavailable("the tenant's key cannot be opened: the seal refused or is unavailable".into())
+        }
+        KeyError::Gone(_) => Refusal::NoToken,
+        KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised => {
+            tracing::error!(%error, "a tenant does not load");
+            Refusal::Internal("the tenant's stored keys or log do not verify".into())
+        }
+    }
+}
+
+/// What a client is told when the store fails. Details go to the operator's log.
+pub(super) fn store_refusal(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::Conflict(_) => {
+            tracing::warn!(%error, "the store is unavailable");
+            Refusal::Unavailable("storage is unavailable; nothing was changed".into())
+        }
+        _ => {
+            tracing::error!(%error, "the store failed");
+            Refusal::Internal("the store failed; the server's log says why".into())
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! One request's view of its tenants, and what it collects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::NAMES_MAX;
+use super::collected::{Commit, Notes, Prepared, Reads, Write};
+use super::opening::{damaged, decode};
+use super::overlay::{Overlay, Touch};
+use super::tenant::{Entry, Tenant};
+use super::tenants::Tenants;
+use crate::answer::Refusal;
+use crate::audit::event::Event;
+use crate::id::{MountId, ObjectId, TenantId};
+use crate::namespace::Namespace;
+use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
+use crate::storage::{Structural, TenantState};
+use crate::time::Timestamp;
+
+/// A record that was found.
+pub struct Found<R> {
+    /// Its payload.
+    pub value: Arc<R>,
+    /// Which object it is.
+    pub object: ObjectId,
+    /// How often it was written.
+    pub version: u64,
+}
+
+/// One request's transaction: reads are remembered, writes are sealed and collected, nothing is stored here.
+pub struct Txn {
+    tenants: Arc<Tenants>,
+    now: Timestamp,
+    overlay: Option<Overlay>,
+    pub(super) collected: Commit,
+    seen: Vec<Seen>,
+    notes: Notes,
+    /// Writes below this mark stay when the request is refused.
+    guard: usize,
+}
+
+/// What was found at a key: kept so that a later write continues the object.
+struct Seen {
+    tenant: TenantId,
+    key: RecordKey,
+    found: Option<(ObjectId, u64)>,
+}
+
+impl Txn {
+    pub(super) fn new(tenants: Arc<Tenants>, now: Timestamp, overlay: Option<Overlay>) -> Self {
+        Self { tenants, now, overlay, collected: Commit::default(), seen: Vec::new(), notes: Notes::default(), guard: 0 }
+    }
+
+    /// The time of this attempt.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The loaded tenants.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
+    }
+
+    /// Reads a record; its own writes included. One past its expiry is absent.
+    pub async fn read<R: Record>(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<Option<Found<R>>, Refusal> {
+        let key = tenant.keyring().record_key(address);
+        let Some(entry) = self.entry(tenant, key).await? else {
+            self.see(tenant, key, None);
+            return Ok(None);
+        };
+        let found = decode::<R>(tenant, address, key, &entry)?;
+        self.see(tenant, key, Some((found.object, found.version)));
+        Ok(Some(found))
+    }
+
+    /// Whether there is a record, without opening it.
+    pub async fn exists(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<bool, Refusal> {
+        let key = tenant.keyring().record_key(address);
+        Ok(self.entry(tenant, key).await?.is_some())
+    }
+
+    /// Names in a directory, sorted bytewise; its own writes included.
+    pub async fn names(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        kind: Kind,
+        mount: MountId,
+        directory: &str,
+    ) -> Result<Arc<[Box<str>]>, Refusal> {
+        let key = tenant.keyring().dir_key(kind, mount, directory);
+        let base = self.stored_names(tenant, key).await?;
+        let mut changes = self.overlay.as_ref().map(|overlay| overlay.names(tenant.id(), key)).unwrap_or_default();
+        let own = self.collected.writes.iter().filter(|write| write.tenant.id() == tenant.id() && write.directory == key);
+        changes.extend(own.filter_map(|write| write.listed.clone()));
+        if changes.is_empty() {
+            return Ok(base);
+        }
+        let mut names: Vec<Box<str>> = base.to_vec();
+        for (added, name) in changes {
+            match (names.binary_search(&name), added) {
+                (Err(at), true) => names.insert(at, name),
+                (Ok(at), false) => drop(names.remove(at)),
+                _ => {}
+            }
+        }
+        Ok(names.into())
+    }
+
+    /// Writes a record. It continues the object that was read at this address in this transaction; otherwise it is a
+    /// new object.
+    pub async fn put<R: Record>(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        address: &Address,
+        value: &R,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Refusal> {
+        self.put_payload(tenant, address, R::LISTING, &value.encode(), expires_at);
+        if R::LISTING == Listing::Tree {
+            self.mark_directories(tenant, address).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a record; nothing happens when it is not there. Directories of a tree that become empty vanish.
+    pub async fn remove<R: Record>(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<(), Refusal> {
+        if !self.exists(tenant, address).await? {
+            return Ok(());
+        }
+        self.remove_row(tenant, address, R::LISTING);
+        if R::LISTING == Listing::Tree {
+            self.prune_directories(tenant, address).await?;
+        }
+        Ok(())
+    }
+
+    /// Which object was read or written at an address in this transaction.
+    pub fn object_of(&self, tenant: &Arc<Tenant>, address: &Address) -> Option<ObjectId> {
+        let key = tenant.keyring().record_key(address);
+        self.seen_at(tenant.id(), key).map(|(object, _)| object)
+    }
+
+    /// The answer holds only before `at`.
+    pub fn relies_until(&mut self, at: Timestamp) {
+        self.collected.valid_until = Some(self.collected.valid_until.map_or(at, |until| until.min(at)));
+    }
+
+    /// What was collected up to now stays even when the request is refused: a use that was counted, a failed attempt.
+    pub fn keep_guards(&mut self) {
+        self.guard = self.collected.writes.len();
+    }
+
+    /// The version that was read, for the event.
+    pub fn note_read(&mut self, version: u64) {
+        self.notes.read_version = Some(version);
+    }
+
+    /// The version that was written, for the event.
+    pub fn note_written(&mut self, version: u64) {
+        self.notes.written_version = Some(version);
+    }
+
+    /// The keyed hash of the reference that was used, for the event.
+    pub fn note_reference(&mut self, hash: [u8; 32]) {
+        self.notes.reference = Some(hash);
+    }
+
+    /// Facts for the event.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// A child namespace and its loaded tenant.
+    pub async fn child(&mut self, parent: &Arc<Tenant>, name: &str) -> Result<Option<(Arc<Tenant>, Arc<Namespace>)>, Refusal> {
+        let Some(found) = self.read::<Namespace>(parent, &Address::system(Kind::Namespace, name)).await? else { return Ok(None) };
+        let tenant = self.tenants.child(parent.id(), &found.value).await?;
+        Ok(Some((tenant, found.value)))
+    }
+
+    /// Makes a child namespace with keys of its own, in this transaction.
+    pub async fn create_child(
+        &mut self,
+        parent: &Arc<Tenant>,
+        name: &str,
+        custom_metadata: BTreeMap<String, String>,
+    ) -> Result<Arc<Namespace>, Refusal> {
+        let (new, commitment) = self.tenants.generate(Some(parent.id())).await?;
+        let generation = new.keys.generation;
+        let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now };
+        self.put(parent, &Address::system(Kind::Namespace, name), &namespace, None).await?;
+        self.collected.structural.push(Structural::Create(new));
+        Ok(Arc::new(namespace))
+    }
+
+    /// Removes a child namespace and destroys its keys, in this transaction. Its rows are a job's work.
+    pub async fn delete_child(&mut self, parent: &Arc<Tenant>, name: &str) -> Result<(), Refusal> {
+        let address = Address::system(Kind::Namespace, name);
+        let Some(found) = self.read::<Namespace>(parent, &address).await? else { return Ok(()) };
+        self.remove::<Namespace>(parent, &address).await?;
+        self.collected.structural.push(Structural::State(found.value.tenant, TenantState::Erasing));
+        Ok(())
+    }
+
+    /// Adds the request's event, and a copy to every other tenant that it writes in. A refused request keeps its
+    /// guard writes only.
+    pub fn conclude(&mut self, tenant: &Arc<Tenant>, event: &Event, refused: bool) {
+        if refused {
+            self.collected.writes.truncate(self.guard);
+            self.collected.structural.clear();
+        }
+        self.collected.events.push((Arc::clone(tenant), Prepared::new(event)));
+        let others: BTreeMap<TenantId, Arc<Tenant>> =
+            self.collected.writes.iter().map(|write| (write.tenant.id(), Arc::clone(&write.tenant))).collect();
+        for (_, other) in others.into_iter().filter(|(id, _)| *id != tenant.id()) {
+            self.collected.events.push((other, Prepared::new(event)));
+        }
+    }
+
+    /// Removes a record by its key if it is past its expiry, whatever it is. True when it was.
+    pub(super) async fn sweep(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<bool, Refusal> {
+        let entry = self.stored(tenant, key).await?;
+        let Some(row) = entry.row.as_ref().filter(|row| row.expires_at.is_some_and(|at| at <= self.now)) else {
+            return Ok(false);
+        };
+        let listed = if row.directory == DirKey::NONE {
+            None
+        } else {
+            let name = tenant.keyring().open_name(&key, &row.directory, &row.name).map_err(|error| damaged("name", error))?;
+            Some((false, name.into_boxed_str()))
+        };
+        self.collected.writes.push(Write { tenant: Arc::clone(tenant), key, directory: row.directory, listed, row: None });
+        Ok(true)
+    }
+
+    pub(super) fn into_commit(self) -> Commit {
+        self.collected
+    }
+
+    /// The row at `key` as this transaction sees it; absent when it has expired.
+    async fn entry(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Option<Arc<Entry>>, Refusal> {
+        let own = self.collected.writes.iter().rev().find(|write| write.key == key && write.tenant.id() == tenant.id());
+        if let Some(write) = own {
+            return Ok(write.row.clone().map(|row| Arc::new(Entry::new(Some(row)))));
+        }
+        let entry = match self.overlay.as_ref().and_then(|overlay| overlay.row(tenant.id(), key)) {
+            Some(Touch::Written(row)) => Arc::new(Entry::new(Some(row))),
+            Some(Touch::Removed) => return Ok(None),
+            None => self.stored(tenant, key).await?,
+        };
+        let Some(row) = &entry.row else { return Ok(None) };
+        match row.expires_at {
+            Some(at) if at <= self.now => Ok(None),
+            Some(at) => {
+                self.relies_until(at);
+                Ok(Some(entry))
+            }
+            None => Ok(Some(entry)),
+        }
+    }
+
+    async fn stored(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Arc<Entry>, Refusal> {
+        if let (position, Some(entry)) = tenant.cached(&key) {
+            self.remember(tenant, key.0, position);
+            return Ok(entry);
+        }
+        let fill = self.tenants.store().record(tenant.id(), key).await.map_err(|error| super::tenants::store_refusal(&error))?;
+        let entry = Arc::new(Entry::new(fill.value));
+        tenant.fill(key, fill.seq, &entry);
+        self.remember(tenant, key.0, fill.seq);
+        Ok(entry)
+    }
+
+    async fn stored_names(&mut self, tenant: &Arc<Tenant>, directory: DirKey) -> Result<Arc<[Box<str>]>, Refusal> {
+        if let (position, Some(names)) = tenant.cached_names(&directory) {
+            self.remember(tenant, directory.0, position);
+            return Ok(names);
+        }
+        let fill = self
+            .tenants
+            .store()
+            .names(tenant.id(), directory, NAMES_MAX + 1)
+            .await
+            .map_err(|error| super::tenants::store_refusal(&error))?;
+        if fill.value.len() > NAMES_MAX {
+            return Err(Refusal::invalid(format!("the directory has more than {NAMES_MAX} names and cannot be listed")));
+        }
+        let mut names = Vec::with_capacity(fill.value.len());
+        for (key, sealed) in &fill.value {
+            let name = tenant.keyring().open_name(key, &directory, sealed).map_err(|error| damaged("name", error))?;
+            names.push(name.into_boxed_str());
+        }
+        names.sort_unstable();
+        let names: Arc<[Box<str>]> = names.into();
+        tenant.fill_names(directory, fill.seq, &names);
+        self.remember(tenant, directory.0, fill.seq);
+        Ok(names)
+    }
+
+    fn remember(&mut self, tenant: &Arc<Tenant>, key: [u8; 32], position: u64) {
+        if let Some(reads) = self.collected.reads.iter_mut().find(|reads| Arc::ptr_eq(&reads.tenant, tenant)) {
+            reads.oldest = reads.oldest.min(position);
+            reads.keys.push((key, position));
+        } else {
+            let mut keys = Vec::with_capacity(8);
+            keys.push((key, position));
+            self.collected.reads.push(Reads { tenant: Arc::clone(tenant), oldest: position, keys });
+        }
+    }
+
+    pub(super) fn see(&mut self, tenant: &Arc<Tenant>, key: RecordKey, found: Option<(ObjectId, u64)>) {
+        self.seen.push(Seen { tenant: tenant.id(), key, found });
+    }
+
+    /// The object that was last seen at a key; `None` when nothing was there, or nobody looked.
+    pub(super) fn seen_at(&self, tenant: TenantId, key: RecordKey) -> Option<(ObjectId, u64)> {
+        self.seen.iter().rev().find(|seen| seen.key == key && seen.tenant == tenant).and_then(|seen| seen.found)
+    }
+}

@@ -1,0 +1,82 @@
+//! The writing half of a transaction: records are sealed as they are put, and directories of a tree are kept in step.
+
+use std::sync::Arc;
+
+use super::collected::Write;
+use super::tenant::Tenant;
+use super::txn::Txn;
+use crate::answer::Refusal;
+use crate::crypto::Subject;
+use crate::id::ObjectId;
+use crate::record::{Address, DirKey, Listing};
+use crate::secret::SecretBytes;
+use crate::storage::RecordRow;
+use crate::time::Timestamp;
+
+impl Txn {
+    /// Seals a record and collects it.
+    pub(super) fn put_payload(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        address: &Address,
+        listing: Listing,
+        payload: &SecretBytes,
+        expires_at: Option<Timestamp>,
+    ) {
+        let keyring = tenant.keyring();
+        let key = keyring.record_key(address);
+        let before = self.seen_at(tenant.id(), key);
+        let (object, version) = before.map_or_else(|| (ObjectId::random(), 1), |(object, version)| (object, version + 1));
+        let (directory, name) = match listing {
+            Listing::None => (DirKey::NONE, Vec::new()),
+            Listing::Flat | Listing::Tree => {
+                let directory = keyring.dir_key(address.kind, address.mount, &address.directory);
+                (directory, keyring.seal_name(&key, &directory, &address.name))
+            }
+        };
+        let subject = Subject { kind: address.kind, object, version, key, directory, expires_at };
+        let sealed = keyring.seal_record(&subject, payload);
+        let listed = (listing != Listing::None && before.is_none()).then(|| (true, address.name.clone().into_boxed_str()));
+        let row = RecordRow { key, directory, seq: 0, expires_at, name, sealed };
+        self.collected.writes.push(Write { tenant: Arc::clone(tenant), key, directory, listed, row: Some(row) });
+        self.see(tenant, key, Some((object, version)));
+    }
+
+    pub(super) fn remove_row(&mut self, tenant: &Arc<Tenant>, address: &Address, listing: Listing) {
+        let keyring = tenant.keyring();
+        let key = keyring.record_key(address);
+        let (directory, listed) = match listing {
+            Listing::None => (DirKey::NONE, None),
+            Listing::Flat | Listing::Tree => {
+                let directory = keyring.dir_key(address.kind, address.mount, &address.directory);
+                (directory, Some((false, address.name.clone().into_boxed_str())))
+            }
+        };
+        self.collected.writes.push(Write { tenant: Arc::clone(tenant), key, directory, listed, row: None });
+        self.see(tenant, key, None);
+    }
+
+    /// Every directory on the way is listed in its parent.
+    pub(super) async fn mark_directories(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<(), Refusal> {
+        let mut path = address.directory.clone();
+        while !path.is_empty() {
+            let marker = Address::tree(address.kind, address.mount, &path);
+            if self.exists(tenant, &marker).await? {
+                return Ok(());
+            }
+            self.put_payload(tenant, &marker, Listing::Tree, &SecretBytes::new(b"{}".to_vec()), None);
+            path = marker.directory;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn prune_directories(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<(), Refusal> {
+        let mut path = address.directory.clone();
+        while !path.is_empty() && self.names(tenant, address.kind, address.mount, &path).await?.is_empty() {
+            let marker = Address::tree(address.kind, address.mount, &path);
+            self.remove_row(tenant, &marker, Listing::Tree);
+            path = marker.directory;
+        }
+        Ok(())
+    }
+}
