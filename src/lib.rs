@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod auth;
 pub mod commit;
 pub mod crypto;
 pub mod engine;

@@ -1,4 +1,5 @@
 //! Engines: what is mounted at a path and keeps secrets there. Each declares a table of its operations
 //! (`operation.rs`) and does them (`run.rs`); engines do not know each other.
 
+pub mod kv;
 pub mod table;

@@ -1,0 +1,13 @@
+//! Who is asking: tokens and the auth methods that give them out.
+//!
+//! A method proves who somebody is; only `token::mint` makes a token of it. Tokens are kept by keyed hash, their
+//! text is nowhere in the store. What a caller may do is decided by `policy`; this folder reads the policies that a
+//! token names, in the tenant that the token belongs to. Durations here are whole seconds unless they are a `Duration`.
+//!
+//! It must not know HTTP, engines or `sys`.
+
+pub mod caller;
+pub mod policies;
+pub mod token;
+
+pub use caller::Caller;

@@ -1,0 +1,50 @@
+//! The policies of a tenant as they stand: what somebody wrote, else what is shipped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use crate::answer::Refusal;
+use crate::auth::token::entry::ROOT_POLICY;
+use crate::commit::{Tenant, Txn};
+use crate::policy::{Acl, Identity, Policy, PolicyRecord, shipped};
+use crate::record::{Address, Kind};
+
+/// The shipped policies, compiled once. A test of theirs compiles each.
+static SHIPPED: LazyLock<BTreeMap<&str, Arc<Policy>>> = LazyLock::new(|| {
+    let compiled =
+        |shipped: &'static shipped::Shipped| Some((shipped.name, Arc::new(Policy::parse(shipped.name, shipped.text).ok()?)));
+    shipped::ALL.iter().filter_map(compiled).collect()
+});
+
+/// Where the policy with this name is; `name` is in lower case.
+pub fn address(name: &str) -> Address {
+    Address::system(Kind::Policy, name)
+}
+
+/// The policy in force under `name`; `None` when there is none, which is remembered like any other read.
+/// `root` is not a policy with rules, so it is `None` here.
+pub async fn in_force(txn: &mut Txn, tenant: &Arc<Tenant>, name: &str) -> Result<Option<Arc<Policy>>, Refusal> {
+    if let Some(found) = txn.read::<PolicyRecord>(tenant, &address(name)).await? {
+        return Ok(Some(Arc::clone(found.value.policy())));
+    }
+    Ok(SHIPPED.get(name).map(Arc::clone))
+}
+
+/// What the named policies of a tenant allow together. Names without a policy allow nothing.
+pub async fn acl(txn: &mut Txn, tenant: &Arc<Tenant>, names: &[String]) -> Result<Acl, Refusal> {
+    if names.iter().any(|name| name == ROOT_POLICY) {
+        return Ok(Acl::root());
+    }
+    let mut policies = Vec::with_capacity(names.len());
+    for name in names {
+        policies.extend(in_force(txn, tenant, name).await?);
+    }
+    let acl = Acl::new(policies, &Identity::default(), txn.now());
+    if let Some(at) = acl.valid_until() {
+        txn.relies_until(at);
+    }
+    if let Some(template) = acl.broken_template() {
+        tracing::warn!(template, "a policy has a template without a value for its caller: nothing is granted");
+    }
+    Ok(acl)
+}

@@ -1,0 +1,196 @@
+//! What is stored about a token.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::event::{self, Word};
+use crate::commit::Tenant;
+use crate::id::TenantId;
+use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::time::Timestamp;
+
+/// The policy that allows everything.
+pub const ROOT_POLICY: &str = "root";
+
+/// How many tokens may stand above one another. Each use reads all of them.
+pub const DEPTH_MAX: u8 = 64;
+
+/// What a token's record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// A service token.
+    Service,
+    /// Revoked without its children: it opens nothing, and whoever names it as parent is an orphan. It stays,
+    /// because children may live in tenants below, where a commit here cannot reach them.
+    Released,
+}
+
+/// The token above, which may belong to a tenant above.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The tenant that the token above belongs to.
+    pub tenant: TenantId,
+    /// Its hash under that tenant's key, 64 hexadecimal digits.
+    pub hash: String,
+}
+
+/// Everything about a token but its text. Nothing in here is secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenEntry {
+    /// What this is.
+    pub kind: TokenKind,
+    /// The name by which the token is managed without its text.
+    pub accessor: String,
+    /// The token above; none for an orphan.
+    pub parent: Option<Parent>,
+    /// How many tokens stand above it.
+    pub depth: u8,
+    /// Names of policies, lower case, sorted, each once.
+    pub policies: Vec<String>,
+    /// What its creator wrote about it.
+    #[serde(default)]
+    pub meta: Option<BTreeMap<String, String>>,
+    /// What the audit log and people know it by.
+    pub display_name: String,
+    /// Where it was made: `auth/token/create`.
+    pub path: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last renewed.
+    #[serde(default)]
+    pub renewed: Option<Timestamp>,
+    /// From then on it is no more; none for a root token without end.
+    pub expires: Option<Timestamp>,
+    /// The TTL that it was made with; 0 for one without end.
+    pub creation_ttl_seconds: u64,
+    /// The TTL that was last granted, which a renewal without an increment grants again.
+    pub ttl_seconds: u64,
+    /// The most that the mount allowed when it was made, counted from `created`; 0 for no bound.
+    pub max_ttl_seconds: u64,
+    /// The most that its creator allowed, counted from `created`; 0 for no such bound.
+    pub explicit_max_ttl_seconds: u64,
+    /// The TTL of each renewal of a periodic token, which has no other bound than the explicit one; 0 for none.
+    pub period_seconds: u64,
+    /// Uses that are left; none when they are not counted.
+    pub uses_left: Option<u64>,
+    /// Whether it may be renewed.
+    pub renewable: bool,
+    /// The same as the audit log names it: made once, shared by its events.
+    #[serde(skip)]
+    pub(super) event: OnceLock<Arc<event::Caller>>,
+}
+
+crate::json_record!(TokenEntry, Kind::Token, Listing::None);
+
+impl TokenEntry {
+    /// Whether it holds the root policy.
+    pub fn is_root(&self) -> bool {
+        self.policies.iter().any(|policy| policy == ROOT_POLICY)
+    }
+
+    /// As the audit log names its holder; `tenant` is the one it belongs to.
+    pub fn as_event(&self, tenant: TenantId) -> Arc<event::Caller> {
+        let made = self.event.get_or_init(|| {
+            Arc::new(event::Caller {
+                tenant,
+                accessor: self.accessor.clone(),
+                display_name: self.display_name.clone(),
+                policies: self.policies.clone(),
+                kind: Word::new("service"),
+            })
+        });
+        Arc::clone(made)
+    }
+
+    /// Whether its time is over.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
+    /// Whole seconds that are left, rounded down; 0 for a token without end.
+    pub fn seconds_left(&self, now: Timestamp) -> u64 {
+        self.expires.map_or(0, |at| at.since(now).as_secs())
+    }
+}
+
+/// Leads from an accessor to its token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessorRecord {
+    /// The token's hash.
+    pub hash: String,
+    /// The token above it: names the `TokenChild` row when the token's own record has expired already.
+    pub parent: Option<Parent>,
+}
+
+crate::json_record!(AccessorRecord, Kind::TokenAccessor, Listing::Flat);
+
+/// A token below another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildRecord {
+    /// The child's hash.
+    pub hash: String,
+}
+
+crate::json_record!(ChildRecord, Kind::TokenChild, Listing::Flat);
+
+/// The hash that `text` is kept by in `tenant`, 64 hexadecimal digits.
+pub fn hash_of(tenant: &Tenant, text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&tenant.keyring().token_hash(text))
+}
+
+/// Where the token with this hash is.
+pub fn token_address(hash: &str) -> Address {
+    Address::system(Kind::Token, hash)
+}
+
+/// Where an accessor is.
+pub fn accessor_address(accessor: &str) -> Address {
+    Address::system(Kind::TokenAccessor, accessor)
+}
+
+/// Where the child with this accessor is, in the child's tenant.
+pub fn child_address(parent_hash: &str, accessor: &str) -> Address {
+    Address { kind: Kind::TokenChild, mount: SYSTEM, directory: children_of(parent_hash), name: accessor.to_owned() }
+}
+
+/// The directory that lists the children of a token.
+pub fn children_of(parent_hash: &str) -> String {
+    format!("{parent_hash}/")
+}
+
+/// The label at the end of a token's text, which tells the tenants that it may belong to; empty for the root.
+/// A chosen text has no dot, so it belongs to the root.
+pub fn label_of(text: &str) -> &str {
+    let body = text.strip_prefix("s.").unwrap_or(text);
+    body.rsplit_once('.').map_or("", |(_, label)| label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_what_follows_the_body() {
+        for (text, label) in [
+            ("s.0123456789abcdefghijklmn", ""),
+            ("s.0123456789abcdefghijklmn.al5RyT", "al5RyT"),
+            ("my-own-id", ""),
+            ("root", ""),
+            ("s.", ""),
+            ("", ""),
+            ("a.b", "b"),
+        ] {
+            assert_eq!(label_of(text), label, "{text}");
+        }
+    }
+
+    #[test]
+    fn children_are_listed_under_the_hash_of_their_parent() {
+        let address = child_address("ab12", "acc");
+        assert_eq!((address.directory.as_str(), address.name.as_str()), ("ab12/", "acc"));
+        assert_ne!(address, child_address("ab13", "acc"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Which policies a token may give to a child: pure rules, the same as those of `OpenBao`.
+
+use super::entry::ROOT_POLICY;
+use crate::answer::Refusal;
+
+/// The policy that every token gets unless its creator declines it.
+const DEFAULT_POLICY: &str = "default";
+
+/// The policy that only wrapping tokens have.
+const WRAPPING_POLICY: &str = "response-wrapping";
+
+/// The most policies that one token names.
+pub const POLICIES_MAX: usize = 256;
+
+/// Who makes the child.
+#[derive(Clone, Copy, Debug)]
+pub struct Giver<'a> {
+    /// The policies of its token.
+    pub policies: &'a [String],
+    /// It has `sudo` on the endpoint that it calls.
+    pub sudo: bool,
+    /// Its token belongs to a tenant above the one that the child is made in.
+    pub from_above: bool,
+}
+
+/// The policies of the child. `asked` is what the request names, `decline_default` its `no_default_policy`.
+///
+/// Without `sudo` the child gets no policy that its maker has not; nobody but root makes root, and never in a tenant
+/// below. `default` is added when the maker has it (with `sudo`: always).
+pub fn policies(asked: &[String], decline_default: bool, giver: Giver<'_>) -> Result<Vec<String>, Refusal> {
+    let asked_names = sanitized(asked);
+    let own = sanitized(giver.policies);
+    let (mut names, add_default) = if giver.from_above {
+        if !giver.sudo {
+            let text = "root or sudo privileges required to directly generate a token in a child namespace";
+            return Err(Refusal::invalid(text));
+        }
+        if contains(&asked_names, ROOT_POLICY) {
+            return Err(Refusal::invalid("root tokens may not be created from a parent namespace"));
+        }
+        (asked_names, true)
+    } else if asked.is_empty() {
+        (own.clone(), false)
+    } else if giver.sudo {
+        (asked_names, true)
+    } else {
+        if !asked_names.iter().all(|name| own.contains(name)) {
+            return Err(Refusal::invalid("child policies must be subset of parent"));
+        }
+        (asked_names, contains(&own, DEFAULT_POLICY))
+    };
+    let root = contains(&names, ROOT_POLICY);
+    if add_default && !root && !contains(&names, DEFAULT_POLICY) {
+        names.push(DEFAULT_POLICY.to_owned());
+        names.sort_unstable();
+    }
+    if decline_default {
+        names.retain(|name| name != DEFAULT_POLICY);
+    }
+    if contains(&names, WRAPPING_POLICY) {
+        return Err(Refusal::invalid(format!("cannot assign policy \"{WRAPPING_POLICY}\"")));
+    }
+    if root && !contains(&own, ROOT_POLICY) {
+        return Err(Refusal::invalid("root tokens may not be created without parent token being root"));
+    }
+    if names.len() > POLICIES_MAX {
+        return Err(Refusal::invalid(format!("a token names at most {POLICIES_MAX} policies")));
+    }
+    Ok(names)
+}
+
+/// Trimmed, lower case, sorted, each once, none empty; `root` stands alone.
+pub fn sanitized(names: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).collect();
+    if contains(&names, ROOT_POLICY) {
+        return vec![ROOT_POLICY.to_owned()];
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn contains(names: &[String], name: &str) -> bool {
+    names.iter().any(|other| other == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &str) -> Vec<String> {
+        names.split_terminator(' ').map(str::to_owned).collect()
+    }
+
+    /// Sudo, and a maker in a tenant above.
+    const PLAIN: (bool, bool) = (false, false);
+    const SUDO: (bool, bool) = (true, false);
+    const ABOVE: (bool, bool) = (false, true);
+    const SUDO_ABOVE: (bool, bool) = (true, true);
+
+    #[test]
+    fn a_child_gets_what_its_maker_may_give() {
+        let subset = "child policies must be subset of parent";
+        let root = "root tokens may not be created without parent token being root";
+        for (asked, decline, own, (sudo, from_above), expected) in [
+            ("", false, "default dev", PLAIN, Ok("default dev")),
+            ("", true, "default dev", PLAIN, Ok("dev")),
+            ("", false, "dev", PLAIN, Ok("dev")),
+            ("dev", false, "default dev ops", PLAIN, Ok("default dev")),
+            ("dev", true, "default dev ops", PLAIN, Ok("dev")),
+            ("dev", false, "dev ops", PLAIN, Ok("dev")),
+            ("DEV", false, "dev", PLAIN, Ok("dev")),
+            ("default", false, "dev", PLAIN, Err(subset)),
+            ("ops", false, "default dev", PLAIN, Err(subset)),
+            ("root", false, "default dev", PLAIN, Err(subset)),
+            ("dev", false, "root", PLAIN, Err(subset)),
+            ("ops", false, "dev", SUDO, Ok("default ops")),
+            ("ops", true, "dev", SUDO, Ok("ops")),
+            ("root", false, "dev", SUDO, Err(root)),
+            (" Root dev", false, "dev", SUDO, Err(root)),
+            ("root dev", false, "root", SUDO, Ok("root")),
+            ("", false, "root", SUDO, Ok("root")),
+            ("dev", false, "root", SUDO, Ok("default dev")),
+            (
+                "dev",
+                false,
+                "root",
+                ABOVE,
+                Err("root or sudo privileges required to directly generate a token in a child namespace"),
+            ),
+            ("dev", false, "root", SUDO_ABOVE, Ok("default dev")),
+            ("", false, "root", SUDO_ABOVE, Ok("default")),
+            ("", true, "root", SUDO_ABOVE, Ok("")),
+            ("root", false, "root", SUDO_ABOVE, Err("root tokens may not be created from a parent namespace")),
+            ("response-wrapping", false, "root", SUDO, Err("cannot assign policy \"response-wrapping\"")),
+        ] {
+            let giver = Giver { policies: &list(own), sudo, from_above };
+            let outcome = policies(&list(asked), decline, giver).map_err(|refusal| match refusal {
+                Refusal::Invalid(text) => text,
+                other => format!("{other:?}"),
+            });
+            assert_eq!(outcome, expected.map(list).map_err(str::to_owned), "{asked} from {own}");
+        }
+    }
+
+    #[test]
+    fn blank_names_grant_nothing_and_inherit_nothing() {
+        let giver = Giver { policies: &list("dev"), sudo: false, from_above: false };
+        assert_eq!(policies(&[String::from(" ")], false, giver).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_number_of_policies_is_bounded() {
+        let many: Vec<String> = (0..POLICIES_MAX).map(|at| format!("p{at}")).collect();
+        let giver = Giver { policies: &[], sudo: true, from_above: false };
+        assert!(policies(&many, true, giver).is_ok());
+        assert!(policies(&many, false, giver).is_err(), "with default it is one too many");
+    }
+}

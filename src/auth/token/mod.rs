@@ -1,0 +1,32 @@
+//! Service tokens: `auth/token/`.
+//!
+//! A token is a record at the keyed hash of its text. It lives as long as it has not expired and every token above
+//! it, up to an orphan, lives: the whole chain is read at each use, so removing one record revokes the tree below
+//! it at once. Rows of dead descendants are swept later.
+//!
+//! Rows of a token, all in the tenant it belongs to:
+//! - `Token`, by the hash: everything about it. Its row expires with it.
+//! - `TokenAccessor`, by accessor: the hash. It has no expiry of its own; `revoke::tidy` removes it.
+//! - `TokenChild`, listed under the parent's hash, by accessor: the hash. Likewise.
+
+pub mod authenticate;
+pub mod entry;
+pub mod grant;
+pub mod lifetime;
+pub mod mint;
+pub mod operation;
+pub mod revoke;
+pub mod run;
+mod show;
+
+pub use super::Caller;
+pub use authenticate::{Known, authenticate, by_accessor, by_text};
+pub use entry::TokenEntry;
+pub use lifetime::Limits;
+pub use mint::{Minted, NewToken, mint, root_token};
+pub use operation::{Operation, TABLE};
+pub use run::run;
+pub use show::auth_json;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The operations of `auth/token/`: the table, and from the call to typed fields.
+
+use std::collections::BTreeMap;
+
+use super::lifetime::{Wish, whole_seconds};
+use crate::answer::Refusal;
+use crate::engine::table::{Call, Field, Need, Row, Verb};
+use crate::secret::SecretText;
+
+/// The most names that one answer lists.
+pub const NAMES_MAX: usize = 100_000;
+const META_PAIRS_MAX: usize = 64;
+const META_BYTES_MAX: usize = 16 << 10;
+const NAME_BYTES_MAX: usize = 512;
+
+/// What a client asks of the token method.
+pub enum Operation {
+    /// Make a token.
+    Create(Box<Ask>),
+    /// Show a token.
+    Lookup(Which),
+    /// Give a token a new TTL, at least `increment_seconds` from now on if that is not 0.
+    Renew(Which, u64),
+    /// End a token and all below it.
+    Revoke(Which),
+    /// End a token, and leave those below it as orphans.
+    RevokeOrphan(SecretText),
+    /// List accessors, after this one, at most so many.
+    Accessors(Option<String>, Option<usize>),
+}
+
+/// Which token is meant.
+pub enum Which {
+    /// The caller's own.
+    Caller,
+    /// The one with this text.
+    Text(SecretText),
+    /// The one with this accessor.
+    Accessor(String),
+}
+
+/// A token that somebody wants made.
+pub struct Ask {
+    /// The endpoint below the mount, which `sudo` is asked for: `create`.
+    pub endpoint: &'static str,
+    /// The text, if it was chosen.
+    pub id: Option<SecretText>,
+    /// Policies; empty to inherit the maker's.
+    pub policies: Vec<String>,
+    /// Do not add `default`.
+    pub no_default_policy: bool,
+    /// Notes about the token.
+    pub meta: Option<BTreeMap<String, String>>,
+    /// `token`, or `token-` and what was asked, reduced to letters, digits and hyphens.
+    pub display_name: String,
+    /// How often it may be used; none for no count.
+    pub uses: Option<u64>,
+    /// Make it an orphan, which needs `sudo`.
+    pub no_parent: bool,
+    /// Whether it may be renewed.
+    pub renewable: bool,
+    /// Its times.
+    pub wish: Wish,
+}
+
+const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
+    Field { name, kind, help }
+}
+
+const CREATE_FIELDS: &[Field] = &[
+    field("id", "string", "Text of the token. Only with sudo, only in the root namespace; without a dot."),
+    field("policies", "array", "Policies of the token; without, those of the caller."),
+    field("no_default_policy", "boolean", "Do not add the policy default."),
+    field("meta", "object", "Notes: a map of strings."),
+    field("display_name", "string", "Name for people and the audit log."),
+    field("num_uses", "integer", "How often the token may be used; 0 for any number."),
+    field("no_parent", "boolean", "Make an orphan, which outlives the caller's token. Needs sudo."),
+    field("renewable", "boolean", "Whether the token may be renewed; true by default."),
+    field("ttl", "duration", "Time to live; 0 for the mount's default."),
+    field("lease", "duration", "Old name of ttl."),
+    field("explicit_max_ttl", "duration", "The most it may ever live, renewals included."),
+    field("period", "duration", "Makes it periodic: each renewal gives this TTL, without a maximum. Needs sudo."),
+    field("type", "string", "service."),
+    field("entity_alias", "string", "Only together with a role."),
+];
+const TOKEN: Field = field("token", "string", "Text of the token.");
+const ACCESSOR: Field = field("accessor", "string", "Accessor of the token.");
+const INCREMENT: Field = field("increment", "duration", "TTL to grant; 0 for the one granted before.");
+
+const fn row(
+    verb: Verb,
+    pattern: &'static str,
+    fields: &'static [Field],
+    help: &'static str,
+    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
+) -> Row<Operation> {
+    Row { verb, pattern, need: Need::Verb, fields, help, parse }
+}
+
+/// Everything that `auth/token/` offers.
+pub static TABLE: &[Row<Operation>] = &[
+    row(Verb::Write, "create", CREATE_FIELDS, "Make a token below the caller's.", |call| ask(call, "create")),
+    row(Verb::Write, "create-orphan", CREATE_FIELDS, "Make a token that outlives the caller's.", |call| {
+        ask(call, "create-orphan")
+    }),
+    row(Verb::Read, "lookup-self", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    row(Verb::Write, "lookup-self", &[TOKEN], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    row(Verb::Read, "lookup", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    row(Verb::Write, "lookup", &[TOKEN], "Show a token.", |call| Ok(Operation::Lookup(text_or_caller(call)?))),
+    row(Verb::Write, "lookup-accessor", &[ACCESSOR], "Show a token by its accessor.", |call| {
+        Ok(Operation::Lookup(accessor(call)?))
+    }),
+    row(Verb::Write, "renew-self", &[INCREMENT, TOKEN], "Renew the caller's token.", |call| renew(call, Which::Caller)),
+    row(Verb::Write, "renew", &[TOKEN, INCREMENT], "Renew a token.", |call| renew(call, Which::Text(text(call)?))),
+    row(Verb::Write, "renew-accessor", &[ACCESSOR, INCREMENT], "Renew a token by its accessor.", |call| {
+        renew(call, accessor(call)?)
+    }),
+    row(Verb::Write, "revoke-self", &[TOKEN], "End the caller's token and all below it.", |_| {
+        Ok(Operation::Revoke(Which::Caller))
+    }),
+    row(Verb::Write, "revoke", &[TOKEN], "End a token and all below it.", |call| Ok(Operation::Revoke(Which::Text(text(call)?)))),
+    row(Verb::Write, "revoke-accessor", &[ACCESSOR], "End a token by its accessor, and all below it.", |call| {
+        Ok(Operation::Revoke(accessor(call)?))
+    }),
+    row(Verb::Write, "revoke-orphan", &[TOKEN], "End a token and leave those below it. Needs sudo.", |call| {
+        Ok(Operation::RevokeOrphan(text(call)?))
+    }),
+    Row { need: Need::Sudo, ..row(Verb::List, "accessors", &[], "List the accessors of all tokens. Needs sudo.", accessors) },
+];
+
+fn text(call: &Call<'_>) -> Result<SecretText, Refusal> {
+    given(call)?.ok_or_else(|| Refusal::invalid("missing token ID"))
+}
+
+fn text_or_caller(call: &Call<'_>) -> Result<Which, Refusal> {
+    Ok(given(call)?.map_or(Which::Caller, Which::Text))
+}
+
+fn given(call: &Call<'_>) -> Result<Option<SecretText>, Refusal> {
+    Ok(call.fields.secret("token")?.filter(|text| !text.expose().is_empty()))
+}
+
+fn accessor(call: &Call<'_>) -> Result<Which, Refusal> {
+    match call.fields.text("accessor")? {
+        Some(accessor) if !accessor.is_empty() => Ok(Which::Accessor(accessor)),
+        _ => Err(Refusal::invalid("missing accessor")),
+    }
+}
+
+fn renew(call: &Call<'_>, which: Which) -> Result<Operation, Refusal> {
+    Ok(Operation::Renew(which, seconds(call, "increment")?))
+}
+
+fn seconds(call: &Call<'_>, name: &str) -> Result<u64, Refusal> {
+    Ok(call.fields.duration(name)?.map_or(0, whole_seconds))
+}
+
+fn accessors(call: &Call<'_>) -> Result<Operation, Refusal> {
+    let limit = match call.query.value("limit") {
+        None | Some("" | "-1" | "0") => None,
+        Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("limit: expected a whole number"))?),
+    };
+    Ok(Operation::Accessors(call.query.value("after").map(str::to_owned), limit))
+}
+
+fn ask(call: &Call<'_>, endpoint: &'static str) -> Result<Operation, Refusal> {
+    let fields = call.fields;
+    match fields.text("type")?.as_deref() {
+        None | Some("" | "service") => {}
+        Some("batch") => return Err(Refusal::invalid("batch tokens are not offered yet: use type \"service\"")),
+        Some(_) => return Err(Refusal::invalid("invalid 'token_type' value")),
+    }
+    let uses = fields.integer("num_uses")?.unwrap_or(0);
+    let uses = u64::try_from(uses).map_err(|_| Refusal::invalid("number of uses cannot be negative"))?;
+    if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
+        return Err(Refusal::invalid("'entity_alias' is only allowed in combination with token role"));
+    }
+    let meta = fields.map("meta")?;
+    check_meta(meta.as_ref())?;
+    let ttl_seconds = if fields.has("ttl") { seconds(call, "ttl")? } else { seconds(call, "lease")? };
+    Ok(Operation::Create(Box::new(Ask {
+        endpoint,
+        id: fields.secret("id")?.filter(|id| !id.expose().is_empty()),
+        policies: fields.list("policies")?.unwrap_or_default(),
+        no_default_policy: fields.boolean("no_default_policy")?.unwrap_or(false),
+        meta,
+        display_name: display_name(&fields.text("display_name")?.unwrap_or_default())?,
+        uses: (uses > 0).then_some(uses),
+        no_parent: fields.boolean("no_parent")?.unwrap_or(false),
+        renewable: fields.boolean("renewable")?.unwrap_or(true),
+        wish: Wish {
+            ttl_seconds,
+            period_seconds: seconds(call, "period")?,
+            explicit_max_ttl_seconds: seconds(call, "explicit_max_ttl")?,
+        },
+    })))
+}
+
+fn check_meta(meta: Option<&BTreeMap<String, String>>) -> Result<(), Refusal> {
+    let Some(meta) = meta else { return Ok(()) };
+    let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if meta.len() > META_PAIRS_MAX || bytes > META_BYTES_MAX {
+        return Err(Refusal::invalid(format!("meta: at most {META_PAIRS_MAX} pairs and {META_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+fn display_name(asked: &str) -> Result<String, Refusal> {
+    if asked.len() > NAME_BYTES_MAX {
+        return Err(Refusal::invalid(format!("display_name: at most {NAME_BYTES_MAX} bytes")));
+    }
+    if asked.is_empty() {
+        return Ok("token".to_owned());
+    }
+    let plain: String = asked.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name = format!("token-{plain}");
+    Ok(name.strip_suffix('-').map(str::to_owned).unwrap_or(name))
+}
+
+#[cfg(test)]
+#[path = "operation_tests.rs"]
+mod tests;

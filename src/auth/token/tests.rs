@@ -1,0 +1,356 @@
+//! Tokens over the real commit path and the embedded store: what lives, what dies, and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::answer::{Answer, Refusal};
+use crate::audit::event::{Event, Word};
+use crate::auth::policies;
+use crate::commit::{Attempt, Committer, Place, Tenants, Txn, new_tenant};
+use crate::crypto::RootKey;
+use crate::engine::table::{Call, Match, Verb, find};
+use crate::fields::{Fields, Query};
+use crate::id::{DeploymentId, MountId};
+use crate::mount::{Engine, Mount, MountConfig};
+use crate::path::Path;
+use crate::policy::PolicyRecord;
+use crate::seal::{LocalSeal, Seal};
+use crate::secret::SecretText;
+use crate::storage::sqlite::SqliteStore;
+use crate::storage::{Deployment, Store};
+use crate::time::{ManualClock, Timestamp};
+
+/// A token with this policy may do everything with tokens that needs no sudo.
+const MAKER: &str = r#"path "auth/token/*" { capabilities = ["create", "read", "update", "list"] }"#;
+
+struct World {
+    committer: Committer,
+    clock: Arc<ManualClock>,
+    root: String,
+    _folder: tempfile::TempDir,
+}
+
+/// What a request of these tests is.
+#[derive(Clone)]
+enum Step {
+    /// Make the root token, a policy `maker` and a namespace `team1`.
+    Start,
+    /// Call `auth/token/`.
+    Call { namespace: bool, token: String, verb: Verb, path: &'static str, body: String },
+    /// Clear away what is dead in the root.
+    Tidy,
+}
+
+#[async_trait]
+impl Attempt for Step {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let root = Arc::clone(txn.tenants().root());
+        let outcome = self.decide(txn).await;
+        let event = Event {
+            time: txn.now(),
+            request: "test".into(),
+            tenant: root.id(),
+            caller: None,
+            certificate: None,
+            operation: Word::new("test"),
+            path: "auth/token".into(),
+            mount_type: None,
+            read_version: None,
+            written_version: None,
+            reference: None,
+            status: 200,
+            error: None,
+            remote: None,
+            detail: None,
+        };
+        txn.conclude(&root, &event, outcome.is_err());
+        outcome
+    }
+}
+
+impl Step {
+    async fn decide(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let root = Arc::clone(txn.tenants().root());
+        match self {
+            Self::Start => {
+                let record =
+                    PolicyRecord::parse("maker", MAKER.to_owned()).map_err(|error| Refusal::invalid(error.to_string()))?;
+                txn.put(&root, &policies::address("maker"), &record, None).await?;
+                txn.create_child(&root, "team1", std::collections::BTreeMap::new()).await?;
+                root_token(txn, &root, Some(&SecretText::new("dev-root".to_owned()))).await?;
+                Ok(Answer::Empty)
+            }
+            Self::Tidy => revoke::tidy(txn, &[root], None, 100).await.map(|_| Answer::Empty),
+            Self::Call { namespace, token, verb, path, body } => {
+                let token = SecretText::new(token.clone());
+                let mut chain = vec![root];
+                let mut caller = authenticate(txn, &chain, &token).await?;
+                let mut prefix = String::new();
+                if *namespace {
+                    let Some((tenant, _)) = txn.child(&chain[0].clone(), "team1").await? else { return Err(Refusal::NotFound) };
+                    chain.push(tenant);
+                    prefix = caller.as_ref().map_or_else(String::new, |_| "team1/".to_owned());
+                    if caller.is_none() {
+                        caller = authenticate(txn, &chain, &token).await?;
+                    }
+                }
+                let below = *namespace && prefix.is_empty();
+                let caller = caller.ok_or(Refusal::NoToken)?;
+                let caller = Caller {
+                    chain: chain.clone(),
+                    prefix,
+                    namespace: if below { "team1/".into() } else { String::new() },
+                    ..caller
+                };
+                run_row(&caller, *verb, path, body, txn).await
+            }
+        }
+    }
+}
+
+async fn run_row(caller: &Caller, verb: Verb, path: &str, body: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let (path, query) = (Path::new(path).unwrap(), Query::parse("").unwrap());
+    let operation = {
+        let fields = Fields::parse(body.as_bytes(), None)?;
+        let Match::Row(row, captures) = find(TABLE, verb, &path) else { return Err(Refusal::UnsupportedPath) };
+        (row.parse)(&Call { verb, path: &path, captures, query: &query, fields: &fields })?
+    };
+    let mount = Mount {
+        id: MountId([1; 16]),
+        engine: Engine::Token,
+        accessor: "token_1".to_owned(),
+        description: String::new(),
+        options: None,
+        config: MountConfig::default(),
+        local: false,
+        seal_wrap: false,
+        external_entropy_access: false,
+    };
+    let tenant = Arc::clone(caller.chain.last().unwrap());
+    let place = Place { tenant, mount: Arc::new(mount), path: "auth/token/".to_owned() };
+    run(operation, &place, caller, txn).await
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000_000_000)));
+        let store = SqliteStore::open(&folder.path().join("store"), Arc::clone(&clock) as _).await.unwrap();
+        let seal: Arc<dyn Seal> = Arc::new(LocalSeal::static_key("test", RootKey::generate()));
+        let id = DeploymentId::random();
+        let seals = [Arc::clone(&seal)];
+        let (root, _) = new_tenant(&seals, id, None).await.unwrap();
+        let (edge, _) = new_tenant(&seals, id, None).await.unwrap();
+        let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
+        assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+        let tenants = Tenants::open(Arc::new(store), vec![seal], Arc::clone(&clock) as _).await.unwrap();
+        let committer = Committer::start(tenants).unwrap();
+        committer.run(Arc::new(Step::Start)).await.unwrap();
+        Self { committer, clock, root: "dev-root".to_owned(), _folder: folder }
+    }
+
+    async fn call(
+        &self,
+        namespace: bool,
+        token: &str,
+        verb: Verb,
+        path: &'static str,
+        body: &str,
+    ) -> Result<serde_json::Value, Refusal> {
+        let step = Step::Call { namespace, token: token.to_owned(), verb, path, body: body.to_owned() };
+        let json = match self.committer.run(Arc::new(step)).await? {
+            Answer::Auth { auth, warnings } => format!(r#"{{"auth":{},"warnings":{}}}"#, text(&auth), warnings.len()),
+            Answer::Data(data) => data.data.as_ref().map_or_else(|| "null".to_owned(), text),
+            _ => "null".to_owned(),
+        };
+        Ok(serde_json::from_str(&json).unwrap())
+    }
+
+    async fn write(&self, token: &str, path: &'static str, body: &str) -> Result<serde_json::Value, Refusal> {
+        self.call(false, token, Verb::Write, path, body).await
+    }
+
+    async fn create(&self, token: &str, body: &str) -> String {
+        let made = self.write(token, "create", body).await.unwrap();
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn lives(&self, token: &str) -> bool {
+        match self.call(false, token, Verb::Read, "lookup-self", "").await {
+            Ok(_) => true,
+            Err(Refusal::NoToken) => false,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn accessors(&self) -> usize {
+        let listed = self.call(false, &self.root, Verb::List, "accessors", "").await.unwrap();
+        listed["keys"].as_array().unwrap().len()
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+fn text(json: &crate::json::Json) -> String {
+    String::from_utf8(json.expose().to_vec()).unwrap()
+}
+
+fn said(outcome: Result<serde_json::Value, Refusal>) -> String {
+    match outcome {
+        Err(Refusal::Invalid(text) | Refusal::Forbidden(text)) => text,
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_tree_dies_with_its_root_and_its_rows_with_it() {
+    let world = World::new().await;
+    let a = world.create(&world.root, r#"{"policies":"maker"}"#).await;
+    let b = world.create(&a, "").await;
+    let c = world.create(&b, "").await;
+    let orphan = world.write(&b, "create-orphan", "").await.unwrap();
+    let orphan = orphan["auth"]["client_token"].as_str().unwrap().to_owned();
+    assert!(world.lives(&c).await && world.accessors().await == 5);
+    world.write(&world.root, "revoke", &format!(r#"{{"token":"{a}"}}"#)).await.unwrap();
+    for dead in [&a, &b, &c] {
+        assert!(!world.lives(dead).await);
+    }
+    assert!(world.lives(&orphan).await, "an orphan outlives its maker");
+    assert_eq!(world.accessors().await, 2);
+    assert_eq!(said(world.write(&world.root, "lookup", &format!(r#"{{"token":"{b}"}}"#)).await), "bad token");
+}
+
+#[tokio::test]
+async fn children_of_a_released_token_are_orphans() {
+    let world = World::new().await;
+    let a = world.create(&world.root, r#"{"policies":"maker"}"#).await;
+    let b = world.create(&a, "").await;
+    let c = world.create(&b, "").await;
+    assert_eq!(
+        said(world.write(&b, "revoke-orphan", &format!(r#"{{"token":"{a}"}}"#)).await),
+        "root or sudo privileges required to revoke and orphan"
+    );
+    world.write(&world.root, "revoke-orphan", &format!(r#"{{"token":"{a}"}}"#)).await.unwrap();
+    assert!(!world.lives(&a).await && world.lives(&b).await && world.lives(&c).await);
+    for (token, orphan) in [(&b, true), (&c, false)] {
+        let shown = world.call(false, token, Verb::Read, "lookup-self", "").await.unwrap();
+        assert_eq!(shown["orphan"], orphan);
+    }
+    world.write(&b, "revoke-self", "").await.unwrap();
+    assert!(!world.lives(&c).await);
+}
+
+#[tokio::test]
+async fn uses_are_counted_and_the_last_one_succeeds() {
+    let world = World::new().await;
+    let token = world.create(&world.root, r#"{"policies":"maker","num_uses":3}"#).await;
+    assert_eq!(said(world.write(&token, "create", "").await), "restricted use token cannot generate child tokens");
+    let shown = world.call(false, &token, Verb::Read, "lookup-self", "").await.unwrap();
+    assert_eq!(shown["num_uses"], 1, "the refused request counted too");
+    assert_eq!(said(world.write(&token, "renew-self", "").await), "token not found", "the last use cannot bring it back");
+    assert!(!world.lives(&token).await);
+    assert_eq!(world.accessors().await, 1);
+}
+
+#[tokio::test]
+async fn tokens_expire_with_their_parents_and_are_cleared_away() {
+    let world = World::new().await;
+    let parent = world.create(&world.root, r#"{"policies":"maker","ttl":"60s"}"#).await;
+    let child = world.create(&parent, r#"{"ttl":"1h"}"#).await;
+    world.pass(59);
+    assert!(world.lives(&parent).await && world.lives(&child).await);
+    world.pass(1);
+    assert!(!world.lives(&parent).await && !world.lives(&child).await);
+    assert_eq!(world.accessors().await, 3, "rows go later");
+    world.committer.run(Arc::new(Step::Tidy)).await.unwrap();
+    assert_eq!(world.accessors().await, 1);
+}
+
+#[tokio::test]
+async fn renewals_extend_up_to_the_maximum() {
+    let world = World::new().await;
+    let token = world.create(&world.root, r#"{"policies":"maker","ttl":"60s","explicit_max_ttl":"100s"}"#).await;
+    world.pass(50);
+    let renewed = world.write(&token, "renew-self", "").await.unwrap();
+    assert_eq!((&renewed["auth"]["lease_duration"], &renewed["warnings"]), (&50.into(), &1.into()));
+    world.pass(49);
+    let shown = world.call(false, &token, Verb::Read, "lookup-self", "").await.unwrap();
+    assert_eq!((&shown["ttl"], &shown["creation_ttl"], &shown["explicit_max_ttl"]), (&1.into(), &60.into(), &100.into()));
+    assert!(shown["last_renewal"].is_string());
+    world.pass(1);
+    assert!(!world.lives(&token).await);
+    let root = world.root.clone();
+    assert_eq!(said(world.write(&root, "renew-self", "").await), "invalid lease ID");
+    let fixed = world.create(&root, r#"{"policies":"maker","renewable":false}"#).await;
+    assert_eq!(said(world.write(&fixed, "renew-self", "").await), "lease is not renewable");
+}
+
+#[tokio::test]
+async fn without_sudo_nothing_beyond_the_makers_own_is_given() {
+    let world = World::new().await;
+    let maker = world.create(&world.root, r#"{"policies":"maker"}"#).await;
+    for (body, text) in [
+        (r#"{"policies":"operator"}"#, "child policies must be subset of parent"),
+        (r#"{"policies":"root"}"#, "child policies must be subset of parent"),
+        (r#"{"id":"mine"}"#, "root or sudo privileges required to specify token id"),
+        (r#"{"no_parent":true}"#, "root or sudo privileges required to create orphan token"),
+        (r#"{"period":"1h"}"#, "root or sudo privileges required to create periodic token"),
+    ] {
+        assert_eq!(said(world.write(&maker, "create", body).await), text);
+    }
+    let mine = world.create(&world.root, r#"{"id":"mine","policies":"nope"}"#).await;
+    assert!(mine == "mine" && world.lives("mine").await);
+    assert_eq!(said(world.write(&world.root, "create", r#"{"id":"mine"}"#).await), "cannot create a token with a duplicate ID");
+    let expiring = world.create(&world.root, r#"{"ttl":"1h"}"#).await;
+    assert_eq!(said(world.write(&expiring, "create", "").await), "expiring root tokens cannot create non-expiring root tokens");
+}
+
+#[tokio::test]
+async fn tokens_of_a_namespace_stay_in_it_and_die_with_their_parent_above() {
+    let world = World::new().await;
+    let admin = world.create(&world.root, r#"{"ttl":"1h"}"#).await;
+    let made = world.call(true, &admin, Verb::Write, "create", r#"{"policies":"maker"}"#).await.unwrap();
+    let (token, accessor) = (made["auth"]["client_token"].as_str().unwrap(), made["auth"]["accessor"].as_str().unwrap());
+    assert!(token.starts_with("s.") && token.len() == 26 + 11 && accessor.len() == 24 + 11);
+    let shown = world.call(true, token, Verb::Read, "lookup-self", "").await.unwrap();
+    assert_eq!((&shown["namespace_path"], &shown["policies"]), (&"team1/".into(), &serde_json::json!(["default", "maker"])));
+    assert!(!world.lives(token).await, "it is nothing in the root");
+    let by_accessor = format!(r#"{{"accessor":"{accessor}"}}"#);
+    assert_eq!(said(world.write(&world.root, "lookup-accessor", &by_accessor).await), "invalid accessor");
+    let shown = world.call(true, &world.root, Verb::Write, "lookup-accessor", &by_accessor).await.unwrap();
+    assert_eq!((&shown["id"], &shown["namespace_path"]), (&"".into(), &"team1/".into()));
+    let root_below = world.call(true, &world.root, Verb::Write, "create", r#"{"policies":"root"}"#).await;
+    assert_eq!(said(root_below), "root tokens may not be created from a parent namespace");
+    world.write(&admin, "revoke-self", "").await.unwrap();
+    assert!(matches!(world.call(true, token, Verb::Read, "lookup-self", "").await, Err(Refusal::NoToken)));
+}
+
+/// The fields that a look-up has, as recorded from `OpenBao` 2.7.2.
+#[tokio::test]
+async fn look_ups_have_the_recorded_fields() {
+    let world = World::new().await;
+    let names = |shown: &serde_json::Value| shown.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let shown = world.call(false, &world.root, Verb::Read, "lookup-self", "").await.unwrap();
+    assert_eq!(
+        names(&shown),
+        "accessor creation_time creation_ttl display_name entity_id expire_time explicit_max_ttl id meta num_uses orphan path policies ttl type"
+    );
+    assert_eq!(
+        (&shown["expire_time"], &shown["ttl"], &shown["path"]),
+        (&serde_json::Value::Null, &0.into(), &"auth/token/root".into())
+    );
+    let token = world.create(&world.root, r#"{"policies":"maker","ttl":"30m","display_name":"x","meta":{"k":"v"}}"#).await;
+    let shown = world.write(&world.root, "lookup", &format!(r#"{{"token":"{token}"}}"#)).await.unwrap();
+    assert_eq!(
+        names(&shown),
+        "accessor creation_time creation_ttl display_name entity_id expire_time explicit_max_ttl id issue_time meta num_uses orphan path \
+         policies renewable ttl type"
+    );
+    assert_eq!(shown["display_name"], "token-x");
+    assert_eq!((&shown["id"], &shown["ttl"], &shown["meta"]["k"]), (&token.into(), &1800.into(), &"v".into()));
+}

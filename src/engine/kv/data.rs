@@ -1,0 +1,257 @@
+//! Values: read, write, patch, and the marks of versions.
+
+use std::sync::Arc;
+
+use super::metadata::{KvMetadata, KvVersion, Version};
+use super::operation::WriteOptions;
+use super::settings::KvConfig;
+use super::subkeys;
+use crate::answer::{Answer, Data, Refusal, time_or_empty};
+use crate::commit::{Place, Txn};
+use crate::fields::merge_patch;
+use crate::json::{Json, Object};
+use crate::record::Address;
+use crate::reference::{Reference, ReferenceRecord};
+use crate::secret::SecretBytes;
+
+/// The longest value that a patch may make, in bytes: as long as the longest request body that can be configured.
+const VALUE_BYTES_MAX: usize = 32 << 20;
+
+/// A secret that exists.
+pub(super) struct Secret {
+    pub(super) address: Address,
+    pub(super) metadata: Arc<KvMetadata>,
+}
+
+/// Reads a secret's metadata.
+pub(super) async fn secret(place: &Place, path: &str, txn: &mut Txn) -> Result<Option<Secret>, Refusal> {
+    let address = KvMetadata::address(place.mount.id, path);
+    let found = txn.read::<KvMetadata>(&place.tenant, &address).await?;
+    Ok(found.map(|found| Secret { address, metadata: found.value }))
+}
+
+/// The mount's configuration, or the default one.
+pub(super) async fn config(place: &Place, txn: &mut Txn) -> Result<KvConfig, Refusal> {
+    let found = txn.read::<KvConfig>(&place.tenant, &KvConfig::address(place.mount.id)).await?;
+    Ok(found.map(|found| *found.value).unwrap_or_default())
+}
+
+/// `{data, metadata}` of a version; a deleted one has `data: null` and is not found.
+pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    show(place, path, version, txn, "data", |value| Ok(Json::from_text(value.expose().to_vec().into()))).await
+}
+
+/// `{subkeys, metadata}` of a version, likewise.
+pub(super) async fn subkeys(
+    place: &Place,
+    path: &str,
+    version: Option<u64>,
+    depth: u64,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let structure = |value: &SecretBytes| {
+        subkeys::subkeys(value.expose(), depth).ok_or_else(|| Refusal::Internal("a stored value is not a JSON object".to_owned()))
+    };
+    show(place, path, version, txn, "subkeys", structure).await
+}
+
+async fn show(
+    place: &Place,
+    path: &str,
+    version: Option<u64>,
+    txn: &mut Txn,
+    name: &str,
+    content: impl FnOnce(&SecretBytes) -> Result<Json, Refusal>,
+) -> Result<Answer, Refusal> {
+    let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
+    let (number, version) = secret.metadata.version(version).ok_or(Refusal::NotFound)?;
+    txn.note_read(number);
+    let value = value(place, &secret, number, version, txn).await?;
+    let content = value.as_ref().map(|value| content(&value.0)).transpose()?;
+    let json = Json::object(|data| {
+        data.raw(name, content.as_ref().map_or(b"null", Json::expose));
+        data.object("metadata", |fields| version_fields(fields, number, version, &secret.metadata));
+    });
+    Ok(Answer::Data(Data { not_found: value.is_none(), ..Data::new(Some(json)) }))
+}
+
+/// The value of a version, unless it is deleted or destroyed.
+async fn value(
+    place: &Place,
+    secret: &Secret,
+    number: u64,
+    version: Version,
+    txn: &mut Txn,
+) -> Result<Option<Arc<KvVersion>>, Refusal> {
+    if !version.readable(txn.now()) {
+        return Ok(None);
+    }
+    if let Some(deletion) = version.deletion {
+        txn.relies_until(deletion);
+    }
+    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
+    let address = KvVersion::address(place.mount.id, object, number);
+    let found = txn.read::<KvVersion>(&place.tenant, &address).await?;
+    let found = found.ok_or_else(|| Refusal::Internal(format!("the value of version {number} is missing from the store")))?;
+    Ok(Some(found.value))
+}
+
+fn version_fields(fields: &mut Object<'_>, number: u64, version: Version, metadata: &KvMetadata) {
+    fields.field("created_time", &version.created.rfc3339());
+    custom_metadata(fields, metadata);
+    fields.field("deletion_time", &time_or_empty(version.deletion));
+    fields.field("destroyed", &version.destroyed);
+    fields.field("version", &number);
+}
+
+/// `custom_metadata`, which is `null` when there is none.
+pub(super) fn custom_metadata(fields: &mut Object<'_>, metadata: &KvMetadata) {
+    fields.field("custom_metadata", &Some(&metadata.custom_metadata).filter(|custom| !custom.is_empty()));
+}
+
+/// A new version with `value`.
+pub(super) async fn write(
+    place: &Place,
+    path: &str,
+    value: SecretBytes,
+    options: WriteOptions,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let config = config(place, txn).await?;
+    let secret = secret(place, path, txn).await?;
+    let metadata = secret.map_or_else(|| KvMetadata::new(txn.now()), |secret| secret.metadata.as_ref().clone());
+    metadata.check_cas(&config, options.cas)?;
+    store(place, path, metadata, &config, KvVersion(value), options, txn).await
+}
+
+/// A new version: the newest one with `change` applied. A secret that does not exist is `MissingSilently`; where the
+/// newest version is deleted, its fields come with the 404.
+pub(super) async fn patch(
+    place: &Place,
+    path: &str,
+    change: &SecretBytes,
+    options: WriteOptions,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let secret = secret(place, path, txn).await?.ok_or(Refusal::MissingSilently)?;
+    let config = config(place, txn).await?;
+    secret.metadata.check_cas(&config, options.cas)?;
+    let (number, version) = secret.metadata.version(None).ok_or(Refusal::MissingSilently)?;
+    let Some(old) = value(place, &secret, number, version, txn).await? else {
+        let json = Json::object(|fields| version_fields(fields, number, version, &secret.metadata));
+        return Ok(Answer::Data(Data { not_found: true, ..Data::new(Some(json)) }));
+    };
+    txn.note_read(number);
+    let mut merged = merge_patch(old.0.expose(), change.expose())?;
+    if merged.len() > VALUE_BYTES_MAX {
+        return Err(Refusal::TooLarge);
+    }
+    let new = KvVersion(SecretBytes::new(std::mem::take(&mut *merged)));
+    store(place, path, secret.metadata.as_ref().clone(), &config, new, options, txn).await
+}
+
+/// Stores a new version with everything that belongs to it, in one transaction.
+async fn store(
+    place: &Place,
+    path: &str,
+    mut metadata: KvMetadata,
+    config: &KvConfig,
+    value: KvVersion,
+    options: WriteOptions,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let now = txn.now();
+    let (tenant, mount) = (&place.tenant, place.mount.id);
+    let added = metadata.add_version(config, now);
+    let first = metadata.reference.is_none();
+    let reference = metadata.reference.get_or_insert_with(Reference::random).clone();
+    let address = KvMetadata::address(mount, path);
+    txn.put(tenant, &address, &metadata, None).await?;
+    let object = txn.object_of(tenant, &address).ok_or_else(lost)?;
+    txn.put(tenant, &KvVersion::address(mount, object, added.number), &value, None).await?;
+    for dropped in added.dropped {
+        txn.remove::<KvVersion>(tenant, &KvVersion::address(mount, object, dropped)).await?;
+    }
+    if first {
+        let target = ReferenceRecord {
+            target_mount: mount,
+            target_path: path.to_owned(),
+            target_object: object,
+            pinned: None,
+            field: None,
+            created: now,
+            standing: true,
+        };
+        txn.put(tenant, &ReferenceRecord::address(tenant.keyring(), &reference), &target, None).await?;
+    }
+    txn.note_written(added.number);
+    let (number, version) = metadata.version(None).ok_or_else(lost)?;
+    Ok(Answer::data(Json::object(|fields| {
+        version_fields(fields, number, version, &metadata);
+        if options.reference {
+            fields.field("reference", &reference);
+        }
+    })))
+}
+
+/// Which mark of versions changes.
+pub(super) enum Mark {
+    /// The newest version is deleted.
+    DeleteLatest,
+    /// These are deleted.
+    Delete(Vec<u64>),
+    /// These are no longer deleted.
+    Undelete(Vec<u64>),
+    /// The values of these are gone.
+    Destroy(Vec<u64>),
+}
+
+/// Changes marks. What does not exist is passed over: 204 either way.
+pub(super) async fn mark(place: &Place, path: &str, mark: Mark, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let Some(secret) = secret(place, path, txn).await? else { return Ok(Answer::Empty) };
+    let now = txn.now();
+    let mut metadata = secret.metadata.as_ref().clone();
+    let mut destroyed = Vec::new();
+    let changed = match mark {
+        Mark::DeleteLatest => metadata.delete(&[metadata.current_version], now),
+        Mark::Delete(versions) => metadata.delete(&versions, now),
+        Mark::Undelete(versions) => metadata.undelete(&versions),
+        Mark::Destroy(versions) => {
+            destroyed = metadata.destroy(&versions);
+            !destroyed.is_empty()
+        }
+    };
+    if changed {
+        txn.put(&place.tenant, &secret.address, &metadata, None).await?;
+    }
+    remove_values(place, &secret.address, destroyed, txn).await?;
+    Ok(Answer::Empty)
+}
+
+/// Removes a secret with all its versions and its standing reference.
+pub(super) async fn remove(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let Some(secret) = secret(place, path, txn).await? else { return Ok(Answer::Empty) };
+    remove_values(place, &secret.address, secret.metadata.stored(), txn).await?;
+    if let Some(reference) = &secret.metadata.reference {
+        let address = ReferenceRecord::address(place.tenant.keyring(), reference);
+        txn.remove::<ReferenceRecord>(&place.tenant, &address).await?;
+    }
+    txn.remove::<KvMetadata>(&place.tenant, &secret.address).await?;
+    Ok(Answer::Empty)
+}
+
+async fn remove_values(place: &Place, secret: &Address, numbers: Vec<u64>, txn: &mut Txn) -> Result<(), Refusal> {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let object = txn.object_of(&place.tenant, secret).ok_or_else(lost)?;
+    for number in numbers {
+        txn.remove::<KvVersion>(&place.tenant, &KvVersion::address(place.mount.id, object, number)).await?;
+    }
+    Ok(())
+}
+
+/// A record that this transaction read or wrote is not known to it: a flaw of ours.
+fn lost() -> Refusal {
+    Refusal::Internal("a secret's metadata lost its identity within one request".to_owned())
+}
