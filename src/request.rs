@@ -1,0 +1,129 @@
+//! THE pipeline. Every request that touches a tenant goes through [`handle`], forward, once:
+//!
+//! 1. bytes become a [`Route`]: canonical path, verb, limits;
+//! 2. the route's tenant is found and the caller authenticated: nobody acts before that;
+//! 3. policy grants it, or nothing else is said about it;
+//! 4. the body becomes a typed operation of the engine that is mounted there;
+//! 5. the operation runs: it reads, and collects what it changes;
+//! 6. changes and the audit event become durable together, and only then is there an answer.
+//!
+//! Steps 2 to 5 are one [`Attempt`]: when something that they read has changed before step 6, they run again.
+
+mod authority;
+mod chain;
+mod dispatch;
+mod event;
+mod outsiders;
+mod route;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use crate::answer::{Answer, Refusal};
+use crate::commit::{Attempt, Committer, Tenant, Txn};
+use crate::fields::Fields;
+
+pub use outsiders::Outsiders;
+pub use route::{Body, Credential, Incoming, Route};
+
+use dispatch::{Called, Location, Target};
+use event::Trace;
+use outsiders::Admission;
+
+/// What came out of a request, and what the server has to do about it besides answering.
+pub struct Outcome {
+    /// The answer.
+    pub answer: Result<Answer, Refusal>,
+    /// An operator asked for the server to be sealed, and the request for it is in the log.
+    pub seal: bool,
+}
+
+/// Handles one request.
+pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming: Incoming) -> Outcome {
+    let route = Route::parse(&incoming);
+    let call = Arc::new(Call { incoming, route, outsiders: Arc::clone(outsiders), seal: AtomicBool::new(false) });
+    let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
+    Outcome { seal: answer.is_ok() && call.seal.load(Ordering::SeqCst), answer }
+}
+
+/// A request that is being handled: everything here is fixed, so that an attempt can be repeated.
+struct Call {
+    incoming: Incoming,
+    route: Result<Route, Refusal>,
+    outsiders: Arc<Outsiders>,
+    seal: AtomicBool,
+}
+
+#[async_trait]
+impl Attempt for Call {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let mut trace = Trace::default();
+        let outcome = self.decide(txn, &mut trace).await;
+        if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Sealed)) {
+            // What was needed to decide is away, and so is the log: nothing happened, and the client is told so.
+            return outcome;
+        }
+        match &trace.tenant {
+            Some(tenant) => self.conclude(txn, &trace, tenant, outcome),
+            None => self.conclude_for_outsider(txn, trace, outcome),
+        }
+    }
+}
+
+impl Call {
+    fn conclude(
+        &self,
+        txn: &mut Txn,
+        trace: &Trace,
+        tenant: &Arc<Tenant>,
+        outcome: Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let event = trace.event(&self.incoming, self.route.as_ref().ok(), tenant.id(), txn, &outcome);
+        txn.conclude(tenant, &event, outcome.is_err());
+        outcome
+    }
+
+    /// Nobody was verified: the event goes to the edge log, up to a rate.
+    fn conclude_for_outsider(
+        &self,
+        txn: &mut Txn,
+        mut trace: Trace,
+        outcome: Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let over_rate = || Err(Refusal::TooMany("too many requests without a valid token; slow down".into()));
+        let edge = Arc::clone(txn.tenants().edge());
+        match self.outsiders.admit(self.incoming.remote.ip(), txn.now()) {
+            Admission::Logged => self.conclude(txn, &trace, &edge, outcome),
+            Admission::FirstOverRate => {
+                trace.detail = Some("further requests of this source in this second are answered 429 and not logged");
+                self.conclude(txn, &trace, &edge, over_rate())
+            }
+            Admission::OverRate => over_rate(),
+        }
+    }
+}
+
+impl Call {
+    async fn decide(&self, txn: &mut Txn, trace: &mut Trace) -> Result<Answer, Refusal> {
+        let route = self.route.as_ref().map_err(Refusal::clone)?;
+
+        let asked = chain::resolve(txn, route, &self.incoming.credential).await?;
+        trace.asked(&asked);
+        let location = Location::find(txn, &asked).await?;
+        let target = Target::find(&location, route.verb);
+        trace.mount_type = location.mount_type();
+
+        let content_type = self.incoming.content_type.as_deref();
+        let fields = Fields::parse(self.incoming.body.bytes(), content_type);
+        let call = Called { asked: &asked, location: &location, target: &target, route };
+        let permit = call.authorise(txn, fields.as_ref().ok()).await?;
+
+        let fields = fields?;
+        let operation = call.operation(permit, content_type, &fields)?;
+        self.seal.store(operation.seals(), Ordering::SeqCst);
+        let answer = operation.run(&call, txn).await?;
+        Ok(call.finish(answer, &fields))
+    }
+}

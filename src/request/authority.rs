@@ -1,0 +1,65 @@
+//! May they? Policy is asked once, with the path that storage will be asked for.
+
+use super::dispatch::{Called, Target};
+use crate::answer::Refusal;
+use crate::auth::Caller;
+use crate::commit::Txn;
+use crate::engine::kv;
+use crate::engine::table::{Need, Verb};
+use crate::fields::Fields;
+use crate::policy::{Ask, Capability, Granted};
+
+/// Proof that the caller may do what it asks: no operation is made without one, and only `authorise` makes it.
+pub(super) struct Permit(());
+
+impl Called<'_> {
+    /// Refuses whoever policy does not let in. Says nothing else: not whether the path is there, nor the mount.
+    pub(super) async fn authorise(&self, txn: &mut Txn, fields: Option<&Fields<'_>>) -> Result<Permit, Refusal> {
+        let need = self.target.need();
+        if need == Need::Nobody {
+            return Ok(Permit(()));
+        }
+        let caller = self.asked.caller.as_ref().ok_or(Refusal::NoToken)?;
+        if need == Need::Token {
+            return Ok(Permit(()));
+        }
+        let path = format!("{}{}", caller.prefix, self.asked.path);
+        let ask = |capability| Ask { sudo: need == Need::Sudo, parameters: fields, ..Ask::new(&path, capability) };
+        let ask = match need {
+            Need::CreateOrUpdate => ask(self.create_or_update(txn, caller, &path, fields).await?),
+            _ => ask(of_verb(self.route.verb)),
+        };
+        Granted::by(&caller.acl, &ask).map(|_granted| Permit(())).ok_or(Refusal::Denied)
+    }
+
+    /// Which of the two it is depends on whether something is there; that is looked up only where policy cares.
+    async fn create_or_update(
+        &self,
+        txn: &mut Txn,
+        caller: &Caller,
+        path: &str,
+        fields: Option<&Fields<'_>>,
+    ) -> Result<Capability, Refusal> {
+        let granted = |capability| caller.acl.decide(&Ask { parameters: fields, ..Ask::new(path, capability) });
+        if granted(Capability::Create) == granted(Capability::Update) {
+            return Ok(Capability::Update);
+        }
+        let empty = Fields::empty();
+        let exists = match self.target {
+            Target::Kv(..) => kv::exists(self.place()?, &self.call(fields.unwrap_or(&empty)), txn).await?,
+            _ => true,
+        };
+        Ok(if exists { Capability::Update } else { Capability::Create })
+    }
+}
+
+fn of_verb(verb: Verb) -> Capability {
+    match verb {
+        Verb::Read => Capability::Read,
+        Verb::List => Capability::List,
+        Verb::Scan => Capability::Scan,
+        Verb::Write => Capability::Update,
+        Verb::Patch => Capability::Patch,
+        Verb::Delete => Capability::Delete,
+    }
+}

@@ -1,0 +1,124 @@
+//! From a route to the tenant it is about, and to the caller. Walking down the tree of namespaces, the caller's token is
+//! looked for in every tenant on the way.
+//!
+//! Opening a tenant's keys costs a call to its seal. Who has not shown a valid token yet makes that happen only for a
+//! tenant whose label the token carries, or within a budget: so strangers cannot have keys opened at will.
+
+use std::sync::Arc;
+
+use super::route::{Credential, Route};
+use crate::answer::Refusal;
+use crate::auth::token::{self, Caller};
+use crate::commit::{Tenant, Txn};
+use crate::namespace::Namespace;
+use crate::path::Path;
+use crate::policy::{Ask, Capability};
+use crate::record::{Address, Kind};
+
+/// The tenant that a request is about, what it asks of it, and by whom.
+pub(super) struct Resolved {
+    pub(super) tenant: Arc<Tenant>,
+    /// Namespaces from the root to the tenant: `a/b/`, empty for the root.
+    pub(super) namespace: String,
+    /// The path in the tenant.
+    pub(super) path: Path,
+    pub(super) caller: Option<Caller>,
+}
+
+/// Finds both. An unknown namespace looks like a forbidden one to whoever may not list its parent.
+pub(super) async fn resolve(txn: &mut Txn, route: &Route, credential: &Credential) -> Result<Resolved, Refusal> {
+    let root = Arc::clone(txn.tenants().root());
+    let mut walk = Walk { chain: vec![Arc::clone(&root)], here: root, names: Vec::new(), caller: None, found_at: 0, credential };
+    walk.look_for_caller(txn).await?;
+    for name in route.namespace.segments() {
+        if !walk.enter(txn, name).await? {
+            return Err(walk.unknown_namespace());
+        }
+    }
+    let mut path = route.path.clone();
+    while let Some((name, rest)) = path.as_str().split_once('/') {
+        if RESERVED.contains(&name) || !walk.enter(txn, name).await? {
+            break;
+        }
+        path = Path::new(rest).map_err(|error| Refusal::invalid(error.to_string()))?;
+    }
+    Ok(walk.finish(path))
+}
+
+/// First segments that are never namespaces: looking them up would only fill the cache with absences.
+const RESERVED: [&str; 4] = ["sys", "auth", "cubbyhole", "identity"];
+
+struct Walk<'a> {
+    /// Root first, `here` last.
+    chain: Vec<Arc<Tenant>>,
+    here: Arc<Tenant>,
+    names: Vec<String>,
+    caller: Option<Caller>,
+    /// Where in the chain the caller's token lives.
+    found_at: usize,
+    credential: &'a Credential,
+}
+
+impl Walk<'_> {
+    /// Steps into a child namespace; false when there is none of that name.
+    async fn enter(&mut self, txn: &mut Txn, name: &str) -> Result<bool, Refusal> {
+        let parent = Arc::clone(&self.here);
+        let Some(found) = txn.read::<Namespace>(&parent, &Address::system(Kind::Namespace, name)).await? else {
+            return Ok(false);
+        };
+        if self.caller.is_none() && !self.may_open(txn, &found.value) {
+            return Err(Refusal::NoToken);
+        }
+        let Some((tenant, _)) = txn.child(&parent, name).await? else { return Ok(false) };
+        self.chain.push(Arc::clone(&tenant));
+        self.here = tenant;
+        self.names.push(name.to_owned());
+        self.look_for_caller(txn).await?;
+        Ok(true)
+    }
+
+    /// A token that carries the label of the tenant to be opened may well be one of its tokens.
+    fn may_open(&self, txn: &Txn, namespace: &Namespace) -> bool {
+        let labelled = match self.credential {
+            Credential::Token(token) => token.expose().ends_with(&namespace.tenant.label()),
+            Credential::None | Credential::Conflicting(_) => false,
+        };
+        labelled || txn.tenants().may_open(namespace.tenant, txn.now())
+    }
+
+    async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {
+        let (None, Credential::Token(token)) = (&self.caller, self.credential) else { return Ok(()) };
+        self.caller = token::authenticate(txn, &self.chain, token).await?;
+        self.found_at = self.names.len();
+        if self.caller.is_some() {
+            txn.keep_guards();
+        }
+        Ok(())
+    }
+
+    fn unknown_namespace(&self) -> Refusal {
+        let Some(caller) = &self.caller else { return Refusal::NoToken };
+        let path = format!("{}sys/namespaces", self.prefix());
+        if caller.acl.decide(&Ask::new(&path, Capability::List)) {
+            Refusal::Missing("namespace not found".into())
+        } else {
+            Refusal::NoToken
+        }
+    }
+
+    /// Namespaces between the caller's token and here, as policies of the token's tenant name them.
+    fn prefix(&self) -> String {
+        joined(self.names.get(self.found_at..).unwrap_or_default())
+    }
+
+    fn finish(self, path: Path) -> Resolved {
+        let prefix = self.prefix();
+        let above = joined(self.names.get(..self.found_at).unwrap_or_default());
+        let caller = self.caller.map(|caller| Caller { chain: self.chain, namespace: above, prefix, ..caller });
+        Resolved { tenant: self.here, namespace: joined(&self.names), path, caller }
+    }
+}
+
+fn joined(names: &[String]) -> String {
+    names.iter().flat_map(|name| [name.as_str(), "/"]).collect()
+}

@@ -1,0 +1,200 @@
+//! From a path in a tenant to the engine that is mounted there, and to its typed operation.
+
+use super::authority::Permit;
+use super::chain::Resolved;
+use super::route::Route;
+use crate::answer::{Answer, Refusal};
+use crate::auth::token;
+use crate::commit::{Place, Txn};
+use crate::engine::kv;
+use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
+use crate::fields::Fields;
+use crate::mount::Engine;
+use crate::path::Path;
+use crate::sys;
+use crate::sys::mounts::directory;
+
+/// The mount that answers a path, and what is left of the path below it.
+pub(super) struct Location {
+    place: Option<Place>,
+    rest: Path,
+}
+
+impl Location {
+    pub(super) async fn find(txn: &mut Txn, asked: &Resolved) -> Result<Self, Refusal> {
+        let Some(found) = directory::answering(&asked.tenant, asked.path.as_str(), txn).await? else {
+            return Ok(Self { place: None, rest: asked.path.clone() });
+        };
+        let rest = asked.path.strip_prefix(&found.path).unwrap_or_default();
+        Ok(Self { place: Some(Place { tenant: asked.tenant.clone(), mount: found.mount, path: found.path }), rest })
+    }
+
+    pub(super) fn mount_type(&self) -> Option<&'static str> {
+        self.place.as_ref().map(|place| place.mount.engine.type_name())
+    }
+}
+
+/// The row of an engine's table that a request is for.
+pub(super) enum Target<'a> {
+    Kv(&'static Row<kv::Operation>, Captures<'a>),
+    Token(&'static Row<token::Operation>, Captures<'a>),
+    Sys(sys::Route<'a>),
+    WrongVerb,
+    NoPath,
+    NoMount,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn find(location: &'a Location, verb: Verb) -> Self {
+        let Some(place) = &location.place else { return Self::NoMount };
+        match place.mount.engine {
+            Engine::Kv2 => match table::find(kv::TABLE, verb, &location.rest) {
+                Match::Row(row, captures) => Self::Kv(row, captures),
+                Match::WrongVerb => Self::WrongVerb,
+                Match::Nothing => Self::NoPath,
+            },
+            Engine::Token => match table::find(token::TABLE, verb, &location.rest) {
+                Match::Row(row, captures) => Self::Token(row, captures),
+                Match::WrongVerb => Self::WrongVerb,
+                Match::Nothing => Self::NoPath,
+            },
+            Engine::System => match sys::route(verb, &location.rest) {
+                sys::Routed::Route(route) => Self::Sys(route),
+                sys::Routed::WrongVerb => Self::WrongVerb,
+                sys::Routed::Nothing => Self::NoPath,
+            },
+        }
+    }
+
+    /// What policy must grant; for a path that no table has, the capability of the verb.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Self::Kv(row, _) => row.need,
+            Self::Token(row, _) => row.need,
+            Self::Sys(route) => route.row.need,
+            Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
+        }
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        match self {
+            Self::Kv(row, _) => row.fields,
+            Self::Token(row, _) => row.fields,
+            Self::Sys(route) => route.row.fields,
+            Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
+        }
+    }
+
+    pub(super) fn captures(&self) -> Captures<'a> {
+        match self {
+            Self::Kv(_, captures) | Self::Token(_, captures) => *captures,
+            Self::Sys(route) => route.captures,
+            Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
+        }
+    }
+}
+
+/// A request with everything that was found out about it.
+pub(super) struct Called<'a> {
+    pub(super) asked: &'a Resolved,
+    pub(super) location: &'a Location,
+    pub(super) target: &'a Target<'a>,
+    pub(super) route: &'a Route,
+}
+
+/// The operation of some engine.
+pub(super) enum Operation {
+    Kv(kv::Operation),
+    Token(token::Operation),
+    Sys(sys::Operation),
+}
+
+impl Operation {
+    /// Whether it asks for the server to be sealed once it is in the log.
+    pub(super) fn seals(&self) -> bool {
+        matches!(self, Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)))
+    }
+
+    pub(super) async fn run(self, call: &Called<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let place = call.place()?;
+        let caller = call.asked.caller.as_ref();
+        match self {
+            Self::Kv(operation) => kv::run(operation, place, txn).await,
+            Self::Token(operation) => token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn).await,
+            Self::Sys(operation) => sys::run(operation, place, caller, txn).await,
+        }
+    }
+}
+
+impl Called<'_> {
+    pub(super) fn place(&self) -> Result<&Place, Refusal> {
+        self.location.place.as_ref().ok_or_else(|| Refusal::NoMount(self.asked.path.to_string()))
+    }
+
+    pub(super) fn call<'c>(&'c self, fields: &'c Fields<'c>) -> Call<'c> {
+        Call {
+            verb: self.route.verb,
+            path: &self.location.rest,
+            captures: self.target.captures(),
+            query: &self.route.query,
+            fields,
+        }
+    }
+
+    /// The typed operation, or why there is none. Only callers whom policy lets in learn that.
+    pub(super) fn operation(
+        &self,
+        _permit: Permit,
+        content_type: Option<&str>,
+        fields: &Fields<'_>,
+    ) -> Result<Operation, Refusal> {
+        self.place()?;
+        match self.target {
+            Target::NoMount | Target::NoPath => return Err(Refusal::UnsupportedPath),
+            Target::WrongVerb => return Err(Refusal::UnsupportedOperation),
+            Target::Kv(..) | Target::Token(..) | Target::Sys(_) => {}
+        }
+        if self.route.verb == Verb::Patch {
+            merge_patch_only(content_type)?;
+        }
+        let call = self.call(fields);
+        match self.target {
+            Target::Kv(row, _) => (row.parse)(&call).map(Operation::Kv),
+            Target::Token(row, _) => (row.parse)(&call).map(Operation::Token),
+            Target::Sys(route) => route.parse(&call).map(Operation::Sys),
+            Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
+        }
+    }
+
+    /// Adds what the pipeline knows: the type of the mount, and which fields were ignored.
+    pub(super) fn finish(&self, answer: Answer, fields: &Fields<'_>) -> Answer {
+        let ignored = fields.unknown(self.target.fields());
+        let warning =
+            (!ignored.is_empty()).then(|| format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(" ")));
+        match answer {
+            Answer::Data(mut data) => {
+                data.mount_type = self.location.mount_type().unwrap_or("");
+                // What is answered to a wrong path has declared no fields to be ignored.
+                if !data.not_found {
+                    data.warnings.extend(warning);
+                }
+                Answer::Data(data)
+            }
+            Answer::Auth { auth, mut warnings } => {
+                warnings.extend(warning);
+                Answer::Auth { auth, warnings }
+            }
+            other => other,
+        }
+    }
+}
+
+/// RFC 7396 section 3: the only kind of PATCH that is offered.
+fn merge_patch_only(content_type: Option<&str>) -> Result<(), Refusal> {
+    let media = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+    if media.eq_ignore_ascii_case("application/merge-patch+json") {
+        return Ok(());
+    }
+    let given: String = media.chars().take(80).collect();
+    Err(Refusal::UnsupportedMedia(format!("PATCH requires Content-Type of application/merge-patch+json, provided {given}")))
+}

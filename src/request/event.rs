@@ -1,0 +1,86 @@
+//! What is known of a request, as its audit event.
+
+use std::sync::Arc;
+
+use super::chain::Resolved;
+use super::route::{Incoming, Route};
+use crate::answer::{Answer, Refusal};
+use crate::audit::event::{self, Event, Word};
+use crate::commit::{Tenant, Txn};
+use crate::engine::table::Verb;
+use crate::id::TenantId;
+
+/// Fills up as the request goes forward; whatever step it ends at, its event says how far it came.
+#[derive(Default)]
+pub(super) struct Trace {
+    /// The tenant whose log takes the event; none until a caller is verified.
+    pub(super) tenant: Option<Arc<Tenant>>,
+    caller: Option<Arc<event::Caller>>,
+    path: Option<String>,
+    pub(super) mount_type: Option<&'static str>,
+    pub(super) detail: Option<&'static str>,
+}
+
+impl Trace {
+    /// The tenant was found. Its log takes the event only if the caller is known.
+    pub(super) fn asked(&mut self, asked: &Resolved) {
+        self.path = Some(format!("{}{}", asked.namespace, asked.path));
+        let Some(caller) = &asked.caller else { return };
+        self.tenant = Some(Arc::clone(&asked.tenant));
+        self.caller = Some(caller.as_event());
+    }
+
+    pub(super) fn event(
+        &self,
+        incoming: &Incoming,
+        route: Option<&Route>,
+        tenant: TenantId,
+        txn: &Txn,
+        outcome: &Result<Answer, Refusal>,
+    ) -> Event {
+        let (status, error) = match outcome {
+            Ok(answer) => (answer.status(), None),
+            Err(refusal) => (refusal.status(), Some(event::error_class(refusal))),
+        };
+        let notes = txn.notes();
+        Event {
+            time: txn.now(),
+            request: Arc::clone(&incoming.id),
+            tenant,
+            caller: self.caller.clone(),
+            certificate: incoming.certificate,
+            operation: route.map_or(Word::new("unknown"), |route| word(route.verb)),
+            path: self.path.as_deref().map_or_else(|| raw_path(incoming), Arc::from),
+            mount_type: self.mount_type.map(Word::new),
+            read_version: notes.read_version,
+            written_version: notes.written_version,
+            reference: notes.reference,
+            status,
+            error,
+            remote: Some(incoming.remote),
+            detail: self.detail.map(str::to_owned),
+        }
+    }
+}
+
+/// The path of a request that came no further: as it was sent, escaped and cut.
+fn raw_path(incoming: &Incoming) -> Arc<str> {
+    let raw: String = incoming.path.chars().take(256).flat_map(char::escape_default).collect();
+    match &incoming.namespace {
+        Some(namespace) => {
+            format!("{}/{raw}", namespace.chars().take(256).flat_map(char::escape_default).collect::<String>()).into()
+        }
+        None => raw.into(),
+    }
+}
+
+fn word(verb: Verb) -> Word {
+    Word::new(match verb {
+        Verb::Read => "read",
+        Verb::List => "list",
+        Verb::Scan => "scan",
+        Verb::Write => "write",
+        Verb::Patch => "patch",
+        Verb::Delete => "delete",
+    })
+}

@@ -1,0 +1,64 @@
+//! Callers without a verified credential. Their requests are logged one by one up to a rate per source address; past it
+//! they are answered 429, and one event per second says that there were more. So nobody without a credential can grow or
+//! stall a log.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use crate::time::Timestamp;
+
+/// Requests of one source that are logged one by one, per second.
+const REQUESTS_PER_SECOND: u32 = 100;
+/// Sources that are told apart; the table starts anew when it is full.
+const SOURCES_MAX: usize = 65_536;
+
+/// What happens to a stranger's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It is answered, and has its event.
+    Logged,
+    /// It is one too many in this second: its event stands for all that follow.
+    FirstOverRate,
+    /// It is one of those that follow.
+    OverRate,
+}
+
+/// Requests of strangers, by source.
+#[derive(Default)]
+pub struct Outsiders(Mutex<HashMap<IpAddr, (i64, u32)>>);
+
+impl Outsiders {
+    pub(super) fn admit(&self, source: IpAddr, now: Timestamp) -> Admission {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
+            sources.clear();
+        }
+        let (second, count) = sources.entry(source).or_insert((now.unix_seconds(), 0));
+        if *second != now.unix_seconds() {
+            (*second, *count) = (now.unix_seconds(), 0);
+        }
+        *count = count.saturating_add(1);
+        match (*count).cmp(&(REQUESTS_PER_SECOND + 1)) {
+            std::cmp::Ordering::Less => Admission::Logged,
+            std::cmp::Ordering::Equal => Admission::FirstOverRate,
+            std::cmp::Ordering::Greater => Admission::OverRate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_past_its_rate_has_one_event_a_second() {
+        let (outsiders, source) = (Outsiders::default(), IpAddr::from([127, 0, 0, 1]));
+        let second = |at: i64| Timestamp(at * 1_000_000_000);
+        let seen: Vec<_> = (0..300).map(|_| outsiders.admit(source, second(1))).collect();
+        assert_eq!(seen.iter().filter(|seen| **seen == Admission::Logged).count(), 100);
+        assert_eq!(seen.iter().filter(|seen| **seen == Admission::FirstOverRate).count(), 1);
+        assert_eq!(outsiders.admit(IpAddr::from([127, 0, 0, 2]), second(1)), Admission::Logged);
+        assert_eq!(outsiders.admit(source, second(2)), Admission::Logged);
+    }
+}

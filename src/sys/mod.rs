@@ -1,0 +1,39 @@
+//! The system engine: what is answered below `sys/` once the server is unsealed.
+//!
+//! One file or folder per part of the API, named after its path; each declares its operations in a table and runs them.
+//! Here they are put together into one engine. This folder must not know HTTP; what an engine keeps, it asks that engine
+//! for. TTLs are seconds.
+
+pub mod barrier;
+pub mod capabilities;
+pub mod internal_ui;
+mod jobs;
+pub mod mounts;
+pub mod namespaces;
+pub mod policies;
+pub mod references;
+mod route;
+pub mod seal;
+
+pub use route::{Operation, Route, Routed, route, rows};
+
+use crate::answer::{Answer, Refusal};
+use crate::auth::Caller;
+use crate::commit::{Place, Txn};
+
+/// Runs one operation. `place` is the `sys/` mount of the request's namespace; `caller` is there unless the operation
+/// needs nobody.
+pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    match operation {
+        Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
+        Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
+        Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
+        Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
+        Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
+        Operation::References(operation) => references::run(operation, place, caller, txn).await,
+        Operation::Seal(operation) => seal::run(operation),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Does what was asked of `sys/namespaces`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::operation::Operation;
+use crate::answer::{Answer, Data, Refusal};
+use crate::auth::Caller;
+use crate::commit::{Place, Tenant, Txn};
+use crate::json::{Json, Object};
+use crate::namespace::Namespace;
+use crate::record::{Address, Kind, SYSTEM};
+use crate::sys::mounts::{directory, first_segment};
+
+/// The most namespaces that one scan opens.
+const SCAN_MAX: usize = 10_000;
+
+/// Runs one operation.
+pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let tenant = &place.tenant;
+    // Paths are shown from the root on, as the response to a request in any namespace has them.
+    let prefix = &caller.map_or_else(String::new, |caller| format!("{}{}", caller.namespace, caller.prefix));
+    match operation {
+        Operation::List => listing(&list(tenant, prefix, txn).await?),
+        Operation::Scan => Ok(scanned(&scan(tenant, prefix, txn).await?)),
+        Operation::Read(name) => {
+            let namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
+            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+        }
+        Operation::Set(name, custom_metadata) => {
+            let namespace = write(tenant, &name, custom_metadata, txn).await?;
+            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+        }
+        Operation::Patch(name, changes) => {
+            let mut namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
+            merge(&mut namespace.custom_metadata, changes);
+            txn.put(tenant, &address(&name), &namespace, None).await?;
+            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+        }
+        Operation::Delete(name) => delete(tenant, &name, txn).await,
+    }
+}
+
+fn address(name: &str) -> Address {
+    Address::system(Kind::Namespace, name)
+}
+
+async fn read(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Option<Namespace>, Refusal> {
+    Ok(txn.read::<Namespace>(tenant, &address(name)).await?.map(|found| Namespace::clone(&found.value)))
+}
+
+/// Making a namespace twice is no error: its metadata is replaced.
+async fn write(
+    tenant: &Arc<Tenant>,
+    name: &str,
+    custom_metadata: BTreeMap<String, String>,
+    txn: &mut Txn,
+) -> Result<Namespace, Refusal> {
+    if let Some(mut namespace) = read(tenant, name, txn).await? {
+        namespace.custom_metadata = custom_metadata;
+        txn.put(tenant, &address(name), &namespace, None).await?;
+        return Ok(namespace);
+    }
+    let mounts = directory::paths(tenant, txn).await?;
+    if let Some(mount) = mounts.iter().find(|mount| first_segment(mount) == name) {
+        return Err(Refusal::invalid(format!("path is already in use at {mount}")));
+    }
+    let namespace = txn.create_child(tenant, name, custom_metadata).await?;
+    Ok(Namespace::clone(&namespace))
+}
+
+fn merge(metadata: &mut BTreeMap<String, String>, changes: BTreeMap<String, Option<String>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => metadata.insert(key, value),
+            None => metadata.remove(&key),
+        };
+    }
+}
+
+async fn delete(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let Some((child, _)) = txn.child(tenant, name).await? else {
+        let warnings = vec!["requested namespace does not exist".to_owned()];
+        return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
+    };
+    if !txn.names(&child, Kind::Namespace, SYSTEM, "").await?.is_empty() {
+        return Err(Refusal::invalid(format!("cannot delete namespace (\"{name}/\") containing child namespaces")));
+    }
+    txn.delete_child(tenant, name).await?;
+    Ok(Answer::data(Json::object(|out| {
+        out.field("status", "in-progress");
+    })))
+}
+
+/// A namespace and its path below the request's namespace, and how it is shown.
+type Shown = (String, Json);
+
+async fn list(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<Shown>, Refusal> {
+    let mut found = Vec::new();
+    for name in txn.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
+        if let Some(namespace) = read(tenant, name, txn).await? {
+            found.push((format!("{name}/"), show(&format!("{prefix}{name}/"), &namespace)));
+        }
+    }
+    Ok(found)
+}
+
+/// Every parent before its children, children sorted.
+async fn scan(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<Shown>, Refusal> {
+    let mut found = Vec::new();
+    let mut waiting = children(tenant, "", txn).await?;
+    while let Some((parent, path, name)) = waiting.pop() {
+        if found.len() == SCAN_MAX {
+            return Err(Refusal::invalid(format!("there are more than {SCAN_MAX} namespaces below: list them level by level")));
+        }
+        if let Some((child, namespace)) = txn.child(&parent, &name).await? {
+            let path = format!("{path}{name}/");
+            found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace)));
+            waiting.extend(children(&child, &path, txn).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// The children of the namespace at `path`, last one first.
+async fn children(tenant: &Arc<Tenant>, path: &str, txn: &mut Txn) -> Result<Vec<(Arc<Tenant>, String, Box<str>)>, Refusal> {
+    let names = txn.names(tenant, Kind::Namespace, SYSTEM, "").await?;
+    Ok(names.iter().rev().map(|name| (Arc::clone(tenant), path.to_owned(), name.clone())).collect())
+}
+
+/// An empty list is 404, as everywhere.
+fn listing(found: &[Shown]) -> Result<Answer, Refusal> {
+    if found.is_empty() { Err(Refusal::NotFound) } else { Ok(scanned(found)) }
+}
+
+/// An empty scan is an empty object.
+fn scanned(found: &[Shown]) -> Answer {
+    Answer::data(Json::object(|out| {
+        if !found.is_empty() {
+            keys(out, found);
+        }
+    }))
+}
+
+fn keys(out: &mut Object<'_>, found: &[Shown]) {
+    out.object("key_info", |out| {
+        for (path, shown) in found {
+            out.raw(path, shown.expose());
+        }
+    });
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    out.strings("keys", &paths);
+}
+
+fn show(path: &str, namespace: &Namespace) -> Json {
+    Json::object(|out| {
+        out.field("custom_metadata", &namespace.custom_metadata);
+        out.field("id", &namespace.tenant.label());
+        out.field("locked", &false);
+        out.field("path", path);
+        out.field("tainted", &false);
+        out.field("uuid", &namespace.tenant.uuid());
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::id::TenantId;
+    use crate::time::Timestamp;
+
+    fn namespace() -> Namespace {
+        Namespace {
+            tenant: TenantId([0; 16]),
+            generation: 1,
+            commitment: String::new(),
+            custom_metadata: BTreeMap::from([("tier".to_owned(), "gold".to_owned()), ("cost".to_owned(), "7".to_owned())]),
+            created: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn a_patch_sets_and_removes_and_leaves_the_rest() {
+        let mut metadata = namespace().custom_metadata;
+        let changes = [("env", Some("prod")), ("tier", None), ("never", None)];
+        merge(&mut metadata, changes.into_iter().map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).collect());
+        let expected = [("cost", "7"), ("env", "prod")];
+        assert_eq!(metadata, expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    }
+
+    #[test]
+    fn listings_have_keys_with_their_details_and_an_empty_one_is_not_found() {
+        let found = vec![("sub/".to_owned(), show("team1/sub/", &namespace()))];
+        let Ok(Answer::Data(Data { data: Some(data), doubled: false, .. })) = listing(&found) else { panic!("no listing") };
+        let expected = json!({"keys": ["sub/"], "key_info": {"sub/": {
+            "custom_metadata": {"tier": "gold", "cost": "7"}, "id": "aaaaaaaaaa", "locked": false, "path": "team1/sub/",
+            "tainted": false, "uuid": "00000000-0000-0000-0000-000000000000"
+        }}});
+        assert_eq!(serde_json::from_slice::<Value>(data.expose()).unwrap(), expected);
+        assert!(matches!(listing(&[]), Err(Refusal::NotFound)));
+        let Answer::Data(Data { data: Some(data), .. }) = scanned(&[]) else { panic!("no answer") };
+        assert_eq!(data.expose(), b"{}");
+    }
+}

@@ -1,0 +1,41 @@
+//! `sys/seal` and `sys/step-down`: asked for through the pipeline like everything else, so that policy guards them and
+//! the log holds them. The pipeline seals the server once the request is durable.
+
+use crate::answer::{Answer, Refusal};
+use crate::engine::table::{Call, Need, Row, Verb};
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Drop all keys and serve nothing until the server is unsealed.
+    Seal,
+    /// Give up leadership. Every server is active, so there is nothing to give up.
+    StepDown,
+}
+
+/// The table.
+pub static TABLE: &[Row<Operation>] = &[
+    Row {
+        verb: Verb::Write,
+        pattern: "seal",
+        need: Need::Sudo,
+        fields: &[],
+        help: "Seals the server: all keys are dropped, and nothing is served until it is unsealed.",
+        parse: |_: &Call<'_>| Ok(Operation::Seal),
+    },
+    Row {
+        verb: Verb::Write,
+        pattern: "step-down",
+        need: Need::Sudo,
+        fields: &[],
+        help: "Accepted for compatibility: every server is active, and none leads.",
+        parse: |_: &Call<'_>| Ok(Operation::StepDown),
+    },
+];
+
+/// Runs one operation. Sealing itself is done by the pipeline, after the commit.
+pub fn run(operation: Operation) -> Result<Answer, Refusal> {
+    match operation {
+        Operation::Seal | Operation::StepDown => Ok(Answer::Empty),
+    }
+}
