@@ -3,14 +3,20 @@
 //! Start reading at `request.rs`: every request that touches a tenant goes through it, forward, once.
 
 pub mod answer;
+pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod cli;
 pub mod commit;
+pub mod config;
 pub mod crypto;
+pub mod dev_ca;
 pub mod engine;
 pub mod fields;
+pub mod http;
 pub mod id;
 pub mod json;
+pub mod logging;
 pub mod mount;
 pub mod namespace;
 pub mod path;

@@ -1,0 +1,257 @@
+//! Wiring: from a configuration to a running server.
+
+mod dev;
+mod seals;
+mod stores;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::auth::token::lifetime::TTL_MAX_SECONDS;
+use crate::config::{Config, ConfigError, Listener};
+use crate::http::accept::{self, Limits};
+use crate::http::service::Service;
+use crate::http::tls::{TlsError, TlsFiles, TlsReloader};
+use crate::logging::{self, LogControl, LogFormat, LogLevel};
+use crate::request::Outsiders;
+use crate::secret::SecretText;
+use crate::storage::{Store, StoreError};
+use crate::sys::barrier::{Barrier, BarrierError};
+use crate::time::{Clock, SystemClock};
+
+pub use dev::{DevOptions, run_dev};
+pub use stores::{migrate, role_statements};
+
+/// Why the server does not start, or stops. One clear line each; the process ends with exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The seal, or keys that do not open with it.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
+    /// The seal's key file.
+    #[error(transparent)]
+    KeyFile(#[from] crate::seal::static_key::KeyFileError),
+    /// TLS files.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// The configuration asks for what would be ignored, or half done.
+    #[error("not supported yet: {0}")]
+    Unsupported(String),
+    /// What the command line asks of a development server.
+    #[error("{0}")]
+    Dev(String),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// Something the operating system refused.
+    #[error("{0}: {1}")]
+    Io(String, #[source] std::io::Error),
+}
+
+/// `server --config`: runs until SIGTERM or SIGINT.
+pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<(), AppError> {
+    let config = crate::config::load(paths, connection_url)?;
+    refuse_ignored(&config)?;
+    let log = logging::start(config.log_level, config.log_format);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    runtime()?.block_on(serve_config(config, paths, log))
+}
+
+/// A limit that is written down and not kept would be worse than none.
+fn refuse_ignored(config: &Config) -> Result<(), AppError> {
+    let usual = Duration::from_secs(TTL_MAX_SECONDS);
+    for (name, value) in [("default_lease_ttl", config.default_lease_ttl), ("max_lease_ttl", config.max_lease_ttl)] {
+        if value != usual {
+            return Err(AppError::Unsupported(format!(
+                "{name} in the configuration; set it on the mount with sys/mounts/:path/tune"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn serve_config(config: Config, paths: &[PathBuf], log: Option<LogControl>) -> Result<(), AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let guard = seals::guard(&config)?;
+    let store = stores::open(&config.storage).await?;
+    let name = config.cluster_name.clone().unwrap_or_else(|| "strongroom".to_owned());
+    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, name, false));
+    let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock))?;
+    for listener in &config.listeners {
+        running.listen(listener.into()).await?;
+    }
+    match barrier.open_at_start().await {
+        Ok(true) => tracing::info!("open"),
+        Ok(false) => tracing::info!("sealed: waiting for sys/init or sys/unseal"),
+        Err(BarrierError::Failed(text)) => return Err(BarrierError::Failed(text).into()),
+        // Up and sealed is better than down: probes and operators see why, and a later start may succeed.
+        Err(error) => tracing::error!(%error, "sealed: the seal or the store did not open"),
+    }
+    running.until_told_to_stop(|| reload_level(paths, log.as_ref())).await?;
+    close(&barrier, &*store).await;
+    Ok(())
+}
+
+/// Reads the log level again; everything else needs a restart.
+fn reload_level(paths: &[PathBuf], log: Option<&LogControl>) {
+    match crate::config::load(paths, None) {
+        Ok(config) => {
+            if log.is_some_and(|log| log.set_level(config.log_level)) {
+                tracing::info!("the log level was read again");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the configuration was not read again"),
+    }
+}
+
+async fn close(barrier: &Barrier, store: &dyn Store) {
+    barrier.seal().await;
+    store.close().await;
+    tracing::info!("stopped");
+}
+
+/// What a listener is made of.
+struct ListenerSettings {
+    address: SocketAddr,
+    tls: Option<TlsFiles>,
+    limits: Limits,
+    request_bytes_max: usize,
+    request_duration_max: Duration,
+}
+
+impl From<&Listener> for ListenerSettings {
+    fn from(listener: &Listener) -> Self {
+        let limits = Limits {
+            header_timeout: listener.header_timeout,
+            idle_timeout: listener.idle_timeout,
+            connections_max: listener.connections_max,
+            ..Limits::default()
+        };
+        Self {
+            address: listener.address,
+            tls: listener.tls.as_ref().map(TlsFiles::from),
+            limits,
+            request_bytes_max: listener.max_request_size,
+            request_duration_max: listener.max_request_duration,
+        }
+    }
+}
+
+/// Listeners, and what SIGHUP makes them read again.
+struct Running {
+    barrier: Arc<Barrier>,
+    clock: Arc<dyn Clock>,
+    outsiders: Arc<Outsiders>,
+    stop: watch::Sender<bool>,
+    certificates: Vec<Arc<TlsReloader>>,
+    listeners: JoinSet<u32>,
+    signals: Signals,
+}
+
+/// Caught from before the first request can arrive: whoever sees the server answer can have it stop in good order.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, AppError> {
+        let catch = |kind| signal(kind).map_err(|error| AppError::Io("cannot listen for signals".into(), error));
+        Ok(Self {
+            term: catch(SignalKind::terminate())?,
+            int: catch(SignalKind::interrupt())?,
+            hup: catch(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Running {
+    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        let (stop, _) = watch::channel(false);
+        let (certificates, listeners) = (Vec::new(), JoinSet::new());
+        Ok(Self { barrier, clock, outsiders: Arc::default(), stop, certificates, listeners, signals: Signals::catch()? })
+    }
+
+    /// Serves a listener. Returns the address, which the operating system chose where the port was 0.
+    async fn listen(&mut self, settings: ListenerSettings) -> Result<SocketAddr, AppError> {
+        let socket = TcpListener::bind(settings.address).await.map_err(|error| AppError::Listen(settings.address, error))?;
+        let address = socket.local_addr().map_err(|error| AppError::Listen(settings.address, error))?;
+        let tls = settings.tls.map(|files| self.certificate(files)).transpose()?;
+        let (barrier, outsiders) = (Arc::clone(&self.barrier), Arc::clone(&self.outsiders));
+        let service = Arc::new(Service::new(barrier, outsiders, settings.request_bytes_max, settings.request_duration_max));
+        let mut stop = self.stop.subscribe();
+        tracing::info!(%address, tls = tls.is_some(), "listening");
+        self.listeners.spawn(accept::serve(
+            socket,
+            tls,
+            settings.limits,
+            move |connection, request| Arc::clone(&service).serve(connection, request),
+            async move { stop.wait_for(|stop| *stop).await.map_or((), drop) },
+        ));
+        Ok(address)
+    }
+
+    fn certificate(&mut self, files: TlsFiles) -> Result<Arc<TlsReloader>, AppError> {
+        let reloader = Arc::new(TlsReloader::new(files, self.clock.now()).map_err(AppError::Tls)?);
+        self.certificates.push(Arc::clone(&reloader));
+        Ok(reloader)
+    }
+
+    /// Serves until SIGTERM or SIGINT; on SIGHUP reads certificates and whatever `reload` does. Requests in flight are
+    /// let finish.
+    async fn until_told_to_stop(mut self, reload: impl Fn()) -> Result<(), AppError> {
+        loop {
+            tokio::select! {
+                _ = self.signals.term.recv() => break,
+                _ = self.signals.int.recv() => break,
+                _ = self.signals.hup.recv() => {
+                    self.reload_certificates();
+                    reload();
+                }
+            }
+        }
+        tracing::info!("stopping: letting requests in flight finish");
+        self.stop.send_replace(true);
+        while let Some(ended) = self.listeners.join_next().await {
+            match ended {
+                Ok(0) => {}
+                Ok(cut) => tracing::warn!(connections = cut, "connections were cut off at the end of the drain time"),
+                Err(error) => tracing::error!(%error, "a listener ended badly"),
+            }
+        }
+        Ok(())
+    }
+
+    fn reload_certificates(&self) {
+        for reloader in &self.certificates {
+            match reloader.reload(self.clock.now()) {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate was not read again; the old one stays"),
+            }
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| AppError::Io("cannot start the runtime".into(), error))
+}
+
+/// The default log of `server --dev`.
+const DEV_LOG: (LogLevel, LogFormat) = (LogLevel::Info, LogFormat::Standard);

@@ -1,0 +1,168 @@
+//! `server --dev`: a server that needs nothing, for trying things out on one machine.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AppError, DEV_LOG, ListenerSettings, Running, close, runtime};
+use crate::commit::Committer;
+use crate::config::TlsVersion;
+use crate::dev_ca::{self, DevCertificates};
+use crate::http::accept::Limits;
+use crate::http::tls::{ClientCertificates, TlsFiles};
+use crate::logging::{self, LogLevel};
+use crate::request::{self, Body, Credential, Incoming, Outsiders};
+use crate::seal::{LocalSeal, static_key};
+use crate::secret::{SecretBytes, SecretText};
+use crate::storage::Store;
+use crate::storage::sqlite::SqliteStore;
+use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest};
+use crate::time::{Clock, SystemClock};
+
+/// What the command line says.
+pub struct DevOptions {
+    /// The root token; a random one when it is absent.
+    pub root_token: Option<SecretText>,
+    /// Where to listen: loopback only.
+    pub address: SocketAddr,
+    /// The folder of everything: database, keys, certificates, `env`.
+    pub folder: PathBuf,
+    /// Least severe level of the log.
+    pub log_level: Option<LogLevel>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run_dev(options: DevOptions) -> Result<(), AppError> {
+    logging::start(options.log_level.unwrap_or(DEV_LOG.0), DEV_LOG.1);
+    runtime()?.block_on(serve(options))
+}
+
+async fn serve(options: DevOptions) -> Result<(), AppError> {
+    if !options.address.ip().is_loopback() {
+        return Err(AppError::Dev(format!(
+            "--dev-listen-address {}: a development server listens on loopback only",
+            options.address
+        )));
+    }
+    let folder = prepare_folder(&options.folder)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let certificates = dev_ca::prepare(&folder, clock.now()).map_err(|error| AppError::Dev(error.to_string()))?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("strongroom.db"), Arc::clone(&clock)).await?);
+    let guard = Guard::Auto(Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?)));
+    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, "strongroom-dev".to_owned(), true));
+    let mut running = Running::new(Arc::clone(&barrier), clock)?;
+    // Before it listens: whoever gets an answer finds `secret/` mounted.
+    let token = open(&barrier, &folder, options.root_token).await?;
+    let address = running.listen(listener(options.address, &certificates)).await?;
+    write_env(&folder, address, &certificates.ca, &token)?;
+    greet(&folder, address);
+    running.until_told_to_stop(|| {}).await?;
+    close(&barrier, &*store).await;
+    Ok(())
+}
+
+fn listener(address: SocketAddr, certificates: &DevCertificates) -> ListenerSettings {
+    let tls = TlsFiles {
+        chain: certificates.server.clone(),
+        key: certificates.server_key.clone(),
+        oldest: TlsVersion::Tls13,
+        clients: ClientCertificates::Any,
+    };
+    ListenerSettings {
+        address,
+        tls: Some(tls),
+        limits: Limits::default(),
+        request_bytes_max: 1 << 20,
+        request_duration_max: Duration::from_secs(90),
+    }
+}
+
+fn prepare_folder(folder: &Path) -> Result<PathBuf, AppError> {
+    let io = |error| AppError::Io(format!("--dev-dir {}", folder.display()), error);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+    folder.canonicalize().map_err(io)
+}
+
+fn dev_key(file: &Path) -> Result<crate::crypto::RootKey, AppError> {
+    Ok(if file.exists() { static_key::read(file)? } else { static_key::create(file)? })
+}
+
+/// Opens the server, and makes what is not there yet: deployment, root token, `secret/`.
+async fn open(barrier: &Barrier, folder: &Path, wanted: Option<SecretText>) -> Result<SecretText, AppError> {
+    if !barrier.open_at_start().await? {
+        let request = InitRequest { shares: 0, threshold: 0 };
+        let made = barrier.initialise(&request, wanted).await?;
+        if let Some(open) = barrier.open() {
+            mount_secret(open.committer(), &made.root_token).await?;
+        }
+        return Ok(made.root_token);
+    }
+    match (wanted, token_of(folder)) {
+        (None, Some(token)) => Ok(token),
+        (Some(wanted), Some(token)) if crate::crypto::equal(wanted.expose().as_bytes(), token.expose().as_bytes()) => Ok(token),
+        (wanted, _) => Ok(barrier.another_root_token(wanted).await?),
+    }
+}
+
+/// Through the pipeline, like everybody else.
+async fn mount_secret(committer: &Committer, token: &SecretText) -> Result<(), AppError> {
+    let incoming = Incoming {
+        id: crate::random::uuid().into(),
+        method: "POST".to_owned(),
+        path: "sys/mounts/secret".to_owned(),
+        query: String::new(),
+        namespace: None,
+        credential: Credential::Token(SecretText::new(token.expose().to_owned())),
+        wrap_ttl: None,
+        content_type: None,
+        body: Body::Whole(SecretBytes::new(br#"{"type":"kv","options":{"version":"2"}}"#.to_vec())),
+        remote: ([127, 0, 0, 1], 0).into(),
+        certificate: None,
+    };
+    let outcome = request::handle(committer, &Arc::new(Outsiders::default()), incoming).await;
+    outcome.answer.map(drop).map_err(|refusal| BarrierError::Failed(format!("secret/ was not mounted: {refusal:?}")).into())
+}
+
+const TOKEN_LINE: &str = "export VAULT_TOKEN='";
+
+/// The token that `env` holds from the last start.
+fn token_of(folder: &Path) -> Option<SecretText> {
+    let text = fs::read_to_string(folder.join("env")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(TOKEN_LINE))?;
+    line.strip_suffix('\'').map(|token| SecretText::new(token.to_owned()))
+}
+
+/// A file to `source`. The token in it is why it is for its owner only.
+fn write_env(folder: &Path, address: SocketAddr, ca: &Path, token: &SecretText) -> Result<(), AppError> {
+    let file = folder.join("env");
+    let io = |error| AppError::Io(format!("{}", file.display()), error);
+    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file).map_err(io)?;
+    let text = format!(
+        "export VAULT_ADDR='https://{address}'\nexport VAULT_CACERT='{}'\n{TOKEN_LINE}{}'\n",
+        ca.display(),
+        token.expose()
+    );
+    out.write_all(text.as_bytes()).map_err(io)
+}
+
+/// What to type next.
+fn greet(folder: &Path, address: SocketAddr) {
+    let text = format!(
+        "\nStrongroom (development mode) listens on https://{address}\n\
+         Everything is in {folder}. Nothing here is safe enough for real secrets.\n\n\
+         In another terminal:\n\n    \
+         source {folder}/env\n    \
+         strongroom tenant create acme\n    \
+         export VAULT_NAMESPACE=acme\n    \
+         strongroom kv put crm/salesforce token=s3cr3t refresh_token=m0re\n    \
+         strongroom reference resolve sref_...      # the reference that kv put printed\n\n\
+         Ctrl-C stops it; started again with the same --dev-dir it has everything still.\n\n",
+        folder = folder.display()
+    );
+    // A closed standard output is no reason to stop.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

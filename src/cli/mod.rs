@@ -1,0 +1,113 @@
+//! The command line: a thin client of the HTTP API, and the start of the server.
+//!
+//! The only place that reads the environment, prints, and ends the process. Exit codes: 0 done, 1 something here is
+//! wrong (arguments, files, no connection), 2 the server refused (`status`: sealed).
+
+mod client;
+mod environment;
+mod failure;
+mod kv;
+mod output;
+mod reference;
+mod server;
+mod status;
+mod tenant;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use client::{Client, ClientOptions};
+use environment::Environment;
+use failure::Failure;
+use output::Output;
+
+/// Keeps secrets of many tenants, each under its own key, and speaks the HTTP API of Vault and `OpenBao`.
+#[derive(Parser)]
+#[command(name = "strongroom", version, about, term_width = 100, after_help = ENVIRONMENT)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    flags: environment::Flags,
+}
+
+const ENVIRONMENT: &str = "Environment (VAULT_ in place of BAO_ works too; BAO_ wins over it, and flags win over both):
+  BAO_ADDR             address of the server
+  BAO_TOKEN            token; else it is read from the file BAO_TOKEN_PATH, or ~/.vault-token
+  BAO_NAMESPACE        namespace (tenant) to work in
+  BAO_CACERT           authority that signed the server's certificate, PEM
+  BAO_CLIENT_CERT      client certificate, PEM
+  BAO_CLIENT_KEY       key of the client certificate, PEM
+  BAO_TLS_SERVER_NAME  name that the server's certificate is checked for
+  BAO_SKIP_VERIFY      true: do not check the server's certificate
+  BAO_CLIENT_TIMEOUT   longest wait for an answer, as in 60s
+  BAO_FORMAT           table or json";
+
+#[derive(Subcommand)]
+enum Command {
+    Server(server::Server),
+    Migrate(server::Migrate),
+    Status(status::Status),
+    #[command(subcommand)]
+    Kv(kv::Kv),
+    #[command(subcommand)]
+    Reference(reference::Reference),
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = std::env::args_os().map(double_dash);
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = u8::from(error.use_stderr());
+            // Nothing is left to be done when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let environment = Environment::of_process();
+    let output = Output::new(cli.flags.format(&environment)?);
+    let command = match cli.command {
+        Command::Server(verb) => return verb.run(&environment),
+        Command::Migrate(verb) => return verb.run(&output),
+        command => command,
+    };
+    let options = ClientOptions::gather(&cli.flags, &environment)?;
+    let client = Client::new(options)?;
+    match command {
+        Command::Server(_) | Command::Migrate(_) => {}
+        Command::Status(verb) => return verb.run(&client, &output),
+        Command::Kv(verb) => verb.run(&client, &output)?,
+        Command::Reference(verb) => verb.run(&client, &output)?,
+        Command::Tenant(verb) => verb.run(&client, &output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Users of `vault` and `bao` write `-mount=x` where clap wants `--mount=x`.
+fn double_dash(argument: OsString) -> OsString {
+    let Some(text) = argument.to_str() else { return argument };
+    let mut letters = text.chars();
+    let single =
+        letters.next() == Some('-') && letters.next().is_some_and(|c| c.is_ascii_alphabetic()) && letters.next().is_some();
+    if single { OsString::from(format!("-{text}")) } else { argument }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

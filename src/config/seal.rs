@@ -1,0 +1,62 @@
+//! The `seal` stanzas.
+
+use std::path::PathBuf;
+
+use super::place::ConfigError;
+use super::stanza::Stanza;
+use super::{FileSetting, Seal, SealKind, StaticKey};
+
+/// All of them, or Shamir.
+pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
+    let mut seals: Vec<Seal> = Vec::new();
+    for (labels, mut stanza) in top.stanzas("seal", 1, true)? {
+        let mut labels = labels.into_iter();
+        let kind = labels.next().unwrap_or_default();
+        let name = labels.next().unwrap_or_else(|| kind.clone());
+        let setting = top.setting("seal", &stanza.place);
+        let kind = match kind.as_str() {
+            "shamir" => SealKind::Shamir,
+            "static" => static_seal(&mut stanza)?,
+            _ => return Err(setting.wrong("only \"static\" and \"shamir\" are offered")),
+        };
+        stanza.finish()?;
+        if seals.iter().any(|seal| seal.name == name) {
+            return Err(setting.wrong("another seal has the same name: give each a name, as in seal \"static\" \"eu\""));
+        }
+        seals.push(Seal { name, kind });
+    }
+    if seals.is_empty() {
+        seals.push(Seal { name: "shamir".to_owned(), kind: SealKind::Shamir });
+    }
+    Ok(seals)
+}
+
+fn static_seal(stanza: &mut Stanza) -> Result<SealKind, ConfigError> {
+    let current = static_key(stanza, ["key_file", "current_key_file", "current_key"], "current_key_id")?;
+    let previous = static_key(stanza, ["previous_key_file", "previous_key_file", "previous_key"], "previous_key_id")?;
+    let problem = "seal \"static\" key_file: is missing".to_owned();
+    let current = current.ok_or_else(|| ConfigError::Missing { place: stanza.place.clone(), problem })?;
+    Ok(SealKind::Static { current, previous })
+}
+
+/// A key file under any of its names; the last one is that of `bao`, whose value is a `file://` address.
+fn static_key(stanza: &mut Stanza, names: [&'static str; 3], id: &'static str) -> Result<Option<StaticKey>, ConfigError> {
+    let [name, longer, address] = names;
+    let mut files = [stanza.file(name)?, stanza.file(longer)?, key_address(stanza, address)?].into_iter().flatten();
+    let id = stanza.text(id)?;
+    let Some(file) = files.next() else {
+        return id.map_or(Ok(None), |(_, setting)| Err(setting.wrong(format!("there is no {name} that it belongs to"))));
+    };
+    if let Some(second) = files.next() {
+        return Err(second.setting.wrong(format!("the key is already set in {}", file.setting.place)));
+    }
+    Ok(Some(StaticKey { file, id: id.map(|(id, _)| id) }))
+}
+
+fn key_address(stanza: &mut Stanza, key: &'static str) -> Result<Option<FileSetting>, ConfigError> {
+    let Some((address, setting)) = stanza.secret(key)? else { return Ok(None) };
+    match address.expose().strip_prefix("file://").filter(|path| path.starts_with('/')) {
+        Some(path) => Ok(Some(FileSetting { path: PathBuf::from(path), setting })),
+        None => Err(setting.wrong("must be a file:///.. address: a key does not belong into this file or the environment")),
+    }
+}

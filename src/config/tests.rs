@@ -1,0 +1,168 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::{Seal, SealKind, TlsVersion};
+
+const HCL: &str = r#"
+listener "tcp" {
+  address       = "0.0.0.0:8200"
+  tls_cert_file = "/tls/cert.pem"
+  tls_key_file  = "/tls/key.pem"
+  max_request_duration = "30s"
+}
+listener "tcp" { tls_disable = 1 }
+storage "postgresql" {
+  connection_url   = "postgres://u:hunter2@db/strongroom"
+  context_key_file = "/keys/context"
+}
+seal "static" "eu" { key_file = "/keys/eu" }
+seal "static" {
+  current_key_id = "2026"
+  current_key    = "file:///keys/now"
+  previous_key   = "file:///keys/before"
+}
+api_addr  = "https://vault.example.com:8200/"
+log_level = "debug"
+max_lease_ttl = "48h"
+ui = true
+outbound_allow = ["login.example.com", "10.0.0.1:8443"]
+"#;
+
+const JSON: &str = r#"{
+  "listener": [
+    {"tcp": {"address": "0.0.0.0:8200", "tls_cert_file": "/tls/cert.pem", "tls_key_file": "/tls/key.pem",
+             "max_request_duration": 30}},
+    {"tcp": {"tls_disable": "true"}}
+  ],
+  "storage": {"postgresql": {"connection_url": "postgres://u:hunter2@db/strongroom", "context_key_file": "/keys/context"}},
+  "seal": [
+    {"static": {"eu": {"key_file": "/keys/eu"}}},
+    {"static": {"current_key_id": "2026", "current_key": "file:///keys/now", "previous_key": "file:///keys/before"}}
+  ],
+  "api_addr": "https://vault.example.com:8200/",
+  "log_level": "debug",
+  "max_lease_ttl": "48h",
+  "ui": true,
+  "outbound_allow": ["login.example.com", "10.0.0.1:8443"]
+}"#;
+
+fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
+    parse(&[Source { file: PathBuf::from(file), text: SecretText::new(text.to_owned()) }], None)
+}
+
+fn error(text: &str) -> String {
+    let whole = format!("storage \"sqlite\" {{ path = \"x.db\" }}\nlistener \"tcp\" {{ tls_disable = true }}\n{text}");
+    read("a.hcl", &whole).err().expect(text).to_string()
+}
+
+#[test]
+fn hcl_and_json_say_the_same() {
+    for config in [read("a.hcl", HCL).unwrap(), read("a.json", JSON).unwrap()] {
+        let [first, second] = config.listeners.as_slice() else { panic!("two listeners") };
+        assert_eq!(first.address.to_string(), "0.0.0.0:8200");
+        assert_eq!(first.tls.as_ref().unwrap().min_version, TlsVersion::Tls12);
+        assert_eq!((first.max_request_duration, first.max_request_size), (Duration::from_secs(30), 1 << 20));
+        assert_eq!(second.address.to_string(), "127.0.0.1:8200");
+        assert!(second.tls.is_none());
+        let Storage::Postgres(postgres) = &config.storage else { panic!("PostgreSQL") };
+        assert_eq!(postgres.connection_url.expose(), "postgres://u:hunter2@db/strongroom");
+        let [eu, other] = config.seals.as_slice() else { panic!("two seals") };
+        assert_eq!((eu.name.as_str(), other.name.as_str()), ("eu", "static"));
+        let SealKind::Static { current, previous } = &other.kind else { panic!("a static seal") };
+        assert_eq!((current.file.path.to_str(), current.id.as_deref()), (Some("/keys/now"), Some("2026")));
+        assert_eq!(previous.as_ref().unwrap().file.path.to_str(), Some("/keys/before"));
+        assert_eq!(config.api_addr.as_deref(), Some("https://vault.example.com:8200"));
+        assert_eq!(config.log_level, LogLevel::Debug);
+        assert_eq!((config.max_lease_ttl, config.default_lease_ttl), (Duration::from_hours(48), Duration::from_hours(48)));
+        assert_eq!(config.outbound_allow.len(), 2);
+        let [warning] = config.warnings.as_slice() else { panic!("one warning") };
+        assert!(warning.contains("ui: has no effect"), "{warning}");
+    }
+}
+
+#[test]
+fn defaults_are_shamir_and_thirty_two_days() {
+    let config = read("a.hcl", "storage \"sqlite\" { path = \"x.db\" }\nlistener \"tcp\" { tls_disable = true }").unwrap();
+    assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::Shamir, .. }]));
+    assert_eq!(config.max_lease_ttl, Duration::from_hours(768));
+    assert_eq!((config.keyring_refresh, config.keyring_max_age), (Duration::from_mins(5), Duration::from_hours(1)));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn errors_name_file_line_and_key_and_no_value() {
+    for (text, expected) in [
+        ("log_levle = \"info\"", "a.hcl:3: log_levle: unknown key; known here: "),
+        ("log_level = \"hunter2\"", "a.hcl:3: log_level: must be one of trace, debug, info, warn"),
+        ("\nmax_lease_ttl = \"hunter2\"", "a.hcl:4: max_lease_ttl: is not a duration"),
+        ("max_lease_ttl = 0", "a.hcl:3: max_lease_ttl: must be longer than zero"),
+        ("default_lease_ttl = \"1000h\"", "a.hcl:3: default_lease_ttl: must be longer than zero and not longer than max"),
+        (
+            "listener \"tcp\" {\n address = \"0.0.0.0:1\"\n tls_disable = true\n}",
+            "a.hcl:5: listener \"tcp\" tls_disable: plain HTTP",
+        ),
+        ("listener \"tcp\" {\n address = \"1.2.3.4:1\"\n}", "a.hcl:3: listener \"tcp\" tls_cert_file: is missing"),
+        ("listener \"tcp\" {\n tls_disable = true\n}", "a.hcl:3: listener \"tcp\" address: another listener"),
+        ("listener \"unix\" {}", "a.hcl:3: listener: only listener \"tcp\""),
+        (
+            "listener \"tcp\" {\n tls_min_version = \"tls10\"\n}",
+            "a.hcl:4: listener \"tcp\" tls_min_version: must be one of tls12, tls13",
+        ),
+        ("storage \"raft\" {}", "a.hcl:3: storage: is already set in a.hcl:1"),
+        ("max_request_size = 33554433", "a.hcl:3: max_request_size: must be from 1024 to 33554432 bytes"),
+        ("seal \"static\" {}", "a.hcl:3: seal \"static\" key_file: is missing"),
+        ("seal \"static\" {\n current_key = \"hunter2\"\n}", "a.hcl:4: seal \"static\" current_key: must be a file:///"),
+        ("seal \"awskms\" {}", "a.hcl:3: seal: only \"static\" and \"shamir\""),
+        ("seal \"shamir\" {}\nseal \"shamir\" {}", "a.hcl:4: seal: another seal has the same name"),
+        ("telemetry { hunter2 = 1 }", "a.hcl:3: telemetry hunter2: unknown key"),
+        ("api_addr = \"hunter2\"", "a.hcl:3: api_addr: must be an address"),
+        ("api_addr = hunter2", "a.hcl:3: only plain values"),
+        ("log_level = \"info\"\nlog_level = \"info\"", "a.hcl:4: "),
+        ("cluster_name = \"hunter2\" }", "a.hcl:3: not HCL"),
+        ("outbound_allow = [\"https://a/\"]", "a.hcl:3: outbound_allow: each must be"),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(expected), "{text}\n{error}");
+        assert!(!error.contains("hunter2") || text.contains("{ hunter2"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn json_errors_have_lines_too() {
+    for (text, expected) in [
+        ("{\n \"listener\": {\n  \"tcp\": {\n   \"address\": 7}}\n}", "a.json:4: listener \"tcp\" address: must be a text"),
+        ("{\n \"telemetry\": {\n  \"x\": 1}\n}", "a.json:1: no listener"),
+        ("{\n \"log_level\": \"hunter2\",,\n}", "a.json:2: not JSON: "),
+        ("[1]", "a.json:1: must be an object"),
+        ("{\n \"max_request_size\": null}", "a.json:2: null is not a value"),
+        (
+            "{\n \"max_request_size\": 4096,\n \"max_request_size\": 4096}",
+            "a.json:3: max_request_size: is already set in a.json:2",
+        ),
+    ] {
+        let error = read("a.json", text).err().expect(text).to_string();
+        assert!(error.starts_with(expected), "{text}\n{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_environments_connection_url_wins() {
+    let text = "listener \"tcp\" { tls_disable = true }\nstorage \"postgresql\" { context_key_file = \"/k\" }";
+    let source = || [Source { file: PathBuf::from("a.hcl"), text: SecretText::new(text.to_owned()) }];
+    assert!(parse(&source(), None).is_err_and(|error| error.to_string().contains("connection_url: is missing")));
+    let config = parse(&source(), Some(SecretText::new("postgres://env".to_owned()))).unwrap();
+    assert!(
+        matches!(config.storage, Storage::Postgres(Postgres { connection_url, .. }) if connection_url.expose() == "postgres://env")
+    );
+}
+
+#[test]
+fn the_sample_configuration_is_one() {
+    let config = read("strongroom.hcl", include_str!("../../deploy/strongroom.hcl")).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(matches!(config.storage, Storage::Sqlite { .. }));
+    assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::Static { .. }, .. }]));
+    assert!(config.listeners.iter().all(|listener| listener.tls.is_some()));
+}

@@ -1,0 +1,190 @@
+//! From an HTTP request to the pipeline, and back. What must work while the server is sealed goes to `bare` instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Limited};
+use hyper::Request;
+use hyper::body::{Body as _, Incoming as HyperBody};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::accept::Connection;
+use super::bare;
+use super::reply::{self, Reply};
+use crate::answer::Refusal;
+use crate::crypto;
+use crate::request::{self, Body, Credential, Incoming, Outcome, Outsiders};
+use crate::secret::{SecretBytes, SecretText};
+use crate::sys::barrier::Barrier;
+
+/// The longest body of the routes that work while the server is sealed, in bytes: a few shares, and nothing else.
+const BARE_BODY_MAX: usize = 64 << 10;
+
+static NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
+
+/// What serves the requests of one listener.
+pub struct Service {
+    barrier: Arc<Barrier>,
+    outsiders: Arc<Outsiders>,
+    bare: axum::Router,
+    request_bytes_max: usize,
+    request_duration_max: Duration,
+}
+
+impl Service {
+    /// `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
+    pub fn new(
+        barrier: Arc<Barrier>,
+        outsiders: Arc<Outsiders>,
+        request_bytes_max: usize,
+        request_duration_max: Duration,
+    ) -> Self {
+        let bare = bare::router(Arc::clone(&barrier));
+        Self { barrier, outsiders, bare, request_bytes_max, request_duration_max }
+    }
+
+    /// Serves one request. A panic costs this request only.
+    pub async fn serve(self: Arc<Self>, connection: Arc<Connection>, request: Request<HyperBody>) -> Reply {
+        let served = std::panic::AssertUnwindSafe(self.route(&connection, request)).catch_unwind();
+        match tokio::time::timeout(self.request_duration_max, served).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_panic)) => reply::refuse(&Refusal::Internal("internal error; the server's log says more".into())),
+            Err(_elapsed) => {
+                reply::refuse(&Refusal::Unavailable("the request took too long; it may or may not have been done".into()))
+            }
+        }
+    }
+
+    async fn route(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {
+        let Some(path) = request.uri().path().strip_prefix("/v1/") else {
+            return reply::refuse(&Refusal::NoMount(String::new()));
+        };
+        if bare::ROUTES.contains(&path) {
+            return bare::serve(self.bare.clone(), request, BARE_BODY_MAX).await;
+        }
+        let Some(open) = self.barrier.open() else { return reply::refuse(&Refusal::Sealed) };
+        let path = path.to_owned();
+        let namespace = request.headers().get(&NAMESPACE).cloned();
+        let incoming = self.incoming(connection, request, path).await;
+        let id = Arc::clone(&incoming.id);
+        let Outcome { answer, seal } = request::handle(open.committer(), &self.outsiders, incoming).await;
+        if seal {
+            drop(open);
+            self.barrier.seal().await;
+        }
+        let mut reply = reply::reply(answer, &id);
+        if let Some(namespace) = namespace {
+            reply.headers_mut().insert(&NAMESPACE, namespace);
+        }
+        reply
+    }
+
+    async fn incoming(&self, connection: &Connection, request: Request<HyperBody>, path: String) -> Incoming {
+        let (head, body) = request.into_parts();
+        let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Incoming {
+            id: crate::random::uuid().into(),
+            method: head.method.as_str().to_owned(),
+            path,
+            query: head.uri.query().unwrap_or("").to_owned(),
+            namespace: text(&NAMESPACE),
+            credential: credential(&head.headers),
+            wrap_ttl: text(&WRAP_TTL),
+            content_type: text(&CONTENT_TYPE),
+            body: whole_body(body, self.request_bytes_max).await,
+            remote: connection.remote,
+            certificate: connection.certificate.as_ref().map(|der| crypto::sha256(&[der])),
+        }
+    }
+}
+
+/// `X-Vault-Token` or `Authorization: Bearer`. Both are fine when they say the same.
+fn credential(headers: &HeaderMap) -> Credential {
+    for (name, text) in [(&TOKEN, "X-Vault-Token is given twice"), (&AUTHORIZATION, "Authorization is given twice")] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Credential::Conflicting(text);
+        }
+    }
+    if headers.get_all(&NAMESPACE).iter().nth(1).is_some() {
+        return Credential::Conflicting("X-Vault-Namespace is given twice");
+    }
+    let token = headers.get(&TOKEN).map(HeaderValue::as_bytes).filter(|token| !token.is_empty());
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    match (token, bearer) {
+        (Some(token), Some(bearer)) if !crypto::equal(token, bearer) => {
+            Credential::Conflicting("X-Vault-Token and Authorization carry different tokens")
+        }
+        (Some(token), _) | (None, Some(token)) => match std::str::from_utf8(token) {
+            Ok(token) => Credential::Token(SecretText::new(token.to_owned())),
+            Err(_) => Credential::None,
+        },
+        (None, None) => Credential::None,
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's name has no case (RFC 9110 section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii()).filter(|token| !token.is_empty())
+}
+
+/// Reads a body up to `limit` bytes, into one buffer that wipes itself.
+pub(super) async fn whole_body(body: HyperBody, limit: usize) -> Body {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Body::TooLarge;
+    }
+    let mut bytes = Vec::new();
+    let mut body = Limited::new(body, limit);
+    let mut whole = SecretBytes::new(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Body::TooLarge };
+        let Ok(data) = frame.into_data() else { continue };
+        // One chunk is the rule; a buffer that has to grow is wiped behind us.
+        if whole.is_empty() && bytes.is_empty() {
+            bytes.reserve_exact(usize::try_from(announced).unwrap_or(0).max(data.len()));
+        }
+        if bytes.capacity() - bytes.len() < data.len() {
+            let mut larger = Vec::with_capacity((bytes.len() + data.len()).next_power_of_two());
+            larger.extend_from_slice(&bytes);
+            drop(SecretBytes::new(std::mem::replace(&mut bytes, larger)));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    whole = SecretBytes::new(bytes);
+    Body::Whole(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&HeaderName, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn one_credential_counts_and_two_that_differ_are_refused() {
+        let token = |list: &[(&HeaderName, &str)]| match credential(&headers(list)) {
+            Credential::None => "none".to_owned(),
+            Credential::Token(token) => token.expose().to_owned(),
+            Credential::Conflicting(text) => format!("conflict: {text}"),
+        };
+        assert_eq!(token(&[]), "none");
+        assert_eq!(token(&[(&TOKEN, "s.a")]), "s.a");
+        assert_eq!(token(&[(&AUTHORIZATION, "Bearer s.b")]), "s.b");
+        assert_eq!(token(&[(&AUTHORIZATION, "bearer  s.b ")]), "s.b");
+        assert_eq!(token(&[(&AUTHORIZATION, "Basic abc")]), "none");
+        assert_eq!(token(&[(&TOKEN, "s.a"), (&AUTHORIZATION, "Bearer s.a")]), "s.a");
+        assert!(token(&[(&TOKEN, "s.a"), (&AUTHORIZATION, "Bearer s.b")]).starts_with("conflict"));
+        assert!(token(&[(&TOKEN, "s.a"), (&TOKEN, "s.a")]).starts_with("conflict"));
+        assert!(token(&[(&NAMESPACE, "a"), (&NAMESPACE, "b")]).starts_with("conflict"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The operator's log: levels, formats, and a level that can be changed while the server runs.
+//!
+//! Goes to standard error. Must never hold a secret; what happened to secrets is in the audit log, not here.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// Least severe level that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// Steps of each request.
+    Debug,
+    /// Starts, stops, changes of state.
+    Info,
+    /// What the operator should look at.
+    Warn,
+    /// What does not work.
+    Error,
+}
+
+impl LogLevel {
+    /// The words of the configuration, Vault's among them.
+    pub const WORDS: [(&'static str, Self); 7] = [
+        ("trace", Self::Trace),
+        ("debug", Self::Debug),
+        ("info", Self::Info),
+        ("warn", Self::Warn),
+        ("error", Self::Error),
+        ("warning", Self::Warn),
+        ("err", Self::Error),
+    ];
+
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Trace => LevelFilter::TRACE,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Info => LevelFilter::INFO,
+            Self::Warn => LevelFilter::WARN,
+            Self::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+/// Form of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Standard,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// The words of the configuration.
+    pub const WORDS: [(&'static str, Self); 2] = [("standard", Self::Standard), ("json", Self::Json)];
+}
+
+/// Changes the level of a log that is running.
+#[derive(Clone)]
+pub struct LogControl(reload::Handle<Targets, Registry>);
+
+impl LogControl {
+    /// From now on shows `level` and worse. False when the log is gone.
+    pub fn set_level(&self, level: LogLevel) -> bool {
+        self.0.reload(targets(level)).is_ok()
+    }
+}
+
+/// Makes the process's log. `None` when there is one already: it stays as it is.
+pub fn start(level: LogLevel, format: LogFormat) -> Option<LogControl> {
+    let (subscriber, control) = subscriber(level, format, std::io::stderr);
+    tracing::subscriber::set_global_default(subscriber).ok()?;
+    Some(control)
+}
+
+/// Our own lines at `level`; libraries only with warnings, because their details hold headers, and headers tokens.
+fn targets(level: LogLevel) -> Targets {
+    let libraries = level.filter().min(LevelFilter::WARN);
+    Targets::new().with_default(libraries).with_target(env!("CARGO_PKG_NAME"), level.filter())
+}
+
+fn subscriber<W>(level: LogLevel, format: LogFormat, writer: W) -> (Box<dyn tracing::Subscriber + Send + Sync>, LogControl)
+where
+    W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(targets(level));
+    let lines = fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Standard => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    (Box::new(tracing_subscriber::registry().with(filter).with(lines)), LogControl(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn levels_apply_to_us_and_can_be_changed_and_libraries_only_warn() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, control) = subscriber(LogLevel::Info, LogFormat::Json, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(count = 1, "shown");
+            tracing::debug!("hidden");
+            tracing::info!(target: "hyper", "hidden");
+            let text = lines.take();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.contains("\"count\":1") && text.contains("\"level\":\"INFO\""), "{text}");
+
+            assert!(control.set_level(LogLevel::Trace));
+            tracing::debug!("shown");
+            tracing::trace!(target: "h2", "hidden");
+            tracing::warn!(target: "h2", "shown");
+            assert_eq!(lines.take().lines().count(), 2);
+        });
+    }
+}
