@@ -1,0 +1,2 @@
+listener "tcp" { tls_disable = true }
+storage "sqlite" { path = "/var/lib/x.db" }

@@ -1,0 +1,5 @@
+max_request_size = -1
+keyring_refresh = "0s"
+log_level = <<E
+x
+E

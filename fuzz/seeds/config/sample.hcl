@@ -1,0 +1,48 @@
+# Configuration of one Strongroom server on one machine.
+# Start it with: strongroom server --config /etc/strongroom/strongroom.hcl
+
+# The address that clients use.
+api_addr     = "https://strongroom.example.com:8200"
+cluster_name = "example"
+
+listener "tcp" {
+  address         = "0.0.0.0:8200"
+  tls_cert_file   = "/etc/strongroom/tls/server.pem"
+  tls_key_file    = "/etc/strongroom/tls/server-key.pem"
+  tls_min_version = "tls13"
+}
+
+storage "sqlite" {
+  path = "/var/lib/strongroom/strongroom.db"
+}
+
+# For several replicas use PostgreSQL instead. `strongroom migrate` writes the context key file.
+# The address may also come from BAO_PG_CONNECTION_URL, which keeps its password out of this file.
+#
+# storage "postgresql" {
+#   connection_url   = "postgres://strongroom@db.example.com/strongroom?sslmode=verify-full"
+#   context_key_file = "/etc/strongroom/context.key"
+# }
+
+# 32 random bytes (openssl rand -out static.key 32), on another disk than the database and its backups.
+# Without a seal stanza the root key is split into shares that people enter (Shamir).
+seal "static" "main" {
+  key_file = "/etc/strongroom/keys/static.key"
+}
+
+log_level  = "info"
+log_format = "json"
+
+default_lease_ttl = "768h"
+max_lease_ttl     = "768h"
+
+# How long a key is used before its seal is asked again, and how long it outlives an outage of the seal.
+keyring_refresh = "5m"
+keyring_max_age = "1h"
+
+telemetry {
+  prometheus_retention_time = "24h"
+}
+
+# Hosts that the server may fetch signing keys from (JWT and OIDC logins). Nothing else is ever fetched.
+outbound_allow = []

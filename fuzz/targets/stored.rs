@@ -1,0 +1,37 @@
+//! Bytes of the audit log as the store has them, opened. What is read is written back as the same bytes: an auditor hashes them.
+
+use strongroom::audit::batch::{self, BatchEncoder};
+use strongroom::audit::event::Event;
+use strongroom::audit::merkle::Frontier;
+
+/// One event.
+pub(super) fn audit_event(data: &[u8]) {
+    let Ok((nonce, event)) = Event::parse(data) else { return };
+    let mut again = Vec::new();
+    event.canonical(nonce, &mut again);
+    assert_eq!(again, data, "an event has two forms");
+}
+
+/// A batch of events. The compressed form is not unique; the events are.
+pub(super) fn audit_batch(data: &[u8]) {
+    let Ok(events) = batch::decode(data) else { return };
+    assert!(events.len() <= batch::EVENTS_MAX);
+    assert!(events.iter().map(Vec::len).sum::<usize>() <= batch::BYTES_MAX);
+    let encoded = BatchEncoder::new().and_then(|mut encoder| encoder.encode(events.iter().map(Vec::as_slice)));
+    let Ok(encoded) = encoded else { panic!("a batch that was read cannot be written") };
+    let Ok(again) = batch::decode(&encoded) else { panic!("a batch that was written cannot be read") };
+    assert_eq!(again, events);
+}
+
+/// A tree's edge.
+pub(super) fn frontier(data: &[u8]) {
+    let Ok(mut frontier) = Frontier::from_bytes(data) else { return };
+    assert_eq!(frontier.to_bytes(), data, "a frontier has two forms");
+    let root = frontier.root();
+    if frontier.size() < u64::MAX {
+        let size = frontier.size();
+        frontier.push([7; 32]);
+        assert_eq!(frontier.size(), size + 1);
+        assert_ne!(frontier.root(), root, "a longer tree has the same root");
+    }
+}

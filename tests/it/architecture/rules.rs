@@ -1,0 +1,71 @@
+//! The tables that the architecture test holds the code to.
+
+/// Modules by layer, the highest first: each may use the layers below it, and never one above. A longer path wins over a
+/// shorter one. What is not named is a leaf: it uses leaves only.
+pub(super) const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["app"],
+    &["http"],
+    &["request"],
+    &["engine", "auth", "sys"],
+    &["commit"],
+    &["storage", "seal"],
+    &["audit", "policy", "crypto", "reference"],
+    LEAVES,
+];
+
+/// Leaves that stand in a folder of a higher layer.
+const LEAVES: &[&str] = &[
+    // How an operation is declared: the parser of bodies reads the same rows as every engine.
+    "engine::table",
+];
+
+/// Who may use a module of its own layer: user, used, reason.
+pub(super) const PEERS: &[(&str, &str, &str)] = &[
+    ("audit", "crypto", "the log's tree is made of SHA-256"),
+    ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
+    ("sys", "auth", "sys/auth lists and mounts the methods; capabilities are those of tokens"),
+    ("sys", "engine", "sys/mounts lists, makes and removes mounts of every engine"),
+    ("auth", "engine", "auth methods declare themselves with the same table"),
+];
+
+/// Crates, where they may be named, and why only there.
+pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
+    (&["sqlx"], &["src/storage/"], "SQL is written and run in one place"),
+    (
+        &["axum", "hyper", "hyper_util", "http_body_util", "rustls", "tokio_rustls"],
+        &["src/http/", "src/cli/"],
+        "nobody behind the door looks at HTTP or TLS (cli/ is a client, and makes the dev authority)",
+    ),
+    (&["ureq", "clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
+    (&["rcgen"], &["src/dev_ca.rs"], "only a development server makes certificates"),
+    (
+        &["aes_gcm", "chacha20poly1305", "hkdf", "subtle"],
+        &["src/crypto/hazmat/"],
+        "primitives are easy to misuse: each is behind one small function",
+    ),
+    (
+        &["hmac", "sha2"],
+        // The database checks the tenant context too, with HMAC over a form that SQL can write.
+        &["src/crypto/hazmat/", "src/storage/postgres/context.rs"],
+        "primitives are easy to misuse: each is behind one small function",
+    ),
+    (&["getrandom"], &["src/random.rs"], "keys and nonces come from one generator"),
+    (&["zstd"], &["src/audit/batch.rs"], "only audit batches are compressed"),
+    (&["jiff"], &["src/time.rs"], "times have one text form"),
+];
+
+/// What must not be in `src/`, and what to do instead.
+pub(super) const FORBIDDEN: &[(&str, &str)] = &[
+    ("TODO", "do it, or open an issue"),
+    ("FIXME", "fix it, or open an issue"),
+    ("todo!", "write it, or leave it out"),
+    ("unimplemented!", "write it, or leave it out"),
+    ("#[allow(", "use #[expect(.., reason = \"..\")]"),
+    ("#![allow(", "use #![expect(.., reason = \"..\")]"),
+    ("dbg!", "use tracing"),
+];
+
+/// Longest file, in lines, its tests included.
+pub(super) const LINES_MAX: usize = 400;

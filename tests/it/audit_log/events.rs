@@ -1,0 +1,137 @@
+//! What the log says, once it is opened with the tenant's keys: one event per request, in the order of history, and the
+//! leaves of the tree are the hashes of these very events.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use strongroom::audit::event::Event;
+use strongroom::audit::row::Row;
+use strongroom::audit::{batch, merkle};
+use strongroom::crypto::{Keyring, TenantKey, WrapContext};
+use strongroom::id::{DeploymentId, TenantId};
+use strongroom::seal::static_key;
+use strongroom::storage::sqlite::SqliteStore;
+use strongroom::storage::{LogRow, Store};
+use strongroom::time::SystemClock;
+
+use crate::support::client::Client;
+use crate::support::fixture::{namespace, policy, token};
+use crate::support::server::Server;
+
+/// Begins texts that must not be in any event.
+const MARK: &str = "canary-91c4";
+
+/// A request and what its event has to say: operation, whole path, status, versions read and written.
+type Said = (String, String, u16, Option<u64>, Option<u64>);
+
+#[test]
+fn events_say_what_happened_in_its_order_and_no_value() {
+    let mut server = Server::dev();
+    let root = Client::new(&server.target());
+    let team = namespace(&root, "team");
+    policy(&root, "nothing", r#"path "nothing" { capabilities = ["read"] }"#);
+    let weak = token(&root, &json!({"policies": ["nothing"], "no_default_policy": true}));
+    let weak_client = root.with_token(&weak.text);
+
+    let value = json!({"data": {MARK: format!("{MARK}-value")}, MARK: MARK});
+    let requests: Vec<(&Client, &str, &str, Option<&Value>, Said)> = vec![
+        (&root, "POST", "secret/data/a", Some(&value), said("write", "secret/data/a", 200, None, Some(1))),
+        (&root, "POST", "secret/data/a", Some(&value), said("write", "secret/data/a", 200, None, Some(2))),
+        (&root, "GET", "secret/data/a", None, said("read", "secret/data/a", 200, Some(2), None)),
+        (&root, "GET", "secret/data/a?version=1", None, said("read", "secret/data/a", 200, Some(1), None)),
+        (&root, "LIST", "secret/metadata", None, said("list", "secret/metadata", 200, None, None)),
+        (&root, "GET", "secret/data/none", None, said("read", "secret/data/none", 404, None, None)),
+        (&weak_client, "GET", "secret/data/a", None, said("read", "secret/data/a", 403, None, None)),
+        (&root, "DELETE", "secret/data/a", None, said("delete", "secret/data/a", 204, None, None)),
+    ];
+    for (client, method, path, body, (_, _, status, _, _)) in &requests {
+        client.call(method, path, *body).expect(*status);
+    }
+    let stranger = root.with_token(&format!("{MARK}-token"));
+    stranger.call("GET", "secret/data/a", None).expect(403);
+    team.call("GET", "sys/mounts", None).expect(200);
+    assert!(server.stop().success());
+
+    let logs = opened(&server);
+    let [root_log, edge_log, team_log] = &logs[..] else { panic!("{} logs", logs.len()) };
+    let tail = root_log.iter().skip(root_log.len() - requests.len());
+    for (event, (_, _, _, _, expected)) in tail.zip(&requests) {
+        assert_eq!(what(event), *expected);
+    }
+    let accessors: Vec<&str> = root_log.iter().filter_map(|event| Some(event.caller.as_ref()?.accessor.as_str())).collect();
+    assert_eq!(accessors.iter().filter(|accessor| **accessor == weak.accessor).count(), 1);
+    // Who was not known is in the log of the edge, and in no tenant's.
+    assert_eq!(edge_log.len(), 1);
+    assert_eq!((edge_log[0].status, &edge_log[0].caller), (403, &None));
+    assert_eq!(what(team_log.last().unwrap()), said("read", "team/sys/mounts", 200, None, None));
+}
+
+fn said(operation: &str, path: &str, status: u16, read: Option<u64>, written: Option<u64>) -> Said {
+    (operation.to_owned(), path.to_owned(), status, read, written)
+}
+
+fn what(event: &Event) -> Said {
+    said(event.operation.as_str(), &event.path, event.status, event.read_version, event.written_version)
+}
+
+/// The events of the root, of the edge and of all other tenants, opened as the server opens them.
+fn opened(server: &Server) -> Vec<Vec<Event>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let others = strongroom_tenants(server);
+    runtime.block_on(async {
+        let store = SqliteStore::open(&server.sqlite_file(), Arc::new(SystemClock)).await.unwrap();
+        let deployment = store.deployment().await.unwrap().unwrap();
+        let mut tenants = vec![deployment.root, deployment.edge];
+        tenants.extend(others.into_iter().filter(|id| ![deployment.root, deployment.edge].contains(id)));
+        let mut logs = Vec::new();
+        for tenant in tenants {
+            let keyring = keyring(server, &store, deployment.id, tenant).await;
+            let rows = store.log(tenant, 1, 10_000).await.unwrap();
+            logs.push(rows.iter().flat_map(|row| events(&keyring, deployment.id, tenant, row)).collect());
+        }
+        logs
+    })
+}
+
+fn strongroom_tenants(server: &Server) -> Vec<TenantId> {
+    let mut database = crate::support::database::Database::open(&server.sqlite_file());
+    database.bytes("SELECT tenant_id FROM tenant").into_iter().map(|id| TenantId(id.try_into().unwrap())).collect()
+}
+
+async fn keyring(server: &Server, store: &dyn Store, deployment: DeploymentId, tenant: TenantId) -> Keyring {
+    let row = store.tenant(tenant).await.unwrap().unwrap();
+    let root = static_key::read(&server.folder().join("dev/dev.key")).unwrap();
+    let context = WrapContext { deployment, tenant, generation: row.generation };
+    let unwrapped = root.unwrap(&row.wraps[0].wrap, &context).unwrap();
+    let key = TenantKey::from_secret(unwrapped).unwrap();
+    Keyring::open(&key, deployment, tenant, row.generation, &row.keyring).unwrap()
+}
+
+/// Opens one row. Its MAC, its leaves and its count have to be right.
+fn events(keyring: &Keyring, deployment: DeploymentId, tenant: TenantId, row: &LogRow) -> Vec<Event> {
+    let frontier = merkle::Frontier::from_bytes(&row.tail.frontier).unwrap();
+    let covered = Row {
+        deployment,
+        tenant,
+        first_index: row.tail.first_index,
+        count: row.tail.count,
+        seq: row.tail.seq,
+        time: row.tail.time,
+        group: row.tail.group,
+        prev_root: row.tail.prev_root,
+        frontier: &frontier,
+        changed: &row.tail.changed,
+        leaves: &row.leaves,
+        batch: &row.batch,
+    };
+    assert_eq!(keyring.batch_mac(&[&covered.mac_input()]), row.tail.mac);
+    let entries = batch::decode(keyring.open_batch(&row.batch).unwrap().expose()).unwrap();
+    assert_eq!(entries.len(), row.tail.count as usize);
+    let leaves = row.leaves.as_chunks::<32>().0;
+    let parse = |(entry, leaf): (&Vec<u8>, &[u8; 32])| {
+        assert_eq!(merkle::leaf_hash(entry), *leaf);
+        assert!(!String::from_utf8_lossy(entry).contains(MARK), "a value or a token is in an event");
+        Event::parse(entry).unwrap().1
+    };
+    entries.iter().zip(leaves).map(parse).collect()
+}

@@ -1,0 +1,93 @@
+//! The real `bao` command line client, in sessions as people have them. Each session is one function over a running server;
+//! it runs against OpenBao (the control: is the session right?) and against this server.
+//!
+//! What is asserted holds for both. Where this server differs on purpose, the session stays away, and a test of its own
+//! says what holds here.
+
+mod kv;
+mod namespaces;
+mod operator;
+mod tokens;
+
+use crate::support::openbao::OpenBao;
+use crate::support::postgres::Database;
+use crate::support::server::Server;
+
+/// Sessions that a dev server is enough for.
+macro_rules! sessions {
+    ($($name:ident: $session:path,)*) => {
+        mod openbao {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                let server = OpenBao::dev();
+                $session(&server.target);
+            })*
+        }
+
+        mod dev {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                let server = Server::dev();
+                $session(&server.target());
+            })*
+        }
+
+        mod sqlite {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                let server = Server::initialised_on_sqlite();
+                $session(&server.target());
+            })*
+        }
+
+        mod postgresql {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                let database = Database::new();
+                let server = Server::initialised_on_postgresql(database);
+                $session(&server.target());
+            })*
+        }
+    };
+}
+
+sessions! {
+    kv_values: kv::values,
+    kv_versions: kv::versions,
+    kv_metadata: kv::metadata,
+    mounts: operator::mounts,
+    status_and_login: operator::status_and_login,
+    policies: tokens::policies,
+    token_lifetime: tokens::lifetime,
+    token_rights: tokens::rights,
+    namespaces: namespaces::tree,
+}
+
+/// This server has no KV version 1 and no remount: the sessions hold for OpenBao, and wait for them here.
+#[test]
+fn openbao_has_kv_version_one() {
+    let server = OpenBao::dev();
+    kv::version_one(&server.target);
+}
+
+#[test]
+fn openbao_moves_mounts() {
+    let server = OpenBao::dev();
+    operator::remount(&server.target);
+}
+
+#[test]
+fn openbao_is_initialised_sealed_and_unsealed() {
+    let server = OpenBao::uninitialised();
+    operator::ceremony(&server.target);
+}
+
+#[test]
+fn this_server_is_initialised_sealed_and_unsealed() {
+    let server = Server::uninitialised_on_sqlite();
+    operator::ceremony(&server.target());
+}

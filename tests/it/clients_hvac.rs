@@ -1,0 +1,38 @@
+//! hvac, the Python client, on OpenBao (the control) and on this server.
+
+use crate::support::hvac::run_script;
+use crate::support::openbao::OpenBao;
+use crate::support::postgres::Database;
+use crate::support::server::Server;
+
+#[test]
+fn core_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_core.py", &server.target);
+}
+
+#[test]
+fn core_on_dev() {
+    let server = Server::dev();
+    run_script("hvac_core.py", &server.target());
+}
+
+#[test]
+fn core_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_core.py", &server.target());
+}
+
+#[test]
+fn core_on_postgresql() {
+    let database = Database::new();
+    let server = Server::initialised_on_postgresql(database);
+    run_script("hvac_core.py", &server.target());
+}
+
+/// This server has no KV version 1, no cubbyhole and no remount: the script holds for OpenBao, and waits for them here.
+#[test]
+fn later_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_later.py", &server.target);
+}

@@ -1,0 +1,74 @@
+//! Holds the documents to the tree: files and constants that they name are there, and links lead somewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All documents of the project.
+fn documents() -> Vec<PathBuf> {
+    let folders = [root().to_owned(), root().join("docs"), root().join("docs/adr")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let documents: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|extension| extension == "md")).collect();
+    assert!(documents.len() > 10, "only {} documents were found", documents.len());
+    documents
+}
+
+/// What stands between backticks.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+fn is_source(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Targets of `[text](target)`, without those of other sites.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://"))
+}
+
+#[test]
+fn links_lead_to_files() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let folder = document.parent().unwrap();
+        for target in links(&text) {
+            let file = target.split('#').next().unwrap_or_default();
+            assert!(file.is_empty() || folder.join(file).exists(), "{}: ({target}) leads nowhere", document.display());
+        }
+    }
+}
+
+#[test]
+fn sources_that_documents_name_are_there() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in quoted(&text).filter(|name| is_source(name) && name.contains('/') && !name.contains(['*', '{', ' ', '<'])) {
+            let there = [root().join("src").join(name), root().join(name)].iter().any(|path| path.is_file());
+            assert!(there, "{}: there is no {name}", document.display());
+        }
+    }
+}
+
+/// In a row of a table, constants follow the file that sets them.
+#[test]
+fn limits_name_the_constant_that_sets_them() {
+    let text = fs::read_to_string(root().join("docs/LIMITS.md")).unwrap();
+    let mut checked = 0;
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        let mut source = String::new();
+        for name in quoted(line) {
+            if is_source(name) {
+                source = fs::read_to_string(root().join("src").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            } else if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte == b'*') {
+                let constant = name.split('*').next().unwrap_or_default();
+                assert!(source.contains(&format!("const {constant}")), "{name} is not where this row says: {line}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "only {checked} constants were found in docs/LIMITS.md");
+}

@@ -1,0 +1,18 @@
+//! The one test binary: everything that is tested from outside. What a machine needs for it is installed by `scripts/test`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+
+mod architecture;
+mod audit_log;
+mod bad_input;
+mod canary;
+mod clients_bao;
+mod clients_hvac;
+mod documents;
+mod fuzz_seeds;
+mod races;
+mod security_promises;
+mod server_life;
+mod storage;
+mod support;
+mod tampering;
+mod walk;

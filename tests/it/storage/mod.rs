@@ -1,0 +1,51 @@
+//! The store: the same bodies against both databases, through the trait, and what is particular to each.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+
+mod bodies;
+mod erasure;
+mod injection;
+mod postgres;
+mod sample;
+mod sqlite;
+
+macro_rules! both {
+    ($($bodies:ident::$name:ident,)*) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let fixture = super::sqlite::Fixture::new().await;
+                    super::$bodies::$name(&fixture.store).await;
+                }
+            )*
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let fixture = super::postgres::Fixture::new().await;
+                    super::$bodies::$name(&fixture.store).await;
+                }
+            )*
+        }
+    };
+}
+
+both! {
+    bodies::deployment_is_made_once,
+    bodies::rows_come_back_as_they_went,
+    bodies::a_group_changes_all_its_tenants_or_none,
+    bodies::large_groups_are_applied_whole,
+    bodies::positions_belong_to_their_snapshot,
+    bodies::feeds_tell_what_happened_since,
+    bodies::names_are_listed_by_directory,
+    bodies::expired_records_are_found_earliest_first,
+    bodies::misuse_is_refused_and_changes_nothing,
+    bodies::dropped_groups_give_their_locks_back,
+    bodies::keys_are_replaced_whole,
+    bodies::closed_stores_are_unavailable,
+    erasure::erasing_destroys_keys_then_rows,
+    erasure::only_erasing_tenants_are_erased,
+}

@@ -1,0 +1,214 @@
+//! What is particular to `PostgreSQL`: several servers on one database, failures of it, and what is refused at the start.
+
+use std::time::Duration;
+
+use strongroom::storage::postgres::{Migrated, PostgresStore, migrate};
+use strongroom::storage::{Batch, Change, Known, Store as _, StoreError};
+
+use super::sample::{self, commit, log_row, record};
+use crate::support::postgres::{Database, copy_with_mode};
+
+pub(super) struct Fixture {
+    pub(super) store: PostgresStore,
+    pub(super) database: Database,
+}
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let database = Database::new();
+        Self { store: database.store().await, database }
+    }
+}
+
+#[tokio::test]
+async fn replicas_see_each_others_groups_in_the_feed() {
+    let Fixture { store: one, database } = Fixture::new().await;
+    let two = database.store().await;
+    let tenant = sample::tenants(&one, 1).await[0];
+    let row = record(1);
+    let logs = [
+        commit(&one, tenant, vec![Change::Put(row.clone())]).await.unwrap(),
+        commit(&one, tenant, vec![Change::Remove(record(2).key)]).await.unwrap(),
+    ];
+    let mut group = two.begin(&[Known { tenant, seq: 1 }]).await.unwrap();
+    let feed = group.feed(tenant);
+    assert_eq!(feed.tail.as_ref(), Some(&logs[1].tail));
+    assert_eq!((feed.changed.len(), feed.complete), (1, true));
+    assert_eq!(
+        (feed.changed[0].seq, feed.changed[0].prev_root, &feed.changed[0].changed),
+        (2, logs[0].tail.root, &logs[1].tail.changed)
+    );
+    assert_eq!(group.record(tenant, row.key).await.unwrap(), Some(row));
+    group.rollback().await;
+}
+
+/// The statement that waits for the lock must not be the one that reads the feed.
+#[tokio::test]
+async fn a_group_that_waited_sees_what_it_waited_for() {
+    let Fixture { store: one, database } = Fixture::new().await;
+    let two = database.store().await;
+    let tenant = sample::tenants(&one, 1).await[0];
+    let first = one.begin(&[Known { tenant, seq: 0 }]).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        let group = two.begin(&[Known { tenant, seq: 0 }]).await.unwrap();
+        let feed = group.feed(tenant).clone();
+        group.rollback().await;
+        feed
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "the head was not locked");
+    let log = log_row(None, 1);
+    first.commit(vec![Batch { tenant, changes: Vec::new(), log: log.clone() }], Vec::new()).await.unwrap();
+    assert_eq!(waiting.await.unwrap().tail, Some(log.tail));
+}
+
+#[tokio::test]
+async fn a_held_head_makes_others_wait_for_a_bounded_time_only() {
+    let Fixture { store: one, database } = Fixture::new().await;
+    let two = database.store().await;
+    let ids = sample::tenants(&one, 2).await;
+    let held = one.begin(&[Known { tenant: ids[0], seq: 0 }]).await.unwrap();
+    let refused = two.begin(&[Known { tenant: ids[0], seq: 0 }]).await.err();
+    assert!(matches!(refused, Some(StoreError::Unavailable(_))), "{refused:?}");
+    // Others' tenants are not held up.
+    commit(&two, ids[1], vec![Change::Put(record(1))]).await.unwrap();
+    held.rollback().await;
+    commit(&two, ids[0], vec![Change::Put(record(1))]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_of_the_database_heals_by_itself() {
+    let database = Database::alone();
+    let store = database.store().await;
+    let tenant = sample::tenants(&store, 1).await[0];
+    let log = commit(&store, tenant, vec![Change::Put(record(1))]).await.unwrap();
+    let open = store.begin(&[Known { tenant, seq: 1 }]).await.unwrap();
+    database.stop();
+    let lost = open.commit(vec![Batch { tenant, changes: Vec::new(), log: log_row(Some(&log.tail), 1) }], Vec::new()).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))), "{lost:?}");
+    assert!(matches!(store.record(tenant, record(1).key).await, Err(StoreError::Unavailable(_))));
+    database.start("");
+    let read = store.record(tenant, record(1).key).await.unwrap();
+    assert_eq!((read.seq, read.value.is_some()), (1, true), "what was acknowledged is there, what was not is not");
+    commit(&store, tenant, vec![Change::Put(record(2))]).await.unwrap();
+
+    // Settings under which it could lose what it acknowledged are refused.
+    for (settings, word) in [
+        ("-c fsync=off", "fsync"),
+        ("-c full_page_writes=off", "full_page_writes"),
+        ("-c synchronous_commit=off", "synchronous_commit"),
+    ] {
+        database.stop();
+        database.start(settings);
+        let refused = PostgresStore::connect(&database.url("strongroom_runtime"), &database.key_file(), 2).await.err();
+        assert!(matches!(&refused, Some(StoreError::Refused(sentence)) if sentence.contains(word)), "{refused:?}");
+    }
+}
+
+async fn refusal(database: &Database, role: &str) -> String {
+    match PostgresStore::connect(&database.url(role), &database.key_file(), 2).await.err() {
+        Some(StoreError::Refused(sentence)) => sentence,
+        other => panic!("{role} was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn roles_that_row_security_does_not_bind_are_refused() {
+    let database = Database::new();
+    let name = &database.name;
+    database.sql(
+        "postgres",
+        &format!(
+            "CREATE ROLE {name}_bypass LOGIN BYPASSRLS; CREATE ROLE {name}_member LOGIN NOINHERIT IN ROLE strongroom_owner;
+             GRANT CONNECT ON DATABASE {name} TO {name}_bypass, {name}_member;"
+        ),
+    );
+    assert!(refusal(&database, "postgres").await.contains("is a superuser"));
+    assert!(refusal(&database, "strongroom_owner").await.contains("is a member of other roles"));
+    assert!(refusal(&database, &format!("{name}_bypass")).await.contains("has BYPASSRLS"));
+    assert!(refusal(&database, &format!("{name}_member")).await.contains("is a member of other roles"));
+}
+
+#[tokio::test]
+async fn rights_beyond_the_needed_ones_are_refused() {
+    for (grant, revoke, words) in [
+        ("GRANT UPDATE ON strongroom.log", "REVOKE UPDATE ON strongroom.log", "UPDATE on strongroom.log"),
+        ("GRANT UPDATE (count) ON strongroom.log", "REVOKE UPDATE (count) ON strongroom.log", "UPDATE on strongroom.log"),
+        ("GRANT DELETE ON strongroom.log", "REVOKE DELETE ON strongroom.log", "DELETE on strongroom.log"),
+        ("GRANT TRUNCATE ON strongroom.record", "REVOKE TRUNCATE ON strongroom.record", "TRUNCATE on strongroom.record"),
+        (
+            "SET ROLE strongroom_context; GRANT SELECT ON strongroom_context.key",
+            "SET ROLE strongroom_context; REVOKE SELECT ON strongroom_context.key",
+            "SELECT on strongroom_context.key",
+        ),
+        ("GRANT CREATE ON SCHEMA strongroom", "REVOKE CREATE ON SCHEMA strongroom", "revoke CREATE"),
+    ] {
+        let database = Database::new();
+        database.sql("strongroom_owner", &format!("{grant} TO strongroom_runtime"));
+        let sentence = refusal(&database, "strongroom_runtime").await;
+        assert!(sentence.contains(words), "{grant}: {sentence}");
+        database.sql("strongroom_owner", &format!("{revoke} FROM strongroom_runtime"));
+        database.store().await.close().await;
+    }
+    let database = Database::new();
+    database.sql("strongroom_owner", "REVOKE INSERT ON strongroom.record FROM strongroom_runtime");
+    assert!(refusal(&database, "strongroom_runtime").await.contains("lacks INSERT on strongroom.record"));
+}
+
+#[tokio::test]
+async fn schemas_without_row_security_or_of_another_version_are_refused() {
+    for (text, words) in [
+        ("ALTER TABLE strongroom.record NO FORCE ROW LEVEL SECURITY", "strongroom.record is not under forced"),
+        ("ALTER TABLE strongroom.log DISABLE ROW LEVEL SECURITY", "strongroom.log is not under forced"),
+        ("CREATE TABLE strongroom.extra (a int)", "strongroom.extra is not under forced"),
+        ("INSERT INTO strongroom.schema_version VALUES (99)", "made by a newer strongroom"),
+        ("DROP SCHEMA strongroom CASCADE", "run `strongroom migrate`"),
+    ] {
+        let database = Database::new();
+        database.sql("strongroom_owner", text);
+        let sentence = refusal(&database, "strongroom_runtime").await;
+        assert!(sentence.contains(words), "{text}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn key_files_must_be_private_and_the_databases_own() {
+    let database = Database::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let url = database.url("strongroom_runtime");
+    let refused = async || match PostgresStore::connect(&url, &file, 2).await.err() {
+        Some(StoreError::Refused(sentence)) => sentence,
+        other => panic!("not refused: {other:?}"),
+    };
+    assert!(refused().await.contains("is not there"));
+    copy_with_mode(&database.key_file(), &file, 0o640);
+    assert!(refused().await.contains("may be read by others"));
+    std::fs::remove_file(&file).unwrap();
+    copy_with_mode(&database.key_file(), &file, 0o600);
+    std::fs::write(&file, "00").unwrap();
+    assert!(refused().await.contains("64 hexadecimal digits"));
+    std::fs::write(&file, "00".repeat(32)).unwrap();
+    assert!(refused().await.contains("does not hold the database's key"));
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing_and_mends_a_lost_key() {
+    use std::os::unix::fs::MetadataExt as _;
+    let database = Database::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    copy_with_mode(&database.key_file(), &file, 0o600);
+    let owner = database.url("strongroom_owner");
+    assert_eq!(migrate(&owner, &file).await.unwrap(), Migrated { from: 1, to: 1, new_key: false });
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(database.key_file()).unwrap());
+    std::fs::remove_file(&file).unwrap();
+    assert!(migrate(&owner, &file).await.unwrap().new_key);
+    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert_ne!(std::fs::read(&file).unwrap(), std::fs::read(database.key_file()).unwrap());
+    PostgresStore::connect(&database.url("strongroom_runtime"), &file, 2).await.unwrap();
+    for role in ["postgres", "strongroom_runtime"] {
+        let refused = migrate(&database.url(role), &file).await.err();
+        assert!(matches!(&refused, Some(StoreError::Refused(sentence)) if sentence.contains("strongroom_owner")), "{refused:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What is particular to the embedded store: its file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom::storage::sqlite::SqliteStore;
+use strongroom::storage::{Change, Store as _, StoreError};
+use strongroom::time::SystemClock;
+
+use super::sample::{self, commit, record};
+
+pub(super) struct Fixture {
+    pub(super) store: SqliteStore,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("store.db")).await.unwrap();
+        Self { store, folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+}
+
+async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(path, Arc::new(SystemClock)).await
+}
+
+fn sentence(result: Result<SqliteStore, StoreError>) -> String {
+    match result.err() {
+        Some(StoreError::Refused(sentence)) => sentence,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_is_kept_out() {
+    let fixture = Fixture::new().await;
+    let sentence = sentence(open(&fixture.file()).await);
+    assert!(sentence.starts_with("another strongroom server (pid "), "{sentence}");
+    assert!(sentence.contains(&std::process::id().to_string()), "{sentence}");
+    assert!(sentence.contains("store.db"), "{sentence}");
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart() {
+    let fixture = Fixture::new().await;
+    let tenant = sample::tenants(&fixture.store, 1).await[0];
+    let row = record(1);
+    let log = commit(&fixture.store, tenant, vec![Change::Put(row.clone())]).await.unwrap();
+    let Fixture { store, folder } = fixture;
+    // Not closed: what a stopped process leaves behind is enough.
+    drop(store);
+    let again = open(&folder.path().join("store.db")).await.unwrap();
+    assert_eq!(again.record(tenant, row.key).await.unwrap().value, Some(row));
+    assert_eq!(again.tenant(tenant).await.unwrap().unwrap().tail, Some(log.tail));
+    again.close().await;
+    assert_eq!(std::fs::metadata(folder.path().join("store.db-wal")).map_or(0, |wal| wal.len()), 0);
+}
+
+#[tokio::test]
+async fn files_are_their_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = Fixture::new().await;
+    sample::tenants(&fixture.store, 1).await;
+    for suffix in ["", "-wal", ".lock"] {
+        let path = format!("{}{suffix}", fixture.file().display());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_and_newer_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    sqlite(&path, "CREATE TABLE theirs (a)").await;
+    assert!(sentence(open(&path).await).contains("of other software"));
+
+    let path = folder.path().join("newer.db");
+    open(&path).await.unwrap().close().await;
+    sqlite(&path, "PRAGMA user_version = 99").await;
+    let sentence = sentence(open(&path).await);
+    assert!(sentence.contains("schema version 99"), "{sentence}");
+}
+
+#[tokio::test]
+async fn log_rows_are_never_changed_nor_deleted() {
+    let fixture = Fixture::new().await;
+    let tenant = sample::tenants(&fixture.store, 1).await[0];
+    let log = commit(&fixture.store, tenant, Vec::new()).await.unwrap();
+    for text in ["UPDATE log SET count = 2", "DELETE FROM log"] {
+        let mut connection = connect(&fixture.file()).await;
+        let refused = sqlx::raw_sql(text).execute(&mut connection).await.unwrap_err().to_string();
+        assert!(refused.contains("log rows"), "{refused}");
+    }
+    assert_eq!(fixture.store.log(tenant, 0, 9).await.unwrap(), vec![log]);
+}
+
+async fn connect(path: &Path) -> sqlx::SqliteConnection {
+    use sqlx::ConnectOptions as _;
+    sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+async fn sqlite(path: &Path, text: &'static str) {
+    use sqlx::Connection as _;
+    let mut connection = connect(path).await;
+    sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}

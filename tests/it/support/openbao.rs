@@ -1,0 +1,60 @@
+//! A real OpenBao: the control. The scripts of the client tests run against it too, so that a script that asks for what
+//! OpenBao does not do either fails there, and is known to be wrong.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::process::{Process, free_port};
+use super::{Target, tools};
+
+/// A running OpenBao; ends with this value.
+pub(crate) struct OpenBao {
+    // Dropped in this order: the process first, then its folder.
+    _process: Process,
+    _folder: TempDir,
+    /// How to reach it.
+    pub(crate) target: Target,
+}
+
+impl OpenBao {
+    /// Initialised, unsealed, TLS with an authority of its own, a KV 2 mount at `secret/`.
+    pub(crate) fn dev() -> Self {
+        Self::start(|folder, address| {
+            let arguments = ["server", "-dev", "-dev-tls", "-dev-no-store-token", "-dev-root-token-id=root"].map(str::to_owned);
+            let tls = format!("-dev-tls-cert-dir={}", folder.display());
+            let target =
+                Target { url: format!("https://{address}"), ca: Some(folder.join("vault-ca.pem")), token: "root".to_owned() };
+            ([arguments.to_vec(), vec![tls, format!("-dev-listen-address={address}")]].concat(), target)
+        })
+    }
+
+    /// Neither initialised nor unsealed, without TLS.
+    pub(crate) fn uninitialised() -> Self {
+        Self::start(|folder, address| {
+            let file = folder.join("server.hcl");
+            let listener = format!("listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}");
+            std::fs::write(&file, format!("storage \"inmem\" {{}}\n{listener}\napi_addr = \"http://{address}\"\n")).unwrap();
+            let target = Target { url: format!("http://{address}"), ca: None, token: String::new() };
+            (vec!["server".to_owned(), format!("-config={}", file.display())], target)
+        })
+    }
+
+    fn start(prepare: impl FnOnce(&Path, &str) -> (Vec<String>, Target)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let (arguments, target) = prepare(folder.path(), &address);
+        let mut command = Command::new(tools::bao());
+        command.args(arguments).env("HOME", folder.path()).env_remove("VAULT_TOKEN").env_remove("BAO_TOKEN");
+        let mut process = Process::start(command, folder.path(), "openbao");
+        process.wait_until("an open port", || TcpStream::connect(&address).is_ok());
+        process.wait_until("an answer to sys/health", || {
+            super::client::Client::new(&target)
+                .try_send("GET", "/v1/sys/health", &[], b"")
+                .is_ok_and(|reply| if target.token.is_empty() { reply.status == 501 } else { reply.status == 200 })
+        });
+        Self { _process: process, _folder: folder, target }
+    }
+}
