@@ -1,0 +1,95 @@
+//! An HTTP/1.1 client that does as little as possible: bytes that are ready to send, and the status of the answer.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Larger than every answer that is measured.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Trusts one authority, speaks TLS 1.3.
+pub(crate) fn connector(authority: &Path) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    TlsConnector::from(Arc::new(tls.unwrap().with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The bytes of one request.
+pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {token}\r\n");
+    let body_fields = if body.is_empty() { String::new() } else { format!("Content-Length: {length}\r\n") };
+    format!("{head}{body_fields}\r\n{body}").into_bytes()
+}
+
+/// One connection, kept alive.
+pub(crate) struct Connection {
+    stream: TlsStream<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(connector: &TlsConnector, address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        Self { stream, buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    /// Sends the bytes, reads the whole answer: its status and its body.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> (u16, &[u8]) {
+        self.stream.write_all(request).await.unwrap();
+        self.stream.flush().await.unwrap();
+        self.buffer.clear();
+        let head = loop {
+            self.more().await;
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end;
+            }
+        };
+        let (status, length) = parse(self.buffer.get(..head).unwrap());
+        let body = head + 4;
+        while self.buffer.len() < body + length {
+            self.more().await;
+        }
+        assert_eq!(self.buffer.len(), body + length, "the server sent more than it said");
+        (status, self.buffer.get(body..).unwrap())
+    }
+
+    /// For preparations: the body of an answer that must be a success.
+    pub(crate) async fn expect_success(&mut self, request: &[u8]) -> &[u8] {
+        let (status, body) = self.exchange(request).await;
+        assert!((200..300).contains(&status), "{status}: {}", String::from_utf8_lossy(body));
+        body
+    }
+
+    /// For preparations: an answer that must be a success, as JSON.
+    pub(crate) async fn json(&mut self, request: &[u8]) -> serde_json::Value {
+        serde_json::from_slice(self.expect_success(request).await).unwrap()
+    }
+
+    async fn more(&mut self) {
+        let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
+        assert_ne!(read, 0, "the server closed the connection");
+    }
+}
+
+/// Status and `Content-Length` (0 if there is none: a 204).
+fn parse(head: &[u8]) -> (u16, usize) {
+    let head = std::str::from_utf8(head).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let mut fields = lines.filter_map(|line| line.split_once(": "));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    (status, length.map_or(0, |(_, value)| value.parse().unwrap()))
+}

@@ -1,0 +1,119 @@
+//! Load in a closed loop: each connection sends its next request when it has the answer to the last.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::task::LocalSet;
+
+use crate::client::Connection;
+use crate::server::Server;
+use crate::workload::Workload;
+
+/// How much load, and for how long.
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+}
+
+/// What was measured in one round.
+pub(crate) struct Sample {
+    /// From sent to received, nanoseconds, sorted; one for each request that was answered while measuring.
+    latencies: Vec<u32>,
+    elapsed: Duration,
+    /// What the server's processes used meanwhile, user and system.
+    cpu: Duration,
+    /// Answers with another status than 2xx.
+    pub(crate) failures: usize,
+    pub(crate) memory_mib: u64,
+}
+
+impl Sample {
+    /// Requests per second.
+    pub(crate) fn rate(&self) -> f64 {
+        count(self.latencies.len()) / self.elapsed.as_secs_f64()
+    }
+
+    /// Milliseconds within which `share` of the requests was answered.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
+        let index = (count(self.latencies.len()) * share) as usize;
+        self.latencies.get(index).map_or(f64::NAN, |nanoseconds| f64::from(*nanoseconds) / 1e6)
+    }
+
+    /// Microseconds of the server's processor time for one request.
+    pub(crate) fn cpu_per_request(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / count(self.latencies.len())
+    }
+
+    /// Share of its core that the server used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    WarmUp,
+    Measuring,
+    Over,
+}
+
+impl Load {
+    pub(crate) async fn run(&self, server: &Server, workload: &Workload) -> Sample {
+        LocalSet::new().run_until(self.measure(server, workload)).await
+    }
+
+    async fn measure(&self, server: &Server, workload: &Workload) -> Sample {
+        let phase = Rc::new(Cell::new(Phase::WarmUp));
+        let mut tasks = Vec::with_capacity(self.connections);
+        for number in 0..self.connections {
+            let connection = server.connect().await;
+            // Each connection begins elsewhere, so that they do not walk over the same names together.
+            let first = number * workload.requests.len() / self.connections;
+            let requests = Rc::clone(&workload.requests);
+            tasks.push(tokio::task::spawn_local(one_connection(connection, requests, first, Rc::clone(&phase))));
+        }
+        tokio::time::sleep(self.warm_up).await;
+        let (began, cpu_before) = (Instant::now(), server.cpu());
+        phase.set(Phase::Measuring);
+        tokio::time::sleep(self.measured).await;
+        phase.set(Phase::Over);
+        let (elapsed, cpu) = (began.elapsed(), server.cpu().saturating_sub(cpu_before));
+        let mut sample = Sample { latencies: Vec::new(), elapsed, cpu, failures: 0, memory_mib: server.memory_mib() };
+        for task in tasks {
+            let (latencies, failures) = task.await.unwrap();
+            sample.latencies.extend(latencies);
+            sample.failures += failures;
+        }
+        sample.latencies.sort_unstable();
+        sample
+    }
+}
+
+async fn one_connection(
+    mut connection: Connection,
+    requests: Rc<[Vec<u8>]>,
+    first: usize,
+    phase: Rc<Cell<Phase>>,
+) -> (Vec<u32>, usize) {
+    let mut latencies = Vec::with_capacity(1 << 16);
+    let mut failures = 0;
+    for request in requests.iter().cycle().skip(first) {
+        let sent = Instant::now();
+        let (status, _) = connection.exchange(request).await;
+        match phase.get() {
+            Phase::WarmUp => {}
+            Phase::Measuring => latencies.push(u32::try_from(sent.elapsed().as_nanos()).unwrap_or(u32::MAX)),
+            Phase::Over => break,
+        }
+        failures += usize::from(!(200..300).contains(&status));
+    }
+    (latencies, failures)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

@@ -1,0 +1,91 @@
+//! The end-to-end benchmark: the real `strongroom` binary beside a bare axum + rustls server, in one run.
+//!
+//! Owns the servers that it starts and the load that it sends them. Judges nothing: it prints a table, and
+//! `docs/PERFORMANCE.md` says how to read it. Times are in the unit that their column or name says.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
+mod bare;
+mod client;
+mod load;
+mod options;
+mod pin;
+#[path = "../../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod postgres;
+mod report;
+mod server;
+mod usage;
+mod workload;
+
+use std::path::Path;
+
+use load::Load;
+use options::Options;
+use pin::Cores;
+use report::Report;
+use server::Server;
+use workload::Workload;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, folder] = arguments.as_slice()
+        && first == bare::ARGUMENT
+    {
+        return bare::serve(Path::new(folder));
+    }
+    let options = match Options::parse(&arguments) {
+        Ok(options) => options,
+        Err(text) => {
+            println!("{text}");
+            std::process::exit(2);
+        }
+    };
+    let cores = Cores::choose();
+    cores.use_for_load();
+    println!("{}", cores.describe());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if !runtime.block_on(run(&options, &cores)) {
+        std::process::exit(1);
+    }
+}
+
+/// Whether every answer was the one expected.
+async fn run(options: &Options, cores: &Cores) -> bool {
+    // Not in /tmp, which may be memory: a commit must reach a disk.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let servers = start(cores, folder.path()).await;
+    let mut work: Vec<(&Server, Workload)> = Vec::new();
+    for server in &servers {
+        work.extend(workload::prepare(server).await.into_iter().map(|workload| (server, workload)));
+        println!("{}: process {}, {} MiB after start and preparation", server.name, server.pid(), server.memory_mib());
+    }
+    // The bare server is always measured: it is what the others are compared with.
+    work.retain(|(server, workload)| server.bare || options.wants(&workload.name));
+
+    let mut report = Report::default();
+    for round in 1..=options.rounds {
+        for &connections in &options.connections {
+            for (server, workload) in &work {
+                let load = Load { connections, warm_up: options.warm_up, measured: options.measured };
+                let sample = load.run(server, workload).await;
+                println!("round {round}: {:<34} {connections:>3} connections {:>9.0} req/s", workload.name, sample.rate());
+                report.add(&workload.name, server.bare, connections, sample);
+            }
+        }
+    }
+    println!("\n{report}");
+    report.failures() == 0
+}
+
+async fn start(cores: &Cores, folder: &Path) -> Vec<Server> {
+    let mut servers = vec![Server::bare(cores, &folder.join("bare")).await];
+    servers.push(Server::on_sqlite(cores, &folder.join("sqlite")).await);
+    if Path::new("/usr/lib/postgresql").exists() {
+        servers.push(Server::on_postgres(cores, &folder.join("postgresql")).await);
+    } else {
+        println!("PostgreSQL's server programs are not installed: it is not measured");
+    }
+    servers
+}

@@ -1,0 +1,65 @@
+//! What the command line asks for.
+
+use std::time::Duration;
+
+const USAGE: &str = "cargo bench --bench end_to_end -- [options]
+
+  --quick              one short round, under a minute in all
+  --rounds N           rounds (3); medians are over rounds
+  --seconds N          measured seconds of each cell (3)
+  --connections A,B    connections at a time (1,8,64)
+  --only WORD          workloads whose name holds WORD, and the bare server";
+
+/// Options of a run.
+pub(crate) struct Options {
+    pub(crate) rounds: u32,
+    pub(crate) connections: Vec<usize>,
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+    only: Option<String>,
+}
+
+impl Options {
+    /// The error is what to print.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut options = Self {
+            rounds: 3,
+            connections: vec![1, 8, 64],
+            warm_up: Duration::from_secs(1),
+            measured: Duration::from_secs(3),
+            only: None,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                // Cargo says so to every benchmark.
+                "--bench" => {}
+                "--quick" => {
+                    options.rounds = 1;
+                    options.warm_up = Duration::from_millis(300);
+                    options.measured = Duration::from_secs(1);
+                }
+                "--rounds" => options.rounds = number(arguments.next())?,
+                "--seconds" => options.measured = Duration::from_secs(number(arguments.next())?),
+                "--connections" => {
+                    let list = arguments.next().ok_or(USAGE)?.split(',');
+                    options.connections = list.map(|word| word.parse().map_err(|_| USAGE)).collect::<Result<_, _>>()?;
+                }
+                "--only" => options.only = Some(arguments.next().ok_or(USAGE)?.clone()),
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        if options.rounds == 0 || options.measured.is_zero() || options.connections.contains(&0) {
+            return Err(USAGE.to_owned());
+        }
+        Ok(options)
+    }
+
+    pub(crate) fn wants(&self, workload: &str) -> bool {
+        self.only.as_ref().is_none_or(|word| workload.contains(word.as_str()))
+    }
+}
+
+fn number<T: std::str::FromStr>(word: Option<&String>) -> Result<T, String> {
+    word.and_then(|word| word.parse().ok()).ok_or_else(|| USAGE.to_owned())
+}

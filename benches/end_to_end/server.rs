@@ -1,0 +1,180 @@
+//! The servers that are measured: started, asked what they use, and killed at the end.
+//!
+//! A store that is a process of its own runs on the servers' core too, and its time and memory are the server's.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use strongroom::dev_ca;
+use strongroom::seal::static_key;
+use strongroom::time::{Clock as _, SystemClock};
+use tokio_rustls::TlsConnector;
+
+use crate::client::{self, Connection};
+use crate::pin::Cores;
+use crate::postgres::Database;
+use crate::usage;
+
+/// Longer than any of them takes to start.
+const START_TRIES: u32 = 1_000;
+const START_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A running server; it ends with this value.
+pub(crate) struct Server {
+    /// How the report calls it.
+    pub(crate) name: &'static str,
+    /// What the others are compared with.
+    pub(crate) bare: bool,
+    /// A token that may do everything; empty where there are none.
+    pub(crate) root_token: String,
+    process: Child,
+    /// The store's first process, whose children count too.
+    store: Option<u32>,
+    address: SocketAddr,
+    connector: TlsConnector,
+}
+
+impl Server {
+    pub(crate) async fn bare(cores: &Cores, folder: &Path) -> Self {
+        fs::create_dir(folder).unwrap();
+        let address_file = folder.join("address");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(crate::bare::ARGUMENT).arg(folder).stdout(File::create(&address_file).unwrap());
+        let process = cores.on_server_core(|| command.spawn()).unwrap();
+        let address = wait_for(&address_file, |text| text.strip_suffix('\n')?.parse().ok()).await;
+        let connector = client::connector(&folder.join("ca.pem"));
+        Self { name: "bare", bare: true, root_token: String::new(), process, store: None, address, connector }
+    }
+
+    /// The real binary in development mode: `SQLite`, with every commit on disk before its answer.
+    pub(crate) async fn on_sqlite(cores: &Cores, folder: &Path) -> Self {
+        let root_token = "bench-root";
+        fs::create_dir(folder).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["server", "--dev", "--dev-listen-address", "127.0.0.1:0", "--dev-root-token-id", root_token]);
+        command.arg("--dev-dir").arg(folder).stdout(Stdio::null()).stderr(File::create(folder.join("log")).unwrap());
+        let process = cores.on_server_core(|| command.spawn()).unwrap();
+        // Written when the server is open.
+        let address = wait_for(&folder.join("env"), address_in_env).await;
+        let connector = client::connector(&folder.join("ca.pem"));
+        let root_token = root_token.to_owned();
+        Self { name: "sqlite", bare: false, root_token, process, store: None, address, connector }
+    }
+
+    /// The real binary as it is configured in production, with a database server of its own beside it.
+    pub(crate) async fn on_postgres(cores: &Cores, folder: &Path) -> Self {
+        fs::create_dir(folder).unwrap();
+        let database = cores.on_server_core(Database::new);
+        let files = dev_ca::prepare(folder, SystemClock.now()).unwrap();
+        let key_file = folder.join("static.key");
+        static_key::create(&key_file).unwrap();
+        let address = free_address();
+        let config = format!(
+            r#"
+            listener "tcp" {{
+              address = "{address}"
+              tls_cert_file = "{}"
+              tls_key_file = "{}"
+              tls_min_version = "tls13"
+            }}
+            storage "postgresql" {{
+              connection_url = "{}"
+              context_key_file = "{}"
+            }}
+            seal "static" "bench" {{
+              key_file = "{}"
+            }}
+            "#,
+            files.server.display(),
+            files.server_key.display(),
+            database.url("strongroom_runtime"),
+            database.key_file().display(),
+            key_file.display(),
+        );
+        let config_file = folder.join("strongroom.hcl");
+        fs::write(&config_file, config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["server", "--config"]).arg(&config_file);
+        command.stdout(Stdio::null()).stderr(File::create(folder.join("log")).unwrap());
+        let process = cores.on_server_core(|| command.spawn()).unwrap();
+        wait_until_it_listens(address).await;
+        let postmaster = database.key_file().with_file_name("data").join("postmaster.pid");
+        let store = wait_for(&postmaster, |text| text.lines().next()?.parse().ok()).await;
+        let connector = client::connector(&files.ca);
+        let root_token = String::new();
+        Self { name: "postgresql", bare: false, root_token, process, store: Some(store), address, connector }.initialised().await
+    }
+
+    async fn initialised(mut self) -> Self {
+        let mut connection = self.connect().await;
+        let answer = connection.json(&client::request("POST", "sys/init", "", "{}")).await;
+        answer.pointer("/root_token").unwrap().as_str().unwrap().clone_into(&mut self.root_token);
+        let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
+        connection.expect_success(&client::request("POST", "sys/mounts/secret", &self.root_token, mount)).await;
+        self
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(&self.connector, self.address).await
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// User and system time so far, of the server and of its store.
+    pub(crate) fn cpu(&self) -> Duration {
+        let ticks: u64 = self.processes().into_iter().map(usage::ticks).sum();
+        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Resident memory of the server, without its store.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        usage::resident_kib(self.pid()) / 1_024
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        let store = self.store.into_iter().flat_map(|first| std::iter::once(first).chain(usage::children(first)));
+        std::iter::once(self.pid()).chain(store).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+async fn wait_until_it_listens(address: SocketAddr) {
+    for _ in 0..START_TRIES {
+        if TcpStream::connect(address).is_ok() {
+            return;
+        }
+        tokio::time::sleep(START_INTERVAL).await;
+    }
+    panic!("nothing listens on {address}: the server did not start")
+}
+
+fn address_in_env(text: &str) -> Option<SocketAddr> {
+    let line = text.lines().find_map(|line| line.strip_prefix("export VAULT_ADDR='https://"))?;
+    line.strip_suffix('\'')?.parse().ok()
+}
+
+async fn wait_for<T>(file: &Path, read: impl Fn(&str) -> Option<T>) -> T {
+    for _ in 0..START_TRIES {
+        if let Some(found) = fs::read_to_string(file).ok().and_then(|text| read(&text)) {
+            return found;
+        }
+        tokio::time::sleep(START_INTERVAL).await;
+    }
+    panic!("{} was not written: the server did not start", file.display())
+}
