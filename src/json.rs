@@ -6,6 +6,8 @@
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::secret::append;
+
 /// A complete JSON text.
 pub struct Json(Zeroizing<Vec<u8>>);
 
@@ -49,10 +51,10 @@ pub struct Object<'a> {
 impl Object<'_> {
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.first) {
-            push(self.buffer, b",");
+            append(self.buffer, b",");
         }
         write_value(self.buffer, name);
-        push(self.buffer, b":");
+        append(self.buffer, b":");
     }
 
     /// A field with any serialisable value.
@@ -65,21 +67,21 @@ impl Object<'_> {
     /// A field that is a list of strings.
     pub fn strings(&mut self, name: &str, values: &[impl AsRef<str>]) -> &mut Self {
         self.name(name);
-        push(self.buffer, b"[");
+        append(self.buffer, b"[");
         for (at, value) in values.iter().enumerate() {
             if at > 0 {
-                push(self.buffer, b",");
+                append(self.buffer, b",");
             }
             write_value(self.buffer, value.as_ref());
         }
-        push(self.buffer, b"]");
+        append(self.buffer, b"]");
         self
     }
 
     /// A field whose value is already JSON.
     pub fn raw(&mut self, name: &str, json: &[u8]) -> &mut Self {
         self.name(name);
-        push(self.buffer, json);
+        append(self.buffer, json);
         self
     }
 
@@ -100,35 +102,25 @@ impl Object<'_> {
         let inner = object.expose().strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")).unwrap_or_default();
         if !inner.is_empty() {
             if !std::mem::take(&mut self.first) {
-                push(self.buffer, b",");
+                append(self.buffer, b",");
             }
-            push(self.buffer, inner);
+            append(self.buffer, inner);
         }
         self
     }
 }
 
 fn write_object(buffer: &mut Zeroizing<Vec<u8>>, fill: impl FnOnce(&mut Object<'_>)) {
-    push(buffer, b"{");
+    append(buffer, b"{");
     fill(&mut Object { buffer, first: true });
-    push(buffer, b"}");
-}
-
-/// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
-fn push(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
-    if buffer.capacity() - buffer.len() < bytes.len() {
-        let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + bytes.len()).next_power_of_two() * 2));
-        larger.extend_from_slice(buffer);
-        *buffer = larger;
-    }
-    buffer.extend_from_slice(bytes);
+    append(buffer, b"}");
 }
 
 struct Growing<'a>(&'a mut Zeroizing<Vec<u8>>);
 
 impl std::io::Write for Growing<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        push(self.0, bytes);
+        append(self.0, bytes);
         Ok(bytes.len())
     }
 
@@ -142,7 +134,7 @@ fn write_value(buffer: &mut Zeroizing<Vec<u8>>, value: &(impl Serialize + ?Sized
     if serde_json::to_writer(Growing(buffer), value).is_err() {
         // A map with keys that are not strings: a flaw of the caller, which must not become broken JSON.
         buffer.truncate(before);
-        push(buffer, b"null");
+        append(buffer, b"null");
     }
 }
 

@@ -15,6 +15,11 @@ impl SecretBytes {
         Self(Zeroizing::new(bytes))
     }
 
+    /// Takes a buffer that wipes itself already.
+    pub fn from_wiping(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes themselves, for as short a time as possible.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -35,6 +40,16 @@ impl SecretBytes {
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
     }
+}
+
+/// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
+pub(crate) fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    if buffer.capacity() - buffer.len() < bytes.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + bytes.len()).next_power_of_two() * 2));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 /// Text that is secret: a token, a field of a request.

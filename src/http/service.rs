@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming as HyperBody};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::accept::Connection;
 use super::bare;
@@ -15,7 +16,7 @@ use super::reply::{self, Reply};
 use crate::answer::Refusal;
 use crate::crypto;
 use crate::request::{self, Body, Credential, Incoming, Outcome, Outsiders};
-use crate::secret::{SecretBytes, SecretText};
+use crate::secret::{SecretBytes, SecretText, append};
 use crate::sys::barrier::Barrier;
 
 /// The longest body of the routes that work while the server is sealed, in bytes: a few shares, and nothing else.
@@ -137,25 +138,16 @@ pub(super) async fn whole_body(body: HyperBody, limit: usize) -> Body {
     if announced > limit as u64 {
         return Body::TooLarge;
     }
-    let mut bytes = Vec::new();
+    // One chunk is the rule; the announced length is within the limit.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0)));
     let mut body = Limited::new(body, limit);
-    let mut whole = SecretBytes::new(Vec::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::TooLarge };
-        let Ok(data) = frame.into_data() else { continue };
-        // One chunk is the rule; a buffer that has to grow is wiped behind us.
-        if whole.is_empty() && bytes.is_empty() {
-            bytes.reserve_exact(usize::try_from(announced).unwrap_or(0).max(data.len()));
+        if let Ok(data) = frame.into_data() {
+            append(&mut bytes, &data);
         }
-        if bytes.capacity() - bytes.len() < data.len() {
-            let mut larger = Vec::with_capacity((bytes.len() + data.len()).next_power_of_two());
-            larger.extend_from_slice(&bytes);
-            drop(SecretBytes::new(std::mem::replace(&mut bytes, larger)));
-        }
-        bytes.extend_from_slice(&data);
     }
-    whole = SecretBytes::new(bytes);
-    Body::Whole(whole)
+    Body::Whole(SecretBytes::from_wiping(bytes))
 }
 
 #[cfg(test)]
