@@ -170,10 +170,15 @@ impl Txn {
         &self.notes
     }
 
+    /// The loaded tenant of a namespace record that was read in `parent`.
+    pub async fn enter(&self, parent: &Arc<Tenant>, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
+        self.tenants.child(parent.id(), namespace).await
+    }
+
     /// A child namespace and its loaded tenant.
     pub async fn child(&mut self, parent: &Arc<Tenant>, name: &str) -> Result<Option<(Arc<Tenant>, Arc<Namespace>)>, Refusal> {
         let Some(found) = self.read::<Namespace>(parent, &Address::system(Kind::Namespace, name)).await? else { return Ok(None) };
-        let tenant = self.tenants.child(parent.id(), &found.value).await?;
+        let tenant = self.enter(parent, &found.value).await?;
         Ok(Some((tenant, found.value)))
     }
 

@@ -69,7 +69,7 @@ impl Walk<'_> {
         if self.caller.is_none() && !self.may_open(txn, &found.value) {
             return Err(Refusal::NoToken);
         }
-        let Some((tenant, _)) = txn.child(&parent, name).await? else { return Ok(false) };
+        let tenant = txn.enter(&parent, &found.value).await?;
         self.chain.push(Arc::clone(&tenant));
         self.here = tenant;
         self.names.push(name.to_owned());
