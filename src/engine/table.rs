@@ -55,6 +55,31 @@ pub struct Row<O: 'static> {
     pub parse: fn(&Call<'_>) -> Result<O, Refusal>,
 }
 
+impl<O> Row<O> {
+    /// A row that asks policy for `need`.
+    pub const fn new(
+        verb: Verb,
+        pattern: &'static str,
+        need: Need,
+        fields: &'static [Field],
+        help: &'static str,
+        parse: fn(&Call<'_>) -> Result<O, Refusal>,
+    ) -> Self {
+        Self { verb, pattern, need, fields, help, parse }
+    }
+
+    /// A row that asks policy for the capability of its verb.
+    pub const fn by_verb(
+        verb: Verb,
+        pattern: &'static str,
+        fields: &'static [Field],
+        help: &'static str,
+        parse: fn(&Call<'_>) -> Result<O, Refusal>,
+    ) -> Self {
+        Self::new(verb, pattern, Need::Verb, fields, help, parse)
+    }
+}
+
 /// A call that a row was found for.
 pub struct Call<'a> {
     /// The verb.

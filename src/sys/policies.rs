@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::auth::policies::address;
 use crate::auth::token::entry::ROOT_POLICY;
 use crate::commit::{Place, Tenant, Txn};
-use crate::engine::table::{Call, Field, Need, Row, Verb};
+use crate::engine::table::{Call, Field, Row, Verb};
 use crate::json::Json;
 use crate::policy::{Ask, Capability, PolicyRecord, shipped};
 use crate::record::{Kind, SYSTEM};
@@ -61,27 +61,19 @@ const FIELDS: &[Field] = &[
     Field { name: "rules", kind: "string", help: "Old name of policy." },
 ];
 
-const fn row(
-    verb: Verb,
-    pattern: &'static str,
-    fields: &'static [Field],
-    help: &'static str,
-    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
-) -> Row<Operation> {
-    Row { verb, pattern, need: Need::Verb, fields, help, parse }
-}
-
 /// Both forms.
 pub static TABLE: &[Row<Operation>] = &[
-    row(Verb::List, "policies/acl", &[], "List the policies.", |_| Ok(Operation::List(Form::Acl))),
-    row(Verb::Read, "policies/acl/:name*", &[], "Show a policy.", |call| Ok(Operation::Read(name(call, Form::Acl)?))),
-    row(Verb::Write, "policies/acl/:name*", FIELDS, "Write a policy.", |call| write(call, Form::Acl)),
-    row(Verb::Delete, "policies/acl/:name*", &[], "Delete a policy.", |call| Ok(Operation::Delete(name(call, Form::Acl)?))),
-    row(Verb::Read, "policy", &[], "List the policies.", |_| Ok(Operation::List(Form::Old))),
-    row(Verb::List, "policy", &[], "List the policies.", |_| Ok(Operation::List(Form::Old))),
-    row(Verb::Read, "policy/:name*", &[], "Show a policy.", |call| Ok(Operation::Read(name(call, Form::Old)?))),
-    row(Verb::Write, "policy/:name*", FIELDS, "Write a policy.", |call| write(call, Form::Old)),
-    row(Verb::Delete, "policy/:name*", &[], "Delete a policy.", |call| Ok(Operation::Delete(name(call, Form::Old)?))),
+    Row::by_verb(Verb::List, "policies/acl", &[], "List the policies.", |_| Ok(Operation::List(Form::Acl))),
+    Row::by_verb(Verb::Read, "policies/acl/:name*", &[], "Show a policy.", |call| Ok(Operation::Read(name(call, Form::Acl)?))),
+    Row::by_verb(Verb::Write, "policies/acl/:name*", FIELDS, "Write a policy.", |call| write(call, Form::Acl)),
+    Row::by_verb(Verb::Delete, "policies/acl/:name*", &[], "Delete a policy.", |call| {
+        Ok(Operation::Delete(name(call, Form::Acl)?))
+    }),
+    Row::by_verb(Verb::Read, "policy", &[], "List the policies.", |_| Ok(Operation::List(Form::Old))),
+    Row::by_verb(Verb::List, "policy", &[], "List the policies.", |_| Ok(Operation::List(Form::Old))),
+    Row::by_verb(Verb::Read, "policy/:name*", &[], "Show a policy.", |call| Ok(Operation::Read(name(call, Form::Old)?))),
+    Row::by_verb(Verb::Write, "policy/:name*", FIELDS, "Write a policy.", |call| write(call, Form::Old)),
+    Row::by_verb(Verb::Delete, "policy/:name*", &[], "Delete a policy.", |call| Ok(Operation::Delete(name(call, Form::Old)?))),
 ];
 
 fn name(call: &Call<'_>, form: Form) -> Result<Name, Refusal> {

@@ -87,45 +87,37 @@ const TOKEN: Field = field("token", "string", "Text of the token.");
 const ACCESSOR: Field = field("accessor", "string", "Accessor of the token.");
 const INCREMENT: Field = field("increment", "duration", "TTL to grant; 0 for the one granted before.");
 
-const fn row(
-    verb: Verb,
-    pattern: &'static str,
-    fields: &'static [Field],
-    help: &'static str,
-    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
-) -> Row<Operation> {
-    Row { verb, pattern, need: Need::Verb, fields, help, parse }
-}
-
 /// Everything that `auth/token/` offers.
 pub static TABLE: &[Row<Operation>] = &[
-    row(Verb::Write, "create", CREATE_FIELDS, "Make a token below the caller's.", |call| ask(call, "create")),
-    row(Verb::Write, "create-orphan", CREATE_FIELDS, "Make a token that outlives the caller's.", |call| {
+    Row::by_verb(Verb::Write, "create", CREATE_FIELDS, "Make a token below the caller's.", |call| ask(call, "create")),
+    Row::by_verb(Verb::Write, "create-orphan", CREATE_FIELDS, "Make a token that outlives the caller's.", |call| {
         ask(call, "create-orphan")
     }),
-    row(Verb::Read, "lookup-self", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
-    row(Verb::Write, "lookup-self", &[TOKEN], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
-    row(Verb::Read, "lookup", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
-    row(Verb::Write, "lookup", &[TOKEN], "Show a token.", |call| Ok(Operation::Lookup(text_or_caller(call)?))),
-    row(Verb::Write, "lookup-accessor", &[ACCESSOR], "Show a token by its accessor.", |call| {
+    Row::by_verb(Verb::Read, "lookup-self", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    Row::by_verb(Verb::Write, "lookup-self", &[TOKEN], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    Row::by_verb(Verb::Read, "lookup", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
+    Row::by_verb(Verb::Write, "lookup", &[TOKEN], "Show a token.", |call| Ok(Operation::Lookup(text_or_caller(call)?))),
+    Row::by_verb(Verb::Write, "lookup-accessor", &[ACCESSOR], "Show a token by its accessor.", |call| {
         Ok(Operation::Lookup(accessor(call)?))
     }),
-    row(Verb::Write, "renew-self", &[INCREMENT, TOKEN], "Renew the caller's token.", |call| renew(call, Which::Caller)),
-    row(Verb::Write, "renew", &[TOKEN, INCREMENT], "Renew a token.", |call| renew(call, Which::Text(text(call)?))),
-    row(Verb::Write, "renew-accessor", &[ACCESSOR, INCREMENT], "Renew a token by its accessor.", |call| {
+    Row::by_verb(Verb::Write, "renew-self", &[INCREMENT, TOKEN], "Renew the caller's token.", |call| renew(call, Which::Caller)),
+    Row::by_verb(Verb::Write, "renew", &[TOKEN, INCREMENT], "Renew a token.", |call| renew(call, Which::Text(text(call)?))),
+    Row::by_verb(Verb::Write, "renew-accessor", &[ACCESSOR, INCREMENT], "Renew a token by its accessor.", |call| {
         renew(call, accessor(call)?)
     }),
-    row(Verb::Write, "revoke-self", &[TOKEN], "End the caller's token and all below it.", |_| {
+    Row::by_verb(Verb::Write, "revoke-self", &[TOKEN], "End the caller's token and all below it.", |_| {
         Ok(Operation::Revoke(Which::Caller))
     }),
-    row(Verb::Write, "revoke", &[TOKEN], "End a token and all below it.", |call| Ok(Operation::Revoke(Which::Text(text(call)?)))),
-    row(Verb::Write, "revoke-accessor", &[ACCESSOR], "End a token by its accessor, and all below it.", |call| {
+    Row::by_verb(Verb::Write, "revoke", &[TOKEN], "End a token and all below it.", |call| {
+        Ok(Operation::Revoke(Which::Text(text(call)?)))
+    }),
+    Row::by_verb(Verb::Write, "revoke-accessor", &[ACCESSOR], "End a token by its accessor, and all below it.", |call| {
         Ok(Operation::Revoke(accessor(call)?))
     }),
-    row(Verb::Write, "revoke-orphan", &[TOKEN], "End a token and leave those below it. Needs sudo.", |call| {
+    Row::by_verb(Verb::Write, "revoke-orphan", &[TOKEN], "End a token and leave those below it. Needs sudo.", |call| {
         Ok(Operation::RevokeOrphan(text(call)?))
     }),
-    Row { need: Need::Sudo, ..row(Verb::List, "accessors", &[], "List the accessors of all tokens. Needs sudo.", accessors) },
+    Row::new(Verb::List, "accessors", Need::Sudo, &[], "List the accessors of all tokens. Needs sudo.", accessors),
 ];
 
 fn text(call: &Call<'_>) -> Result<SecretText, Refusal> {

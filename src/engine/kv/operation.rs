@@ -90,17 +90,6 @@ const METADATA: &[Field] = &[
     field("metadata_cas", "integer", "The metadata version that must be the current one."),
 ];
 
-const fn row(
-    verb: Verb,
-    pattern: &'static str,
-    need: Need,
-    fields: &'static [Field],
-    help: &'static str,
-    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
-) -> Row<Operation> {
-    Row { verb, pattern, need, fields, help, parse }
-}
-
 const EMPTY: &[Field] = &[];
 const DATA: &str = "data/:path*";
 const META: &str = "metadata/:path*";
@@ -109,26 +98,26 @@ const NOT_HERE: &str = "Not a path of KV version 2: says which command to use.";
 
 /// All operations. The last rows take what no other row knows, so that a client of KV version 1 hears what is wrong.
 pub static TABLE: &[Row<Operation>] = &[
-    row(Verb::Read, DATA, Need::Verb, EMPTY, "Reads a version of a secret.", read_data),
-    row(Verb::Write, DATA, Need::CreateOrUpdate, WRITE, "Writes a new version of a secret.", write_data),
-    row(Verb::Patch, DATA, Need::Verb, WRITE, "Writes a new version: the newest one, patched.", patch_data),
-    row(Verb::Delete, DATA, Need::Verb, EMPTY, "Deletes the newest version; it can be undeleted.", delete_data),
-    row(Verb::Write, "delete/:path*", Need::Verb, VERSIONS, "Deletes versions; they can be undeleted.", delete_versions),
-    row(Verb::Write, "undelete/:path*", Need::Verb, VERSIONS, "Undeletes versions.", undelete_versions),
-    row(Verb::Write, "destroy/:path*", Need::Verb, VERSIONS, "Removes versions for good.", destroy_versions),
-    row(Verb::Read, "subkeys/:path*", Need::Verb, EMPTY, "Shows the names in a value, without what they hold.", subkeys),
-    row(Verb::Read, META, Need::Verb, EMPTY, "Reads the metadata of a secret.", read_metadata),
-    row(Verb::List, META, Need::Verb, EMPTY, "Lists a directory.", list),
-    row(Verb::Scan, META, Need::Verb, EMPTY, "Lists all secrets below a directory.", scan),
-    row(Verb::Write, META, Need::CreateOrUpdate, METADATA, "Writes the metadata of a secret.", write_metadata),
-    row(Verb::Patch, META, Need::Verb, METADATA, "Changes the metadata of a secret.", patch_metadata),
-    row(Verb::Delete, META, Need::Verb, EMPTY, "Removes a secret with all its versions.", delete_metadata),
-    row(Verb::Read, "config", Need::Verb, EMPTY, "Reads the configuration.", |_| Ok(Operation::ReadConfig)),
-    row(Verb::Write, "config", Need::Verb, CONFIG, "Changes the configuration.", write_config),
-    row(Verb::Read, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "get")),
-    row(Verb::Write, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "put")),
-    row(Verb::List, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "list")),
-    row(Verb::Delete, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "delete")),
+    Row::new(Verb::Read, DATA, Need::Verb, EMPTY, "Reads a version of a secret.", read_data),
+    Row::new(Verb::Write, DATA, Need::CreateOrUpdate, WRITE, "Writes a new version of a secret.", write_data),
+    Row::new(Verb::Patch, DATA, Need::Verb, WRITE, "Writes a new version: the newest one, patched.", patch_data),
+    Row::new(Verb::Delete, DATA, Need::Verb, EMPTY, "Deletes the newest version; it can be undeleted.", delete_data),
+    Row::new(Verb::Write, "delete/:path*", Need::Verb, VERSIONS, "Deletes versions; they can be undeleted.", delete_versions),
+    Row::new(Verb::Write, "undelete/:path*", Need::Verb, VERSIONS, "Undeletes versions.", undelete_versions),
+    Row::new(Verb::Write, "destroy/:path*", Need::Verb, VERSIONS, "Removes versions for good.", destroy_versions),
+    Row::new(Verb::Read, "subkeys/:path*", Need::Verb, EMPTY, "Shows the names in a value, without what they hold.", subkeys),
+    Row::new(Verb::Read, META, Need::Verb, EMPTY, "Reads the metadata of a secret.", read_metadata),
+    Row::new(Verb::List, META, Need::Verb, EMPTY, "Lists a directory.", list),
+    Row::new(Verb::Scan, META, Need::Verb, EMPTY, "Lists all secrets below a directory.", scan),
+    Row::new(Verb::Write, META, Need::CreateOrUpdate, METADATA, "Writes the metadata of a secret.", write_metadata),
+    Row::new(Verb::Patch, META, Need::Verb, METADATA, "Changes the metadata of a secret.", patch_metadata),
+    Row::new(Verb::Delete, META, Need::Verb, EMPTY, "Removes a secret with all its versions.", delete_metadata),
+    Row::new(Verb::Read, "config", Need::Verb, EMPTY, "Reads the configuration.", |_| Ok(Operation::ReadConfig)),
+    Row::new(Verb::Write, "config", Need::Verb, CONFIG, "Changes the configuration.", write_config),
+    Row::new(Verb::Read, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "get")),
+    Row::new(Verb::Write, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "put")),
+    Row::new(Verb::List, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "list")),
+    Row::new(Verb::Delete, REST, Need::Verb, EMPTY, NOT_HERE, |call| wrong_path(call, "delete")),
 ];
 
 /// The first segments that have rows of their own: there, a verb that has no row is a 405 and not a wrong path.

@@ -50,21 +50,31 @@ const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Fi
 /// The table. A mount's path has any number of segments, so that `tune` is told from it by being the last one.
 /// As in `OpenBao`, `sys/auth/` needs sudo, and `sys/mounts/auth/:path/tune` does the same without.
 pub static TABLE: &[Row<Operation>] = &[
-    row(Verb::Read, "mounts", Need::Verb, &[], "Lists the mounted engines.", |_| Ok(Operation::List(Class::Secret))),
-    row(Verb::Read, "auth", Need::Verb, &[], "Lists the mounted auth methods.", |_| Ok(Operation::List(Class::Auth))),
-    row(Verb::Read, "mounts/:path*", Need::Verb, &[], "Shows a mounted engine; below it, `tune` shows its settings.", |call| {
-        read(Class::Secret, call)
-    }),
-    row(Verb::Write, "mounts/:path*", Need::Verb, FIELDS, "Mounts an engine; below it, `tune` changes its settings.", |call| {
-        write(Class::Secret, call)
-    }),
-    row(Verb::Delete, "mounts/:path*", Need::Verb, &[], "Unmounts an engine: its data is gone.", |call| {
+    Row::new(Verb::Read, "mounts", Need::Verb, &[], "Lists the mounted engines.", |_| Ok(Operation::List(Class::Secret))),
+    Row::new(Verb::Read, "auth", Need::Verb, &[], "Lists the mounted auth methods.", |_| Ok(Operation::List(Class::Auth))),
+    Row::new(
+        Verb::Read,
+        "mounts/:path*",
+        Need::Verb,
+        &[],
+        "Shows a mounted engine; below it, `tune` shows its settings.",
+        |call| read(Class::Secret, call),
+    ),
+    Row::new(
+        Verb::Write,
+        "mounts/:path*",
+        Need::Verb,
+        FIELDS,
+        "Mounts an engine; below it, `tune` changes its settings.",
+        |call| write(Class::Secret, call),
+    ),
+    Row::new(Verb::Delete, "mounts/:path*", Need::Verb, &[], "Unmounts an engine: its data is gone.", |call| {
         delete(Class::Secret, call)
     }),
-    row(Verb::Read, "auth/:path*", Need::Sudo, &[], "Shows an auth method; below it, `tune` shows its settings.", |call| {
+    Row::new(Verb::Read, "auth/:path*", Need::Sudo, &[], "Shows an auth method; below it, `tune` shows its settings.", |call| {
         read(Class::Auth, call)
     }),
-    row(
+    Row::new(
         Verb::Write,
         "auth/:path*",
         Need::Sudo,
@@ -72,19 +82,8 @@ pub static TABLE: &[Row<Operation>] = &[
         "Mounts an auth method; below it, `tune` changes its settings.",
         |call| write(Class::Auth, call),
     ),
-    row(Verb::Delete, "auth/:path*", Need::Sudo, &[], "Unmounts an auth method.", |call| delete(Class::Auth, call)),
+    Row::new(Verb::Delete, "auth/:path*", Need::Sudo, &[], "Unmounts an auth method.", |call| delete(Class::Auth, call)),
 ];
-
-const fn row(
-    verb: Verb,
-    pattern: &'static str,
-    need: Need,
-    fields: &'static [Field],
-    help: &'static str,
-    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
-) -> Row<Operation> {
-    Row { verb, pattern, need, fields, help, parse }
-}
 
 /// What a path below `mounts/` or `auth/` names.
 enum Target {

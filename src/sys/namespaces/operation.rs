@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::answer::Refusal;
-use crate::engine::table::{Call, Field, Need, Row, Verb};
+use crate::engine::table::{Call, Field, Row, Verb};
 
 /// Names that mean something else in a path or in the namespace header.
 const RESERVED: [&str; 6] = ["root", "sys", "audit", "auth", "cubbyhole", "identity"];
@@ -35,25 +35,15 @@ const FIELDS: &[Field] = &[
 
 /// The table. `:path*` takes several segments only to refuse them with a text.
 pub static TABLE: &[Row<Operation>] = &[
-    row(Verb::List, "namespaces", &[], "Lists the child namespaces.", |_| Ok(Operation::List)),
-    row(Verb::Scan, "namespaces", &[], "Lists all namespaces below.", |_| Ok(Operation::Scan)),
-    row(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
-    row(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
-    row(Verb::Patch, "namespaces/:path*", FIELDS, "Changes the metadata of a child namespace.", patch),
-    row(Verb::Delete, "namespaces/:path*", &[], "Deletes a child namespace and destroys its keys.", |call| {
+    Row::by_verb(Verb::List, "namespaces", &[], "Lists the child namespaces.", |_| Ok(Operation::List)),
+    Row::by_verb(Verb::Scan, "namespaces", &[], "Lists all namespaces below.", |_| Ok(Operation::Scan)),
+    Row::by_verb(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
+    Row::by_verb(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
+    Row::by_verb(Verb::Patch, "namespaces/:path*", FIELDS, "Changes the metadata of a child namespace.", patch),
+    Row::by_verb(Verb::Delete, "namespaces/:path*", &[], "Deletes a child namespace and destroys its keys.", |call| {
         Ok(Operation::Delete(name(call)?))
     }),
 ];
-
-const fn row(
-    verb: Verb,
-    pattern: &'static str,
-    fields: &'static [Field],
-    help: &'static str,
-    parse: fn(&Call<'_>) -> Result<Operation, Refusal>,
-) -> Row<Operation> {
-    Row { verb, pattern, need: Need::Verb, fields, help, parse }
-}
 
 fn name(call: &Call<'_>) -> Result<String, Refusal> {
     let captured = call.captures.get(0);
