@@ -3,6 +3,10 @@
 //! There is no injected generator: a nonce or key made by anything else would be a flaw, and the code that
 //! needs fixed bytes for test vectors takes them as arguments instead.
 
+use std::cell::RefCell;
+
+use zeroize::Zeroizing;
+
 /// `N` fresh random bytes.
 ///
 /// # Panics
@@ -12,6 +16,35 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     let mut buffer = [0; N];
     getrandom::fill(&mut buffer).expect("the operating system's random generator failed");
     buffer
+}
+
+/// Bytes that a thread asks the operating system for at a time.
+const BLOCK_BYTES: usize = 1024;
+
+thread_local! {
+    static BLOCK: RefCell<Block> = RefCell::new(Block { bytes: Zeroizing::new([0; BLOCK_BYTES]), used: BLOCK_BYTES });
+}
+
+struct Block {
+    bytes: Zeroizing<[u8; BLOCK_BYTES]>,
+    used: usize,
+}
+
+/// `N` fresh random bytes for what every request needs (identifiers, nonces): from the same generator, asked for in blocks.
+/// Each byte is given out once, and wiped from the block. Not for keys, which are never fetched before they are made.
+pub fn frequent<const N: usize>() -> [u8; N] {
+    const { assert!(N <= BLOCK_BYTES, "larger than a block") };
+    BLOCK.with_borrow_mut(|block| {
+        if block.used + N > BLOCK_BYTES {
+            *block.bytes = bytes();
+            block.used = 0;
+        }
+        let mut taken = [0; N];
+        let rest = block.bytes.iter_mut().skip(block.used);
+        taken.iter_mut().zip(rest).for_each(|(to, from)| *to = std::mem::take(from));
+        block.used += N;
+        taken
+    })
 }
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -30,7 +63,7 @@ pub fn base62(length: usize) -> String {
 
 /// A random UUID (RFC 9562 section 5.4), in its usual text form.
 pub fn uuid() -> String {
-    let mut raw = bytes::<16>();
+    let mut raw = frequent::<16>();
     raw[6] = (raw[6] & 0x0f) | 0x40;
     raw[8] = (raw[8] & 0x3f) | 0x80;
     crate::id::ObjectId(raw).uuid()
@@ -47,6 +80,14 @@ mod tests {
             assert_eq!(text.len(), length);
             assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         }
+    }
+
+    #[test]
+    fn no_byte_of_a_block_is_given_out_twice() {
+        let taken: std::collections::BTreeSet<[u8; 24]> = (0..200).map(|_| frequent::<24>()).collect();
+        assert_eq!(taken.len(), 200, "blocks were crossed");
+        let _whole = frequent::<BLOCK_BYTES>();
+        BLOCK.with_borrow(|block| assert!(block.bytes.iter().all(|byte| *byte == 0), "what was given out is wiped"));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Groups {
                 Err(error) => return Err((items, error)),
             };
         }
-        let id = crate::random::bytes();
+        let id = crate::random::frequent();
         let (batches, applied) = self.batches(&mut items, sealed, id, group.now());
         let structural: Vec<Structural> = items.iter_mut().flat_map(|item| std::mem::take(&mut item.commit.structural)).collect();
         let erased: Vec<TenantId> = structural.iter().filter_map(erased).collect();

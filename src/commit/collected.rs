@@ -58,7 +58,7 @@ impl Prepared {
     /// Writes an event down with a fresh nonce, and hashes it.
     pub(super) fn new(event: &Event) -> Self {
         let mut bytes = Vec::with_capacity(640);
-        event.canonical(crate::random::bytes(), &mut bytes);
+        event.canonical(crate::random::frequent(), &mut bytes);
         let leaf = merkle::leaf_hash(&bytes);
         Self { bytes, leaf }
     }
