@@ -163,7 +163,8 @@ pub struct RecordRow {
 /// A change of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Insert it, or replace what is there.
+    /// Insert it, or replace what is there, except for its directory and its name: both follow from what the key was made of,
+    /// so they are the same, and leaving them alone leaves their indexes alone.
     Put(RecordRow),
     /// Remove it; nothing happens when it is not there.
     Remove(RecordKey),

@@ -45,8 +45,7 @@ const APPLY: &str = concat!(
      WHERE r.tenant_id = gone.tenant_id AND r.key = gone.key), \
      written AS (INSERT INTO strongroom.record (tenant_id, key, dir, seq, expires_at, name, sealed) \
      SELECT * FROM unnest($16::bytea[], $17::bytea[], $18::bytea[], $19::int8[], $20::int8[], $21::bytea[], $22::bytea[]) \
-     ON CONFLICT (tenant_id, key) DO UPDATE SET dir = excluded.dir, seq = excluded.seq, expires_at = excluded.expires_at, \
-     name = excluded.name, sealed = excluded.sealed) ",
+     ON CONFLICT (tenant_id, key) DO UPDATE SET seq = excluded.seq, expires_at = excluded.expires_at, sealed = excluded.sealed) ",
     append!()
 );
 

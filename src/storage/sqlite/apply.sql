@@ -6,11 +6,10 @@ part(seq, expires, expires_at, start, name, sealed) AS (
     SELECT CAST(substr(?4, n * 120 + 1, 20) AS INTEGER), CAST(substr(?4, n * 120 + 21, 20) AS INTEGER),
            CAST(substr(?4, n * 120 + 41, 20) AS INTEGER), CAST(substr(?4, n * 120 + 61, 20) AS INTEGER),
            CAST(substr(?4, n * 120 + 81, 20) AS INTEGER), CAST(substr(?4, n * 120 + 101, 20) AS INTEGER) FROM i)
-INSERT INTO record (tenant_id, key, dir, seq, expires_at, name, sealed)
+INSERT OR ROLLBACK INTO record (tenant_id, key, dir, seq, expires_at, name, sealed)
 SELECT substr(?5, start, 16), substr(?5, start + 16, 32), substr(?5, start + 48, 32), seq, iif(expires, expires_at, NULL),
        substr(?5, start + 80, name), substr(?5, start + 80 + name, sealed) FROM part WHERE true
-ON CONFLICT (tenant_id, key) DO UPDATE SET dir = excluded.dir, seq = excluded.seq, expires_at = excluded.expires_at,
-       name = excluded.name, sealed = excluded.sealed;
+ON CONFLICT (tenant_id, key) DO UPDATE SET seq = excluded.seq, expires_at = excluded.expires_at, sealed = excluded.sealed;
 
 WITH RECURSIVE i(n) AS (SELECT 0 WHERE ?6 > 0 UNION ALL SELECT n + 1 FROM i WHERE n + 1 < ?6),
 part(seq, first_index, count, time, start, frontier, changed, batch, leaves) AS (
@@ -19,7 +18,7 @@ part(seq, first_index, count, time, start, frontier, changed, batch, leaves) AS 
            CAST(substr(?7, n * 180 + 81, 20) AS INTEGER), CAST(substr(?7, n * 180 + 101, 20) AS INTEGER),
            CAST(substr(?7, n * 180 + 121, 20) AS INTEGER), CAST(substr(?7, n * 180 + 141, 20) AS INTEGER),
            CAST(substr(?7, n * 180 + 161, 20) AS INTEGER) FROM i)
-INSERT INTO log (tenant_id, seq, first_index, count, time, prev_root, root, group_id, mac, frontier, changed, batch, leaves)
+INSERT OR ROLLBACK INTO log (tenant_id, seq, first_index, count, time, prev_root, root, group_id, mac, frontier, changed, batch, leaves)
 SELECT substr(?8, start, 16), seq, first_index, count, time, substr(?8, start + 16, 32), substr(?8, start + 48, 32),
        substr(?8, start + 80, 16), substr(?8, start + 96, 32), substr(?8, start + 128, frontier),
        substr(?8, start + 128 + frontier, changed), substr(?8, start + 128 + frontier + changed, batch),

@@ -54,7 +54,7 @@ impl SqliteStore {
         let lock = open::Lock::take(path)?;
         open::create(path)?;
         let options = open::options(path);
-        let mut connection = options.connect().await?;
+        let mut connection = options.clone().pragma("cache_size", open::WRITER_CACHE).connect().await?;
         open::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

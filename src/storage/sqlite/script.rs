@@ -1,8 +1,10 @@
-//! The one script that applies a group, however large: it crosses to the database's thread once.
+//! The one script that applies a group, however large: it crosses to the database's thread once. A group that only read, in
+//! one tenant, is one log row: one plain statement, which is its own transaction.
 //!
 //! Rows travel packed: one buffer of contents, and one of decimal numbers of 20 digits that say where each row's parts
 //! stand in it (`apply.sql` takes them apart). So the script's text never changes and is prepared once; a row costs what
 //! it costs in a statement of bound values (measured: both are bound by the pages they touch).
+//! What fails takes the whole transaction with it (`OR ROLLBACK`): so no statement keeps a journal to undo itself alone.
 //! `sqlx` runs all statements of a prepared text for this database; numbered parameters are shared between them.
 
 use sqlx::Arguments as _;
@@ -14,13 +16,44 @@ use super::super::{LogRow, RecordRow, StoreError};
 use crate::id::TenantId;
 use crate::record::RecordKey;
 
+/// Appends one log row, and commits.
+const ONE_LOG_ROW: &str = "INSERT INTO log (tenant_id, seq, first_index, count, time, prev_root, root, group_id, mac, frontier, \
+    changed, batch, leaves) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 /// Begins, applies, commits.
-pub(super) const WHOLE: &str = concat!("BEGIN IMMEDIATE;\n", include_str!("apply.sql"), "COMMIT");
+const WHOLE: &str = concat!("BEGIN IMMEDIATE;\n", include_str!("apply.sql"), "COMMIT");
 /// Applies in a transaction that was begun already, and commits.
-pub(super) const REST: &str = concat!(include_str!("apply.sql"), "COMMIT");
+const REST: &str = concat!(include_str!("apply.sql"), "COMMIT");
+
+/// The text and the parameters that apply `plan`; with `begun`, in the transaction that is open.
+pub(super) fn script(plan: &Plan, begun: bool) -> Result<(&'static str, SqliteArguments), StoreError> {
+    match &plan.logs[..] {
+        [(tenant, row)] if !begun && plan.puts.is_empty() && plan.removes.is_empty() => Ok((ONE_LOG_ROW, log_row(*tenant, row)?)),
+        _ => Ok((if begun { REST } else { WHOLE }, arguments(plan)?)),
+    }
+}
+
+fn log_row(tenant: TenantId, row: &LogRow) -> Result<SqliteArguments, StoreError> {
+    let tail = &row.tail;
+    let numbers = [stored(tail.seq)?, stored(tail.first_index)?, i64::from(tail.count), tail.time.0];
+    let bytes: [&[u8]; 8] =
+        [&tail.prev_root, &tail.root, &tail.group, &tail.mac, &tail.frontier, &tail.changed, &row.batch, &row.leaves];
+    let mut arguments = SqliteArguments::default();
+    arguments.add(&tenant.0[..]).map_err(unencodable)?;
+    for number in numbers {
+        arguments.add(number).map_err(unencodable)?;
+    }
+    for part in bytes {
+        arguments.add(part).map_err(unencodable)?;
+    }
+    Ok(arguments)
+}
+
+fn unencodable(error: sqlx::error::BoxDynError) -> StoreError {
+    StoreError::from(sqlx::Error::Encode(error))
+}
 
 /// The script's parameters.
-pub(super) fn arguments(plan: &Plan) -> Result<SqliteArguments, StoreError> {
+fn arguments(plan: &Plan) -> Result<SqliteArguments, StoreError> {
     let (mut records, mut logs) = (Packed::default(), Packed::default());
     for (tenant, row) in &plan.puts {
         records.record(*tenant, row)?;
@@ -39,7 +72,7 @@ pub(super) fn arguments(plan: &Plan) -> Result<SqliteArguments, StoreError> {
     add(plan.removes.len(), None, removed(&plan.removes))
         .and_then(|()| add(plan.puts.len(), Some(records.numbers), records.bytes))
         .and_then(|()| add(plan.logs.len(), Some(logs.numbers), logs.bytes))
-        .map_err(|error| StoreError::from(sqlx::Error::Encode(error)))?;
+        .map_err(unencodable)?;
     Ok(arguments)
 }
 

@@ -91,10 +91,10 @@ impl Writer {
 
     /// Applies a group and commits it.
     pub(super) async fn apply(&mut self, plan: Plan, structural: Vec<Structural>) -> Result<(), StoreError> {
-        let arguments = script::arguments(&plan)?;
+        let (text, arguments) = script::script(&plan, !structural.is_empty())?;
         self.connection().await?;
         self.unsettled = true;
-        if let Err(error) = self.run(arguments, &structural).await {
+        if let Err(error) = self.run(text, arguments, &structural).await {
             self.settle(&plan, error).await?;
         }
         self.unsettled = false;
@@ -120,10 +120,8 @@ impl Writer {
         }
     }
 
-    async fn run(&mut self, arguments: SqliteArguments, structural: &[Structural]) -> Result<(), StoreError> {
-        let mut text = script::WHOLE;
+    async fn run(&mut self, text: &'static str, arguments: SqliteArguments, structural: &[Structural]) -> Result<(), StoreError> {
         if !structural.is_empty() {
-            text = script::REST;
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
             for change in structural {
                 change_tenant(&mut self.connection, change).await?;

@@ -41,11 +41,9 @@ pub(super) async fn rows_come_back_as_they_went(store: &dyn Store) {
     assert_eq!(store.log(tenant, 1, 10).await.unwrap(), vec![log.clone()]);
     assert_eq!(store.tenant(tenant).await.unwrap().unwrap().tail, Some(log.tail));
 
-    let changed =
-        RecordRow { sealed: vec![1], expires_at: Some(Timestamp(9)), seq: 2, directory: DirKey([4; 32]), ..plain.clone() };
-    commit(store, tenant, vec![Change::Put(changed.clone()), Change::Remove(bare.key), Change::Remove(RecordKey([9; 32]))])
-        .await
-        .unwrap();
+    let changed = RecordRow { sealed: vec![1], expires_at: Some(Timestamp(9)), seq: 2, ..plain.clone() };
+    let put = RecordRow { directory: DirKey([4; 32]), name: vec![2], ..changed.clone() };
+    commit(store, tenant, vec![Change::Put(put), Change::Remove(bare.key), Change::Remove(RecordKey([9; 32]))]).await.unwrap();
     assert_eq!(store.record(tenant, plain.key).await.unwrap().value, Some(changed));
     assert_eq!(store.record(tenant, bare.key).await.unwrap().value, None);
     assert_eq!(store.log(tenant, 2, 10).await.unwrap().len(), 1);
