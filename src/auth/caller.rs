@@ -23,7 +23,7 @@ pub struct Caller {
     /// Whether the token above it was given up without it, so that it is an orphan now.
     pub released: bool,
     /// What its policies allow, on paths that begin in `tenant`.
-    pub acl: Acl,
+    pub acl: Arc<Acl>,
     /// The tenants from the root to the request's own.
     pub chain: Vec<Arc<Tenant>>,
     /// Path of `tenant` from the root: empty or ending in a slash.

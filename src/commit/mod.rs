@@ -13,6 +13,7 @@ mod apply;
 mod budget;
 mod collected;
 mod committer;
+mod derived;
 mod group;
 mod jobs;
 mod log;
@@ -30,6 +31,7 @@ use crate::mount::Mount;
 
 pub use collected::Notes;
 pub use committer::{Attempt, Committer};
+pub use derived::Mark;
 pub use jobs::Upkeep;
 pub use log::LoadError;
 pub use tenant::Tenant;

@@ -1,13 +1,14 @@
 //! From a sealed row to a typed record; what was decoded once is not decoded again.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::tenant::{Decoded, Entry, Tenant};
 use super::txn::Found;
 use crate::answer::Refusal;
-use crate::crypto::{OpenError, Opened};
-use crate::record::{Address, DirKey, Listing, Record, RecordKey};
+use crate::crypto::{OpenError, Opened, RecordOpener};
+use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
+use crate::storage::RecordRow;
 
 /// Opens and decodes a record, or takes what was decoded before.
 pub(super) fn decode<R: Record>(tenant: &Tenant, address: &Address, key: RecordKey, entry: &Entry) -> Result<Found<R>, Refusal> {
@@ -21,7 +22,11 @@ pub(super) fn decode<R: Record>(tenant: &Tenant, address: &Address, key: RecordK
         Listing::None => DirKey::NONE,
         Listing::Flat | Listing::Tree => tenant.keyring().dir_key(address.kind, address.mount, &address.directory),
     };
-    let opened = tenant.keyring().open_record(R::KIND, &key, &directory, row.expires_at, &row.sealed);
+    let opened = if R::CACHED {
+        tenant.keyring().open_record(R::KIND, &key, &directory, row.expires_at, &row.sealed)
+    } else {
+        open_often(tenant, R::KIND, &key, &directory, row, &entry.opener)
+    };
     let Opened { payload, object, version } = opened.map_err(|error| damaged("record", error))?;
     let value = Arc::new(R::decode(payload).map_err(|error| {
         tracing::error!(%error, "a stored record does not decode");
@@ -33,6 +38,26 @@ pub(super) fn decode<R: Record>(tenant: &Tenant, address: &Address, key: RecordK
         let _ = entry.decoded.set(Decoded { value: shared, object, version });
     }
     Ok(Found { value, object, version })
+}
+
+/// Opens a row whose payload is never kept. What opens it is: a value is decrypted at each use, its `DataKey` unwrapped once.
+fn open_often(
+    tenant: &Tenant,
+    kind: Kind,
+    key: &RecordKey,
+    directory: &DirKey,
+    row: &RecordRow,
+    kept: &OnceLock<RecordOpener>,
+) -> Result<Opened, OpenError> {
+    let keyring = tenant.keyring();
+    let opener = match kept.get() {
+        Some(opener) => opener,
+        None => {
+            let opener = keyring.opener(kind, &row.sealed)?;
+            kept.get_or_init(|| opener)
+        }
+    };
+    keyring.open_record_with(opener, kind, key, directory, row.expires_at, &row.sealed)
 }
 
 pub(super) fn damaged(what: &str, error: OpenError) -> Refusal {

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::derived::{Derived, Shelf};
 use super::log::Head;
 use super::recent::{ByHash, Recent};
-use crate::crypto::Keyring;
+use crate::crypto::{Keyring, RecordOpener};
 use crate::id::{ObjectId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::storage::RecordRow;
@@ -16,7 +17,7 @@ use crate::time::Timestamp;
 const CACHE_BYTES_MAX: usize = 64 << 20;
 
 /// What one cached entry costs besides its bytes.
-const ENTRY_BYTES: usize = 200;
+const ENTRY_BYTES: usize = 300;
 
 /// A tenant whose keys are open.
 pub struct Tenant {
@@ -33,13 +34,15 @@ struct State {
     recent: Recent,
     records: ByHash<RecordKey, Arc<Entry>>,
     names: ByHash<DirKey, Arc<[Box<str>]>>,
+    derived: Shelf,
     bytes: usize,
 }
 
-/// A record as it is stored (sealed), or its absence; and what was decoded from it.
+/// A record as it is stored (sealed), or its absence; and what was decoded from it, or opens it again.
 pub(super) struct Entry {
     pub(super) row: Option<RecordRow>,
     pub(super) decoded: OnceLock<Decoded>,
+    pub(super) opener: OnceLock<RecordOpener>,
     used: AtomicBool,
 }
 
@@ -53,7 +56,7 @@ pub(super) struct Decoded {
 
 impl Entry {
     pub(super) fn new(row: Option<RecordRow>) -> Self {
-        Self { row, decoded: OnceLock::new(), used: AtomicBool::new(true) }
+        Self { row, decoded: OnceLock::new(), opener: OnceLock::new(), used: AtomicBool::new(true) }
     }
 
     fn bytes(&self) -> usize {
@@ -65,7 +68,8 @@ impl Entry {
 impl Tenant {
     pub(super) fn new(id: TenantId, parent: Option<TenantId>, keyring: Keyring, head: Head) -> Self {
         let recent = Recent::from(head.seq);
-        let state = State { head, recent, records: ByHash::default(), names: ByHash::default(), bytes: 0 };
+        let state =
+            State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
         Self { id, parent, keyring, state: RwLock::new(state) }
     }
 
@@ -137,6 +141,17 @@ impl Tenant {
         }
     }
 
+    /// What was kept under `name`, and the position up to which it holds; none when something that it depends on changed.
+    pub(super) fn derived(&self, name: &[u8; 32]) -> Option<(u64, Arc<Derived>)> {
+        let state = self.state();
+        let derived = state.derived.find(name, &state.recent, state.head.seq)?;
+        Some((state.head.seq, derived))
+    }
+
+    pub(super) fn keep(&self, name: [u8; 32], derived: Derived) {
+        self.state_mut().derived.put(name, derived);
+    }
+
     /// Where the tenant's history stands, as far as this server knows.
     pub(super) fn head(&self) -> Head {
         self.state().head.clone()
@@ -191,6 +206,7 @@ impl Tenant {
         } else {
             state.records.clear();
             state.names.clear();
+            state.derived = Shelf::default();
             state.bytes = 0;
             state.recent = Recent::from(head.seq);
         }

@@ -237,6 +237,11 @@ impl Txn {
         Ok(true)
     }
 
+    /// Whether it sees something that is not committed: its own writes, or those of its group.
+    pub(super) fn has_changes(&self) -> bool {
+        self.overlay.is_some() || !self.collected.writes.is_empty()
+    }
+
     pub(super) fn into_commit(self) -> Commit {
         self.collected
     }
@@ -301,7 +306,7 @@ impl Txn {
         Ok(names)
     }
 
-    fn remember(&mut self, tenant: &Arc<Tenant>, key: [u8; 32], position: u64) {
+    pub(super) fn remember(&mut self, tenant: &Arc<Tenant>, key: [u8; 32], position: u64) {
         if let Some(reads) = self.collected.reads.iter_mut().find(|reads| Arc::ptr_eq(&reads.tenant, tenant)) {
             reads.oldest = reads.oldest.min(position);
             reads.keys.push((key, position));

@@ -8,7 +8,7 @@
 //! which is linear in x: x = (mask1 + rest1 + mask2 + rest2) / (H1^2 + H2^2). All of H, mask and rest can be read off tags.
 
 use super::Fault;
-use super::envelope::{self, Fresh, Place, Suite, WrappingKey};
+use super::envelope::{self, Fresh, PayloadKey, Place, Suite, WrappingKey};
 use super::framing::framed;
 use super::hazmat::aead::{aes_open, aes_seal};
 use super::keys::Key;
@@ -96,7 +96,10 @@ fn one_ciphertext_that_two_keys_open_is_refused() {
     let [first, mut second] = envelopes;
     let commitment = 1 + 1 + 4 + 72..1 + 1 + 4 + 72 + 32;
     second[commitment.clone()].copy_from_slice(&first[commitment]);
-    let open = |envelope: &[u8]| envelope::open(|_| Some(&wrapping), &place, envelope).map(|text| text.to_vec());
+    let open = |envelope: &[u8]| {
+        let key = PayloadKey::unwrap(|_| Some(&wrapping), &place, envelope)?;
+        key.open(&place, envelope).map(|text| text.to_vec())
+    };
     assert_eq!(open(&first), Ok(texts[0].clone()));
     assert_eq!(open(&second), Err(Fault::Commitment));
 }

@@ -102,21 +102,36 @@ pub(super) fn seal_into(out: &mut Vec<u8>, newest: &WrappingKey, place: &Place, 
     out.extend_from_slice(&tag);
 }
 
-/// Opens an envelope with the wrapping key that `find` has for its version. Gives the content with its zeros.
-pub(super) fn open<'a>(
-    find: impl FnOnce(u32) -> Option<&'a WrappingKey>,
-    place: &Place,
-    envelope: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let parsed = Parsed::new(envelope)?;
-    let key = parsed.wrapping_key(find)?;
-    let wrap_aad = place.wrap_aad(key.suite, key.version);
-    let data_key = parsed.unwrap(key, &wrap_aad)?;
-    let encryption = parsed.encryption_key(&data_key, key.suite)?;
-    let (ciphertext, tag) = parsed.payload.split_last_chunk().ok_or(Fault::Truncated)?;
-    let mut text = Zeroizing::new(ciphertext.to_vec());
-    aead::aes_open(encryption.bytes(), &PAYLOAD_NONCE, payload_aad(&wrap_aad), &mut text, tag).map_err(|_| Fault::Payload)?;
-    Ok(text)
+/// What opens the payload of one envelope: its `DataKey` was unwrapped, and is the one that the envelope commits to.
+pub(super) struct PayloadKey {
+    encryption: Key,
+    suite: Suite,
+    version: u32,
+}
+
+impl PayloadKey {
+    /// Unwraps the `DataKey` with the wrapping key that `find` has for its version.
+    pub(super) fn unwrap<'a>(
+        find: impl FnOnce(u32) -> Option<&'a WrappingKey>,
+        place: &Place,
+        envelope: &[u8],
+    ) -> Result<Self, Fault> {
+        let parsed = Parsed::new(envelope)?;
+        let key = parsed.wrapping_key(find)?;
+        let data_key = parsed.unwrap(key, &place.wrap_aad(key.suite, key.version))?;
+        let encryption = parsed.encryption_key(&data_key, key.suite)?;
+        Ok(Self { encryption, suite: key.suite, version: key.version })
+    }
+
+    /// Opens the payload of the same envelope. Gives the content with its zeros.
+    pub(super) fn open(&self, place: &Place, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let (ciphertext, tag) = Parsed::new(envelope)?.payload.split_last_chunk().ok_or(Fault::Truncated)?;
+        let mut text = Zeroizing::new(ciphertext.to_vec());
+        let wrap_aad = place.wrap_aad(self.suite, self.version);
+        aead::aes_open(self.encryption.bytes(), &PAYLOAD_NONCE, payload_aad(&wrap_aad), &mut text, tag)
+            .map_err(|_| Fault::Payload)?;
+        Ok(text)
+    }
 }
 
 /// Appends the same envelope with its `DataKey` wrapped by `newest`; the payload is not touched.

@@ -22,7 +22,7 @@ mod vectors;
 
 pub use keyring::Keyring;
 pub use keys::{RootKey, TenantKey, WrapContext};
-pub use record::{Opened, Subject};
+pub use record::{Opened, RecordOpener, Subject};
 
 use crate::secret::SecretBytes;
 

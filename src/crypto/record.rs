@@ -6,7 +6,7 @@
 //! Object id and version stand in the clear and are part of the AAD. `key`, `dir` and `expires_at` are not: they are compared
 //! after opening, so a row that was moved or whose expiry was edited does not open. The content is padded with Padmé.
 
-use super::envelope::{self, Fresh, OVERHEAD, Place};
+use super::envelope::{self, Fresh, OVERHEAD, PayloadKey, Place};
 use super::hazmat::hash::equal;
 use super::padding::padme;
 use super::{Fault, Keyring, OpenError};
@@ -46,6 +46,10 @@ pub struct Opened {
     pub version: u64,
 }
 
+/// What opens one record: unwrapped and checked once, so that opening the record again costs one decryption. It belongs to
+/// the very bytes that it was made from, and is wiped when dropped.
+pub struct RecordOpener(PayloadKey);
+
 impl Keyring {
     /// Seals a payload for its row, under a fresh `DataKey`.
     pub fn seal_record(&self, subject: &Subject, payload: &SecretBytes) -> Vec<u8> {
@@ -65,6 +69,30 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Opened, OpenError> {
         Ok(self.try_open_record(kind, key, directory, expires_at, sealed)?)
+    }
+
+    /// Unwraps what opens the record.
+    ///
+    /// # Errors
+    /// Not a record of this tenant and kind, damaged, or of a newer format.
+    pub fn opener(&self, kind: Kind, sealed: &[u8]) -> Result<RecordOpener, OpenError> {
+        Ok(self.try_opener(kind, sealed)?)
+    }
+
+    /// `open_record` with what `opener` made of the same bytes.
+    ///
+    /// # Errors
+    /// As `open_record`.
+    pub fn open_record_with(
+        &self,
+        opener: &RecordOpener,
+        kind: Kind,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Opened, OpenError> {
+        Ok(self.try_open_record_with(opener, kind, key, directory, expires_at, sealed)?)
     }
 
     /// The same record with its `DataKey` wrapped by the newest wrapping key; the payload is neither decrypted nor changed.
@@ -112,9 +140,27 @@ impl Keyring {
         expires_at: Option<Timestamp>,
         sealed: &[u8],
     ) -> Result<Opened, Fault> {
+        self.try_open_record_with(&self.try_opener(kind, sealed)?, kind, key, directory, expires_at, sealed)
+    }
+
+    fn try_opener(&self, kind: Kind, sealed: &[u8]) -> Result<RecordOpener, Fault> {
         let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
         let place = self.place(kind, prefix)?;
-        let mut content = envelope::open(|version| self.wrapping_key(version), &place, envelope)?;
+        PayloadKey::unwrap(|version| self.wrapping_key(version), &place, envelope).map(RecordOpener)
+    }
+
+    fn try_open_record_with(
+        &self,
+        opener: &RecordOpener,
+        kind: Kind,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Opened, Fault> {
+        let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
+        let place = self.place(kind, prefix)?;
+        let mut content = opener.0.open(&place, envelope)?;
         let (found, rest) = content.split_first_chunk::<ROW>().ok_or(Fault::Content)?;
         if !equal(found, &row(key, directory, expires_at)) {
             return Err(Fault::Row);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::entry::{
-    AccessorRecord, ChildRecord, DEPTH_MAX, TokenEntry, TokenKind, accessor_address, child_address, hash_of, label_of,
+    AccessorRecord, ChildRecord, DEPTH_MAX, TokenEntry, TokenKind, accessor_address, child_address, hash_of, hex, label_of,
     token_address,
 };
 use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::auth::policies;
 use crate::commit::{Tenant, Txn};
+use crate::policy::Acl;
 use crate::secret::SecretText;
 
 /// No token is longer, in bytes: longer texts are not looked up.
@@ -35,20 +36,51 @@ pub struct Known {
 /// last one still succeeds, and the token is gone with this commit.
 pub async fn authenticate(txn: &mut Txn, chain: &[Arc<Tenant>], token: &SecretText) -> Result<Option<Caller>, Refusal> {
     let Some(tenant) = chain.last() else { return Ok(None) };
-    let Some(known) = by_text(txn, chain, tenant, token).await? else { return Ok(None) };
+    let Some(standing) = standing(txn, chain, tenant, token).await? else { return Ok(None) };
+    let Standing { hash, entry, released, acl } = &*standing;
+    let known = Known { tenant: Arc::clone(tenant), hash: hash.clone(), entry: Arc::clone(entry), released: *released };
     let entry = count_use(txn, &known).await?;
-    let acl = policies::acl(txn, &known.tenant, &entry.policies).await?;
     Ok(Some(Caller {
         tenant: known.tenant,
         token: SecretText::new(token.expose().to_owned()),
         hash: known.hash,
         entry,
         released: known.released,
-        acl,
+        acl: Arc::clone(acl),
         chain: chain.to_vec(),
         namespace: String::new(),
         prefix: String::new(),
     }))
+}
+
+/// A live token and what it may do, worked out once for as long as nothing about it changes.
+struct Standing {
+    hash: String,
+    entry: Arc<TokenEntry>,
+    released: bool,
+    acl: Arc<Acl>,
+}
+
+async fn standing(
+    txn: &mut Txn,
+    chain: &[Arc<Tenant>],
+    tenant: &Arc<Tenant>,
+    text: &SecretText,
+) -> Result<Option<Arc<Standing>>, Refusal> {
+    let text = text.expose();
+    if !may_be_of(tenant, text) {
+        return Ok(None);
+    }
+    let name = tenant.keyring().token_hash(text);
+    if let Some(standing) = txn.recall(tenant, &name) {
+        return Ok(Some(standing));
+    }
+    let mark = txn.mark(tenant);
+    let Some(known) = live(txn, chain, tenant, &hex(&name)).await? else { return Ok(None) };
+    let acl = Arc::new(policies::acl(txn, tenant, &known.entry.policies).await?);
+    let standing = Arc::new(Standing { hash: known.hash, entry: known.entry, released: known.released, acl });
+    txn.keep(tenant, name, &mark, &standing);
+    Ok(Some(standing))
 }
 
 async fn count_use(txn: &mut Txn, known: &Known) -> Result<Arc<TokenEntry>, Refusal> {
@@ -72,10 +104,12 @@ pub async fn by_text(
     text: &SecretText,
 ) -> Result<Option<Known>, Refusal> {
     let text = text.expose();
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX || label_of(text) != tenant.label() {
-        return Ok(None);
-    }
-    live(txn, chain, tenant, &hash_of(tenant, text)).await
+    if may_be_of(tenant, text) { live(txn, chain, tenant, &hash_of(tenant, text)).await } else { Ok(None) }
+}
+
+/// Whether it is worth looking for a token with this text in `tenant`.
+fn may_be_of(tenant: &Tenant, text: &str) -> bool {
+    !text.is_empty() && text.len() <= TEXT_BYTES_MAX && label_of(text) == tenant.label()
 }
 
 /// The live token with this accessor in `tenant`, which is one of the chain.

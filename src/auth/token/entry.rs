@@ -138,7 +138,12 @@ crate::json_record!(ChildRecord, Kind::TokenChild, Listing::Flat);
 
 /// The hash that `text` is kept by in `tenant`, 64 hexadecimal digits.
 pub fn hash_of(tenant: &Tenant, text: &str) -> String {
-    data_encoding::HEXLOWER.encode(&tenant.keyring().token_hash(text))
+    hex(&tenant.keyring().token_hash(text))
+}
+
+/// A hash as it stands in addresses.
+pub(super) fn hex(hash: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(hash)
 }
 
 /// Where the token with this hash is.
