@@ -14,7 +14,12 @@ pub struct Json(Zeroizing<Vec<u8>>);
 impl Json {
     /// An object; `fill` appends its fields.
     pub fn object(fill: impl FnOnce(&mut Object<'_>)) -> Self {
-        let mut buffer = Zeroizing::new(Vec::with_capacity(512));
+        Self::object_of(512, fill)
+    }
+
+    /// An object of about `bytes`: a buffer that need not grow is not copied.
+    pub fn object_of(bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Self {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(bytes));
         write_object(&mut buffer, fill);
         Self(buffer)
     }
@@ -53,8 +58,15 @@ impl Object<'_> {
         if !std::mem::take(&mut self.first) {
             append(self.buffer, b",");
         }
-        write_value(self.buffer, name);
-        append(self.buffer, b":");
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            // Nothing to escape, as in nearly all names.
+            append(self.buffer, b"\"");
+            append(self.buffer, name.as_bytes());
+            append(self.buffer, b"\":");
+        } else {
+            write_value(self.buffer, name);
+            append(self.buffer, b":");
+        }
     }
 
     /// A field with any serialisable value.

@@ -43,13 +43,19 @@ impl SecretBytes {
 }
 
 /// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
+#[inline]
 pub(crate) fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
     if buffer.capacity() - buffer.len() < bytes.len() {
-        let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + bytes.len()).next_power_of_two() * 2));
-        larger.extend_from_slice(buffer);
-        *buffer = larger;
+        grow(buffer, bytes.len());
     }
     buffer.extend_from_slice(bytes);
+}
+
+#[cold]
+fn grow(buffer: &mut Zeroizing<Vec<u8>>, more: usize) {
+    let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + more).next_power_of_two() * 2));
+    larger.extend_from_slice(buffer);
+    *buffer = larger;
 }
 
 /// Text that is secret: a token, a field of a request.

@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 use crate::answer::{Answer, Data, Refusal};
 use crate::json::{Json, Object};
 
+/// About as long as an envelope without its content.
+const ENVELOPE_BYTES: usize = 320;
+
 /// What we send.
 pub(super) type Reply = Response<Full<Bytes>>;
 
@@ -33,7 +36,9 @@ fn success(answer: Answer, request_id: &str) -> Reply {
 
 /// The eight keys that every answer has, `mount_type`, and `data`'s own keys besides where `sys/*` repeats them.
 fn envelope(request_id: &str, data: &Data, auth: Option<&Json>) -> Json {
-    Json::object(|o| {
+    let content = data.data.as_ref().or(auth).map_or(0, |json| json.expose().len());
+    let bytes = ENVELOPE_BYTES + if data.doubled { 2 * content } else { content };
+    Json::object_of(bytes, |o| {
         if data.doubled {
             data.data.as_ref().into_iter().for_each(|json| {
                 o.splice(json);

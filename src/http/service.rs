@@ -49,7 +49,8 @@ impl Service {
 
     /// Serves one request. A panic costs this request only.
     pub async fn serve(self: Arc<Self>, connection: Arc<Connection>, request: Request<HyperBody>) -> Reply {
-        let served = std::panic::AssertUnwindSafe(self.route(&connection, request)).catch_unwind();
+        // On the heap, where it stays: what is moved on the way to the connection's task is small.
+        let served = std::panic::AssertUnwindSafe(Box::pin(self.route(&connection, request))).catch_unwind();
         match tokio::time::timeout(self.request_duration_max, served).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_panic)) => reply::refuse(&Refusal::Internal("internal error; the server's log says more".into())),

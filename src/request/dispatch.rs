@@ -118,10 +118,11 @@ impl Operation {
     pub(super) async fn run(self, call: &Called<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
         let place = call.place()?;
         let caller = call.asked.caller.as_ref();
+        // Rare operations are boxed: the future of every request would be as large as the largest of them.
         match self {
             Self::Kv(operation) => kv::run(operation, place, txn).await,
-            Self::Token(operation) => token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn).await,
-            Self::Sys(operation) => sys::run(operation, place, caller, txn).await,
+            Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,
+            Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
 }
