@@ -43,7 +43,7 @@ impl<'a> Parts<'a> {
 
 /// Operations of a KV 2 mount.
 pub(super) fn kv(data: &[u8]) {
-    in_table(kv::TABLE, data);
+    in_table(kv::v2::TABLE, data);
 }
 
 /// Operations of `auth/token/`.

@@ -2,4 +2,5 @@
 //! (`operation.rs`) and does them (`run.rs`); engines do not know each other.
 
 pub mod kv;
+pub mod listing;
 pub mod table;

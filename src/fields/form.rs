@@ -69,4 +69,13 @@ impl Query {
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.value(name), Some("true" | "1"))
     }
+
+    /// A whole number; negative ones count as 0.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(text) = self.value(name).map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let number: i64 = text
+            .parse()
+            .map_err(|_| Refusal::Invalid(format!("error converting input for field {name:?}: expected a whole number")))?;
+        Ok(Some(u64::try_from(number).unwrap_or(0)))
+    }
 }

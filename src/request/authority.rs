@@ -46,7 +46,7 @@ impl Called<'_> {
         }
         let empty = Fields::empty();
         let exists = match self.target {
-            Target::Kv(..) => kv::exists(self.place()?, &self.call(fields.unwrap_or(&empty)), txn).await?,
+            Target::Kv(..) => kv::v2::exists(self.place()?, &self.call(fields.unwrap_or(&empty)), txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

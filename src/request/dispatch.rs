@@ -36,7 +36,7 @@ impl Location {
 
 /// The row of an engine's table that a request is for.
 pub(super) enum Target<'a> {
-    Kv(&'static Row<kv::Operation>, Captures<'a>),
+    Kv(&'static Row<kv::v2::Operation>, Captures<'a>),
     Token(&'static Row<token::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
@@ -48,7 +48,7 @@ impl<'a> Target<'a> {
     pub(super) fn find(location: &'a Location, verb: Verb) -> Self {
         let Some(place) = &location.place else { return Self::NoMount };
         match place.mount.engine {
-            Engine::Kv2 => match table::find(kv::TABLE, verb, &location.rest) {
+            Engine::Kv2 => match table::find(kv::v2::TABLE, verb, &location.rest) {
                 Match::Row(row, captures) => Self::Kv(row, captures),
                 Match::WrongVerb => Self::WrongVerb,
                 Match::Nothing => Self::NoPath,
@@ -104,7 +104,7 @@ pub(super) struct Called<'a> {
 
 /// The operation of some engine.
 pub(super) enum Operation {
-    Kv(kv::Operation),
+    Kv(kv::v2::Operation),
     Token(token::Operation),
     Sys(sys::Operation),
 }
@@ -120,7 +120,7 @@ impl Operation {
         let caller = call.asked.caller.as_ref();
         // Rare operations are boxed: the future of every request would be as large as the largest of them.
         match self {
-            Self::Kv(operation) => kv::run(operation, place, txn).await,
+            Self::Kv(operation) => kv::v2::run(operation, place, txn).await,
             Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }

@@ -127,7 +127,7 @@ impl Attempt for PurgeMounts {
         let mount = Arc::new(found.value.mount.clone());
         let done = match mount.engine {
             Engine::Kv2 => {
-                kv::purge(&Place { tenant: Arc::clone(&self.tenant), mount, path: String::new() }, SECRETS, txn).await?
+                kv::v2::purge(&Place { tenant: Arc::clone(&self.tenant), mount, path: String::new() }, SECRETS, txn).await?
             }
             Engine::System | Engine::Token => true,
         };

@@ -6,7 +6,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
-use crate::engine::kv::{self, KvMetadata};
+use crate::engine::kv::v2::{self, KvMetadata};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::mount::Engine;
 use crate::policy::{Ask, Capability};
@@ -63,7 +63,7 @@ async fn resolve(reference: &Reference, place: &Place, caller: &Caller, txn: &mu
     if record.field.is_some() {
         return Err(Refusal::invalid("unsupported: references to one field of a secret"));
     }
-    kv::run(kv::Operation::ReadData(record.target_path.clone(), record.pinned), &target, txn).await
+    v2::run(v2::Operation::ReadData(record.target_path.clone(), record.pinned), &target, txn).await
 }
 
 /// Asks policy for what reading the secret itself would need.

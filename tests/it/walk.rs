@@ -45,7 +45,7 @@ struct Step {
 
 fn steps() -> Vec<Step> {
     let step = |mount: &str, verb, pattern: &str, need| Step { verb, pattern: format!("{mount}{pattern}"), need };
-    let mut steps: Vec<Step> = kv::TABLE.iter().map(|row| step("secret/", row.verb, row.pattern, row.need)).collect();
+    let mut steps: Vec<Step> = kv::v2::TABLE.iter().map(|row| step("secret/", row.verb, row.pattern, row.need)).collect();
     steps.extend(token::TABLE.iter().map(|row| step("auth/token/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());

@@ -1,25 +1,6 @@
-//! KV version 2: secrets with versions.
+//! KV: the client's JSON objects, by path. Which version a mount has, its record says (`mount::Engine`).
 //!
-//! Owns the records `KvConfig` (one per mount), `KvMetadata` (one per secret: settings, times, which versions there
-//! are, the standing reference) and `KvVersion` (one per version: the value). A value is the client's JSON text from
-//! the request's body to the answer: it is sealed, opened, and spliced in, and never built as a tree in memory.
-//! Must not look at URLs, tokens or policies. Times are `Timestamp`s, settings that are durations whole seconds.
+//! A value is the client's JSON text from the request's body to the answer: it is sealed, opened, and spliced in, and
+//! never built as a tree in memory. Must not look at URLs, tokens or policies.
 
-mod change;
-mod data;
-pub mod listing;
-pub mod metadata;
-pub mod operation;
-mod purge;
-pub mod run;
-pub mod settings;
-mod subkeys;
-
-pub use metadata::{KvMetadata, KvVersion};
-pub use operation::{Operation, TABLE};
-pub use purge::purge;
-pub use run::{exists, run};
-pub use settings::KvConfig;
-
-#[cfg(test)]
-mod tests;
+pub mod v2;

@@ -1,9 +1,9 @@
 //! The table of KV version 2, and the typed form of its operations. Parsing is pure and total.
 
 use super::change::{metadata_change, settings_change};
-use super::listing::Page;
 use super::settings::{MetadataChange, SettingsChange};
 use crate::answer::Refusal;
+use crate::engine::listing::{Page, directory};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::fields::{Fields, Query};
 use crate::secret::SecretBytes;
@@ -179,7 +179,7 @@ fn destroy_versions(call: &Call<'_>) -> Result<Operation, Refusal> {
 
 fn subkeys(call: &Call<'_>) -> Result<Operation, Refusal> {
     secret(call, |path| {
-        let depth = number(call.query, "depth")?.unwrap_or(0);
+        let depth = call.query.number("depth")?.unwrap_or(0);
         Ok(Operation::ReadSubkeys { path, version: version(call.query)?, depth })
     })
 }
@@ -201,39 +201,20 @@ fn delete_metadata(call: &Call<'_>) -> Result<Operation, Refusal> {
 }
 
 fn list(call: &Call<'_>) -> Result<Operation, Refusal> {
-    Ok(Operation::List(directory(call), page(call.query)?))
+    Ok(Operation::List(directory(call.captures.get(0)), Page::parse(call.query)?))
 }
 
 fn scan(call: &Call<'_>) -> Result<Operation, Refusal> {
-    Ok(Operation::Scan(directory(call), page(call.query)?))
+    Ok(Operation::Scan(directory(call.captures.get(0)), Page::parse(call.query)?))
 }
 
 fn write_config(call: &Call<'_>) -> Result<Operation, Refusal> {
     Ok(Operation::WriteConfig(settings_change(call.fields, true)?))
 }
 
-fn directory(call: &Call<'_>) -> String {
-    let path = call.captures.get(0);
-    if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
-}
-
-fn page(query: &Query) -> Result<Page, Refusal> {
-    let limit = number(query, "limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-    Ok(Page { after: query.value("after").unwrap_or("").to_owned(), limit })
-}
-
 /// `version`: 0, none and negative ones mean the newest.
 fn version(query: &Query) -> Result<Option<u64>, Refusal> {
-    Ok(number(query, "version")?.filter(|version| *version > 0))
-}
-
-/// A whole number of the query string; negative ones count as 0.
-fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
-    let Some(text) = query.value(name).map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let number: i64 = text
-        .parse()
-        .map_err(|_| Refusal::Invalid(format!("error converting input for field {name:?}: expected a whole number")))?;
-    Ok(Some(u64::try_from(number).unwrap_or(0)))
+    Ok(query.number("version")?.filter(|version| *version > 0))
 }
 
 fn value(fields: &Fields<'_>) -> Result<SecretBytes, Refusal> {

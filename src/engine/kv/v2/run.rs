@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::data::{self, Mark};
-use super::listing;
 use super::metadata::KvMetadata;
 use super::operation::Operation;
 use super::settings::{KvConfig, MetadataChange, Settings, SettingsChange};
 use crate::answer::{Answer, Data, Refusal, time_or_empty};
 use crate::commit::{Place, Txn};
+use crate::engine::listing::Tree;
 use crate::engine::table::Call;
 use crate::json::Json;
+use crate::record::Kind;
 use crate::time::go_duration;
 
 /// Does one operation.
@@ -28,8 +29,8 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
         Operation::WriteMetadata(path, change) => write_metadata(place, &path, &change, txn).await,
         Operation::PatchMetadata(path, change) => patch_metadata(place, &path, &change, txn).await,
         Operation::DeleteMetadata(path) => data::remove(place, &path, txn).await,
-        Operation::List(directory, page) => listing::list(place, &directory, &page, txn).await,
-        Operation::Scan(directory, page) => listing::scan(place, &directory, &page, txn).await,
+        Operation::List(directory, page) => tree(place).list(&directory, &page, txn).await,
+        Operation::Scan(directory, page) => tree(place).scan(&directory, &page, txn).await,
         Operation::ReadConfig => Ok(show_config(&data::config(place, txn).await?)),
         Operation::WriteConfig(change) => write_config(place, &change, txn).await,
         Operation::WrongPath(text) => Ok(Answer::Data(Data { not_found: true, warnings: vec![text], ..Data::new(None) })),
@@ -44,6 +45,11 @@ pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<boo
         return Ok(false);
     }
     txn.exists(&place.tenant, &KvMetadata::address(place.mount.id, path)).await
+}
+
+/// Secrets by path.
+pub(super) fn tree(place: &Place) -> Tree<'_> {
+    Tree { place, kind: Kind::KvMetadata }
 }
 
 async fn read_metadata(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
