@@ -65,9 +65,9 @@ impl Query {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// True when the parameter is `true` or `1`.
+    /// True when the parameter is what Go's `strconv.ParseBool` takes for true: clients write `true`, `True` and `1`.
     pub fn flag(&self, name: &str) -> bool {
-        matches!(self.value(name), Some("true" | "1"))
+        matches!(self.value(name), Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
     }
 
     /// A whole number; negative ones count as 0.

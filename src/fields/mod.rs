@@ -22,13 +22,14 @@ pub use json::{DEPTH_MAX, NODES_MAX};
 pub use merge::merge_patch;
 
 use crate::answer::Refusal;
-use crate::secret::SecretText;
+use crate::json::Json;
+use crate::secret::{SecretBytes, SecretText};
 use convert::Scalar;
 
 /// One field of a request body.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name in the body.
+    /// Its name in the body; `*` stands for any.
     pub name: &'static str,
     /// What it holds, in OpenAPI's words: string, boolean, integer, array, object, duration.
     pub kind: &'static str,
@@ -56,13 +57,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a body. The content type is not trusted: what begins with `{` is JSON, whatever the header says.
-    /// A body that is empty (or blank) has no fields. `Invalid` when it is neither JSON object nor form, or past a limit.
+    /// A body that is empty, blank, or `null`, as `bao write -f` sends it, has no fields. `Invalid` when it is neither JSON object nor form, or past a limit.
     pub fn parse(body: &'a [u8], content_type: Option<&str>) -> Result<Self, Refusal> {
         let Ok(text) = std::str::from_utf8(body) else {
             return Err(Refusal::invalid("failed to decode JSON input: the body is not UTF-8"));
         };
         let text = text.trim_matches(json::WHITESPACE);
-        if text.is_empty() {
+        if matches!(text, "" | "null") {
             return Ok(Self::empty());
         }
         if form::is_form(text, content_type) {
@@ -95,12 +96,28 @@ impl<'a> Fields<'a> {
 
     /// The names that are not in `known`, for the warning about unrecognized parameters.
     pub fn unknown(&self, known: &[Field]) -> Vec<String> {
-        self.names().filter(|name| known.iter().all(|field| field.name != *name)).map(str::to_owned).collect()
+        self.names()
+            .filter(|name| known.iter().all(|field| field.name != "*" && field.name != *name))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The JSON text of a field, also of a `null` one. A form value is a JSON string.
     pub fn raw(&self, name: &str) -> Option<&RawValue> {
         self.entries.iter().find(|(known, _)| known == name).and_then(|(_, text)| text.raw())
+    }
+
+    /// All fields as one JSON object, `null` ones included; `None` when there is no field.
+    pub fn whole(&self) -> Option<SecretBytes> {
+        if self.is_empty() {
+            return None;
+        }
+        let json = Json::object(|object| {
+            for (name, raw) in self.iter() {
+                object.raw(name, raw.get().as_bytes());
+            }
+        });
+        Some(SecretBytes::from_wiping(json.into_inner()))
     }
 
     /// All fields with their JSON text, in the order of the body.

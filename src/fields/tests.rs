@@ -23,6 +23,7 @@ fn the_body_decides_whether_it_is_json_or_a_form() {
         assert_eq!(form.text("a").unwrap().as_deref(), Some("b c d"));
         assert_eq!(form.raw("ü").unwrap().get(), r#""\"""#);
         assert!(Fields::parse(b" ", content_type).unwrap().is_empty());
+        assert!(Fields::parse(b"null\n", content_type).unwrap().is_empty());
     }
     assert_eq!(Fields::parse(b"a=b c", FORM).unwrap().text("a").unwrap().as_deref(), Some("b c"));
     assert!(refused(b"a=b c", None).starts_with("failed to decode JSON input: "));
@@ -79,6 +80,22 @@ fn null_is_absent() {
     assert_eq!(fields.names().collect::<Vec<_>>(), ["a", "b"]);
     let known = [Field { name: "a", kind: "string", help: "" }];
     assert_eq!(fields.unknown(&known), ["b"]);
+}
+
+#[test]
+fn a_body_can_be_taken_whole() {
+    let whole = |body: &[u8]| {
+        let fields = Fields::parse(body, None).unwrap();
+        fields.whole().map(|whole| String::from_utf8(whole.expose().to_vec()).unwrap())
+    };
+    assert_eq!(whole(br#" {"b": {"x" : [1.0]}, "a":null} "#).as_deref(), Some(r#"{"b":{"x" : [1.0]},"a":null}"#));
+    assert_eq!(whole(br#"{"\u0041\"":"\u0041"}"#).as_deref(), Some(r#"{"A\"":"\u0041"}"#));
+    assert_eq!(whole(b"a=1&b=%22").as_deref(), Some(r#"{"a":"1","b":"\""}"#));
+    for nothing in [&b""[..], b"{}", b"null"] {
+        assert_eq!(whole(nothing), None);
+    }
+    let any = [Field { name: "*", kind: "any", help: "" }];
+    assert!(Fields::parse(b"a=1", None).unwrap().unknown(&any).is_empty());
 }
 
 #[test]
