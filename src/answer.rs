@@ -1,5 +1,7 @@
-//! What an operation answers: an `Answer`, or a `Refusal`. The texts
+//! What an operation answers: an `Answer`, or a `Refusal`. The envelope of answers is in `answer/envelope.rs`, the texts
 //! of refusals are in `http/reply.rs`.
+
+mod envelope;
 
 use crate::json::Json;
 use crate::time::Timestamp;
@@ -8,6 +10,11 @@ use crate::time::Timestamp;
 pub enum Answer {
     /// 204, no body.
     Empty,
+    /// 204, no body; the standing reference of what was written goes into a header.
+    Written {
+        /// Its text.
+        reference: String,
+    },
     /// The usual envelope around `data`.
     Data(Data),
     /// The usual envelope around `auth` (a login, a token that was made or renewed).
@@ -56,7 +63,7 @@ impl Answer {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Empty => 204,
+            Self::Empty | Self::Written { .. } => 204,
             Self::Data(data) if data.not_found => 404,
             Self::Data(_) | Self::Auth { .. } => 200,
             Self::Bare { status, .. } => *status,

@@ -11,21 +11,26 @@ use crate::record::{Address, Kind, Listing};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
+    /// KV version 1.
+    Kv1,
     /// KV version 2.
     Kv2,
     /// `sys/`, in every tenant.
     System,
     /// `auth/token/`, in every tenant.
     Token,
+    /// `cubbyhole/`, in every tenant.
+    Cubbyhole,
 }
 
 impl Engine {
     /// The `type` that the API shows.
     pub fn type_name(self) -> &'static str {
         match self {
-            Self::Kv2 => "kv",
+            Self::Kv1 | Self::Kv2 => "kv",
             Self::System => "system",
             Self::Token => "token",
+            Self::Cubbyhole => "cubbyhole",
         }
     }
 }
@@ -89,6 +94,34 @@ pub struct MountConfig {
     /// Of auth mounts: which kind of token a login gives.
     #[serde(default)]
     pub token_type: Option<String>,
+}
+
+/// The server's default and greatest TTL: 32 days.
+pub const TTL_MAX_SECONDS: u64 = 32 * 24 * 3600;
+
+/// What a mount allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// TTL of what asks for none, in seconds.
+    pub default_ttl_seconds: u64,
+    /// The greatest TTL, in seconds.
+    pub max_ttl_seconds: u64,
+}
+
+impl Limits {
+    /// The limits of a mount; what it does not set is the server's.
+    pub fn of(config: &MountConfig) -> Self {
+        let or_server = |seconds: u64| if seconds == 0 { TTL_MAX_SECONDS } else { seconds };
+        let max_ttl_seconds = or_server(config.max_lease_ttl_seconds);
+        Self { default_ttl_seconds: or_server(config.default_lease_ttl_seconds).min(max_ttl_seconds), max_ttl_seconds }
+    }
+
+    /// The same with a lower maximum; 0 changes nothing.
+    #[must_use]
+    pub fn at_most(self, max_ttl_seconds: u64) -> Self {
+        let max = if max_ttl_seconds == 0 { self.max_ttl_seconds } else { self.max_ttl_seconds.min(max_ttl_seconds) };
+        Self { default_ttl_seconds: self.default_ttl_seconds.min(max), max_ttl_seconds: max }
+    }
 }
 
 crate::json_record!(Mount, Kind::Mount, Listing::Flat);

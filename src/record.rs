@@ -35,6 +35,12 @@ pub enum Kind {
     Reference = 10,
     /// A mount that was disabled, until a job has removed its records.
     RetiredMount = 11,
+    /// A KV 1 secret: the value.
+    KvSecret = 12,
+    /// What a token keeps for itself.
+    Cubbyhole = 13,
+    /// An answer that was put away for whoever holds a wrapping token.
+    Wrapped = 14,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

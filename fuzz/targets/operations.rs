@@ -2,8 +2,8 @@
 
 use strongroom::answer::Refusal;
 use strongroom::auth::token;
-use strongroom::engine::kv;
 use strongroom::engine::table::{self, Call, Captures, Match, Row, Verb};
+use strongroom::engine::{cubbyhole, kv};
 use strongroom::fields::{Fields, Query};
 use strongroom::path::Path;
 use strongroom::sys;
@@ -41,9 +41,11 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Operations of a KV 2 mount.
+/// Operations of a KV mount of either version, and of a cubbyhole.
 pub(super) fn kv(data: &[u8]) {
     in_table(kv::v2::TABLE, data);
+    in_table(kv::v1::TABLE, data);
+    in_table(cubbyhole::TABLE, data);
 }
 
 /// Operations of `auth/token/`.

@@ -1,6 +1,8 @@
 //! Engines: what is mounted at a path and keeps secrets there. Each declares a table of its operations
 //! (`operation.rs`) and does them (`run.rs`); engines do not know each other.
 
+pub mod cubbyhole;
 pub mod kv;
 pub mod listing;
+pub mod object;
 pub mod table;

@@ -1,16 +1,16 @@
-//! The one place that knows the envelope of answers and the texts of refusals.
+//! The one place that knows headers and statuses of answers, and the texts of refusals.
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Data, Refusal};
-use crate::json::{Json, Object};
+use crate::answer::{Answer, Refusal};
+use crate::json::Json;
 
-/// About as long as an envelope without its content.
-const ENVELOPE_BYTES: usize = 320;
+/// The standing reference of what was written, where the answer has no body that could hold it.
+static REFERENCE: HeaderName = HeaderName::from_static("x-strongroom-reference");
 
 /// What we send.
 pub(super) type Reply = Response<Full<Bytes>>;
@@ -25,46 +25,15 @@ pub(super) fn reply(outcome: Result<Answer, Refusal>, request_id: &str) -> Reply
 
 fn success(answer: Answer, request_id: &str) -> Reply {
     let status = answer.status();
-    let body = match answer {
-        Answer::Empty => None,
-        Answer::Bare { body, .. } => Some(body),
-        Answer::Data(data) => Some(envelope(request_id, &data, None)),
-        Answer::Auth { auth, warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, Some(&auth))),
+    let reference = match &answer {
+        Answer::Written { reference } => HeaderValue::from_str(reference).ok(),
+        _ => None,
     };
-    respond(status, body)
-}
-
-/// The eight keys that every answer has, `mount_type`, and `data`'s own keys besides where `sys/*` repeats them.
-fn envelope(request_id: &str, data: &Data, auth: Option<&Json>) -> Json {
-    let content = data.data.as_ref().or(auth).map_or(0, |json| json.expose().len());
-    let bytes = ENVELOPE_BYTES + if data.doubled { 2 * content } else { content };
-    Json::object_of(bytes, |o| {
-        if data.doubled {
-            data.data.as_ref().into_iter().for_each(|json| {
-                o.splice(json);
-            });
-        }
-        o.field("request_id", request_id).field("lease_id", "").field("renewable", &false);
-        o.field("lease_duration", &data.lease_duration);
-        optional(o, "data", data.data.as_ref());
-        o.null("wrap_info");
-        if data.warnings.is_empty() {
-            o.null("warnings")
-        } else {
-            o.strings("warnings", &data.warnings)
-        };
-        optional(o, "auth", auth);
-        if !data.mount_type.is_empty() {
-            o.field("mount_type", data.mount_type);
-        }
-    })
-}
-
-fn optional(object: &mut Object<'_>, name: &str, json: Option<&Json>) {
-    match json {
-        Some(json) => object.raw(name, json.expose()),
-        None => object.null(name),
-    };
+    let mut reply = respond(status, answer.into_body(request_id));
+    if let Some(reference) = reference {
+        reply.headers_mut().insert(&REFERENCE, reference);
+    }
+    reply
 }
 
 /// The reply to a refused request: status and `{"errors": [...]}`. Texts are those that clients match on.

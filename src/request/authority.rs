@@ -1,11 +1,11 @@
 //! May they? Policy is asked once, with the path that storage will be asked for.
 
-use super::dispatch::{Called, Target};
+use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::commit::Txn;
-use crate::engine::kv;
 use crate::engine::table::{Need, Verb};
+use crate::engine::{cubbyhole, kv};
 use crate::fields::Fields;
 use crate::policy::{Ask, Capability, Granted};
 
@@ -45,8 +45,11 @@ impl Called<'_> {
             return Ok(Capability::Update);
         }
         let empty = Fields::empty();
+        let call = self.call(fields.unwrap_or(&empty));
         let exists = match self.target {
-            Target::Kv(..) => kv::v2::exists(self.place()?, &self.call(fields.unwrap_or(&empty)), txn).await?,
+            Target::Kv1(..) => kv::v1::exists(self.place()?, &call, txn).await?,
+            Target::Kv2(..) => kv::v2::exists(self.place()?, &call, txn).await?,
+            Target::Cubbyhole(..) => cubbyhole::exists(holder(caller)?, self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

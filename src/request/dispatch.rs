@@ -4,10 +4,10 @@ use super::authority::Permit;
 use super::chain::Resolved;
 use super::route::Route;
 use crate::answer::{Answer, Refusal};
-use crate::auth::token;
+use crate::auth::{Caller, token};
 use crate::commit::{Place, Txn};
-use crate::engine::kv;
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
+use crate::engine::{cubbyhole, kv, object};
 use crate::fields::Fields;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -36,7 +36,9 @@ impl Location {
 
 /// The row of an engine's table that a request is for.
 pub(super) enum Target<'a> {
-    Kv(&'static Row<kv::v2::Operation>, Captures<'a>),
+    Kv1(&'static Row<object::Operation>, Captures<'a>),
+    Kv2(&'static Row<kv::v2::Operation>, Captures<'a>),
+    Cubbyhole(&'static Row<object::Operation>, Captures<'a>),
     Token(&'static Row<token::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
@@ -48,16 +50,10 @@ impl<'a> Target<'a> {
     pub(super) fn find(location: &'a Location, verb: Verb) -> Self {
         let Some(place) = &location.place else { return Self::NoMount };
         match place.mount.engine {
-            Engine::Kv2 => match table::find(kv::v2::TABLE, verb, &location.rest) {
-                Match::Row(row, captures) => Self::Kv(row, captures),
-                Match::WrongVerb => Self::WrongVerb,
-                Match::Nothing => Self::NoPath,
-            },
-            Engine::Token => match table::find(token::TABLE, verb, &location.rest) {
-                Match::Row(row, captures) => Self::Token(row, captures),
-                Match::WrongVerb => Self::WrongVerb,
-                Match::Nothing => Self::NoPath,
-            },
+            Engine::Kv1 => Self::of(&table::find(kv::v1::TABLE, verb, &location.rest), Self::Kv1),
+            Engine::Kv2 => Self::of(&table::find(kv::v2::TABLE, verb, &location.rest), Self::Kv2),
+            Engine::Cubbyhole => Self::of(&table::find(cubbyhole::TABLE, verb, &location.rest), Self::Cubbyhole),
+            Engine::Token => Self::of(&table::find(token::TABLE, verb, &location.rest), Self::Token),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -66,10 +62,19 @@ impl<'a> Target<'a> {
         }
     }
 
+    fn of<O>(found: &Match<'static, 'a, O>, target: fn(&'static Row<O>, Captures<'a>) -> Self) -> Self {
+        match *found {
+            Match::Row(row, captures) => target(row, captures),
+            Match::WrongVerb => Self::WrongVerb,
+            Match::Nothing => Self::NoPath,
+        }
+    }
+
     /// What policy must grant; for a path that no table has, the capability of the verb.
     pub(super) fn need(&self) -> Need {
         match self {
-            Self::Kv(row, _) => row.need,
+            Self::Kv1(row, _) | Self::Cubbyhole(row, _) => row.need,
+            Self::Kv2(row, _) => row.need,
             Self::Token(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
@@ -78,7 +83,8 @@ impl<'a> Target<'a> {
 
     fn fields(&self) -> &'static [Field] {
         match self {
-            Self::Kv(row, _) => row.fields,
+            Self::Kv1(row, _) | Self::Cubbyhole(row, _) => row.fields,
+            Self::Kv2(row, _) => row.fields,
             Self::Token(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
@@ -87,7 +93,9 @@ impl<'a> Target<'a> {
 
     pub(super) fn captures(&self) -> Captures<'a> {
         match self {
-            Self::Kv(_, captures) | Self::Token(_, captures) => *captures,
+            Self::Kv1(_, captures) | Self::Kv2(_, captures) | Self::Cubbyhole(_, captures) | Self::Token(_, captures) => {
+                *captures
+            }
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -104,7 +112,9 @@ pub(super) struct Called<'a> {
 
 /// The operation of some engine.
 pub(super) enum Operation {
-    Kv(kv::v2::Operation),
+    Kv1(object::Operation),
+    Kv2(kv::v2::Operation),
+    Cubbyhole(object::Operation),
     Token(token::Operation),
     Sys(sys::Operation),
 }
@@ -120,7 +130,12 @@ impl Operation {
         let caller = call.asked.caller.as_ref();
         // Rare operations are boxed: the future of every request would be as large as the largest of them.
         match self {
-            Self::Kv(operation) => kv::v2::run(operation, place, txn).await,
+            Self::Kv1(operation) => kv::v1::run(operation, place, txn).await,
+            Self::Kv2(operation) => kv::v2::run(operation, place, txn).await,
+            Self::Cubbyhole(operation) => {
+                let caller = caller.ok_or(Refusal::NoToken)?;
+                Box::pin(cubbyhole::run(operation, holder(caller)?, place, txn)).await
+            }
             Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
@@ -153,14 +168,16 @@ impl Called<'_> {
         match self.target {
             Target::NoMount | Target::NoPath => return Err(Refusal::UnsupportedPath),
             Target::WrongVerb => return Err(Refusal::UnsupportedOperation),
-            Target::Kv(..) | Target::Token(..) | Target::Sys(_) => {}
+            Target::Kv1(..) | Target::Kv2(..) | Target::Cubbyhole(..) | Target::Token(..) | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
             merge_patch_only(content_type)?;
         }
         let call = self.call(fields);
         match self.target {
-            Target::Kv(row, _) => (row.parse)(&call).map(Operation::Kv),
+            Target::Kv1(row, _) => (row.parse)(&call).map(Operation::Kv1),
+            Target::Kv2(row, _) => (row.parse)(&call).map(Operation::Kv2),
+            Target::Cubbyhole(row, _) => (row.parse)(&call).map(Operation::Cubbyhole),
             Target::Token(row, _) => (row.parse)(&call).map(Operation::Token),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
@@ -188,6 +205,13 @@ impl Called<'_> {
             other => other,
         }
     }
+}
+
+/// Whose cubbyhole a caller reaches. Its accessor stays with the token for life; a token without one has nothing to keep
+/// things by.
+pub(super) fn holder(caller: &Caller) -> Result<&str, Refusal> {
+    let accessor = Some(caller.entry.accessor.as_str()).filter(|accessor| !accessor.is_empty());
+    accessor.ok_or_else(|| Refusal::invalid("cubbyhole operations are only supported by 'service' type tokens"))
 }
 
 /// RFC 7396 section 3: the only kind of PATCH that is offered.

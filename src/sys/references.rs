@@ -6,8 +6,11 @@
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
+use crate::engine::kv::v1;
 use crate::engine::kv::v2::{self, KvMetadata};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
+use crate::id::ObjectId;
+use crate::json::Json;
 use crate::mount::Engine;
 use crate::policy::{Ask, Capability};
 use crate::reference::{Reference, ReferenceRecord};
@@ -54,20 +57,42 @@ async fn resolve(reference: &Reference, place: &Place, caller: &Caller, txn: &mu
         return Err(Refusal::Denied);
     }
     // From here on the caller is one who may read the secret's path, and learns what has become of it.
-    let Engine::Kv2 = target.mount.engine else { return Err(Refusal::NotFound) };
-    let metadata = KvMetadata::address(target.mount.id, &record.target_path);
-    match txn.read::<KvMetadata>(tenant, &metadata).await? {
-        Some(metadata) if metadata.object == record.target_object => {}
-        _ => return Err(Refusal::NotFound),
+    if object(&target, &record.target_path, txn).await? != Some(record.target_object) {
+        return Err(Refusal::NotFound);
     }
     if record.field.is_some() {
         return Err(Refusal::invalid("unsupported: references to one field of a secret"));
     }
-    v2::run(v2::Operation::ReadData(record.target_path.clone(), record.pinned), &target, txn).await
+    match target.mount.engine {
+        Engine::Kv1 => only_version(&target, &record.target_path, txn).await,
+        _ => v2::run(v2::Operation::ReadData(record.target_path.clone(), record.pinned), &target, txn).await,
+    }
+}
+
+/// What is at a path now.
+async fn object(target: &Place, path: &str, txn: &mut Txn) -> Result<Option<ObjectId>, Refusal> {
+    Ok(match target.mount.engine {
+        Engine::Kv1 => v1::secret(target, path, txn).await?.map(|secret| secret.object),
+        Engine::Kv2 => {
+            let found = txn.read::<KvMetadata>(&target.tenant, &KvMetadata::address(target.mount.id, path)).await?;
+            found.map(|found| found.object)
+        }
+        Engine::System | Engine::Token | Engine::Cubbyhole => None,
+    })
+}
+
+/// A value of KV version 1 in the form of version 2, so that a consumer need not know which one a secret is in.
+async fn only_version(target: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let secret = v1::secret(target, path, txn).await?.ok_or(Refusal::NotFound)?;
+    txn.note_read(secret.version);
+    Ok(Answer::data(Json::object(|data| {
+        data.raw("data", secret.value.value.expose()).null("metadata");
+    })))
 }
 
 /// Asks policy for what reading the secret itself would need.
 fn may_read(caller: &Caller, target: &Place, record: &ReferenceRecord) -> bool {
-    let path = caller.policy_path(&format!("{}data/{}", target.path, record.target_path));
+    let data = if target.mount.engine == Engine::Kv2 { "data/" } else { "" };
+    let path = caller.policy_path(&format!("{}{data}{}", target.path, record.target_path));
     caller.acl.decide(&Ask::new(&path, Capability::Read))
 }

@@ -112,14 +112,29 @@ fn an_enable_is_read_weakly_typed() {
 }
 
 #[test]
+fn a_kv_mount_is_of_version_one_unless_it_says_otherwise() {
+    for (body, engine, version) in [
+        (r#"{"type":"kv"}"#, Engine::Kv1, None),
+        (r#"{"type":"kv","options":{"version":"1"}}"#, Engine::Kv1, Some("1")),
+        (r#"{"type":"kv","options":{"version":1}}"#, Engine::Kv1, Some("1")),
+        (r#"{"type":"kv-v1"}"#, Engine::Kv1, Some("1")),
+        (r#"{"type":"kv","options":{"version":"2"}}"#, Engine::Kv2, Some("2")),
+        (r#"{"type":"kv-v2"}"#, Engine::Kv2, Some("2")),
+    ] {
+        let Ok(Mounts::Enable(_, new)) = mounts(Verb::Write, "mounts/x", body) else { panic!("no enable: {body}") };
+        assert_eq!((new.engine, new.options.get("version").map(String::as_str)), (engine, version), "{body}");
+    }
+}
+
+#[test]
 fn an_enable_of_what_is_not_there_says_what_is() {
     for (path, body, text) in [
         ("mounts/x", "{}", "backend type must be specified as a string"),
         ("mounts/x", r#"{"type":""}"#, "backend type must be specified as a string"),
-        ("mounts/x", r#"{"type":"nosuch"}"#, "plugin not found in the catalog: nosuch (built in: KV version 2"),
-        ("mounts/x", r#"{"type":"kv"}"#, "unsupported: KV version 1 (built in: KV version 2"),
-        ("mounts/x", r#"{"type":"kv","options":{"version":"1"}}"#, "unsupported: KV version 1"),
-        ("mounts/x", r#"{"type":"kv-v1"}"#, "unsupported: KV version 1"),
+        ("mounts/x", r#"{"type":"nosuch"}"#, "plugin not found in the catalog: nosuch (built in: KV, as type"),
+        ("mounts/x", r#"{"type":"kv","options":{"version":"3"}}"#, "unsupported: KV version 3 (built in: KV, as type"),
+        ("mounts/x", r#"{"type":"kv","options":{"version":""}}"#, "unsupported: KV version  (built in"),
+        ("mounts/x", r#"{"type":"cubbyhole"}"#, "mount type of \"cubbyhole\" is not mountable"),
         ("mounts/x", r#"{"type":"system"}"#, "mount type of \"system\" is not mountable"),
         ("mounts/x", r#"{"type":"kv-v2","config":[]}"#, ""),
         ("mounts/x", r#"{"type":"kv-v2","local":"perhaps"}"#, ""),

@@ -53,9 +53,11 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn engines_do_not_know_each_other() {
+    // How engines declare themselves, and what those that are alike share.
+    let common = ["table", "object", "listing"];
     let engine = |module: &str| {
         let name = module.strip_prefix("engine::")?.split("::").next()?;
-        (name != "table").then(|| name.to_owned())
+        (!common.contains(&name)).then(|| name.to_owned())
     };
     let mut findings = Vec::new();
     for file in sources("src/engine") {

@@ -76,10 +76,21 @@ fn write_marks_everywhere(root: &Client) -> Vec<String> {
         client.call("LIST", &format!("{}/metadata/{}", mark("mount"), mark("directory")), None).expect(200);
         client.call("POST", "sys/references/resolve", Some(&json!({"reference": marks.last()}))).expect(200);
         marks.extend([made.text, made.accessor]);
+        marks.extend(write_marks_elsewhere(&client));
     }
     let metadata = json!({"custom_metadata": {mark("tenant-note"): mark("tenant-noted")}});
     root.call("POST", &format!("sys/namespaces/{}", mark("other")), Some(&metadata)).expect(200);
     marks
+}
+
+/// In KV version 1 and in a cubbyhole.
+fn write_marks_elsewhere(client: &Client) -> Vec<String> {
+    let value = json!({mark("plain-key"): mark("plain-value")});
+    client.call("POST", &format!("sys/mounts/{}", mark("plain")), Some(&json!({"type": "kv"}))).expect(204);
+    let plain = format!("{}/{}/{}", mark("plain"), mark("plain-directory"), mark("plain-secret"));
+    let written = client.call("POST", &plain, Some(&value)).expect(204);
+    client.call("POST", &format!("cubbyhole/{}/{}", mark("own"), mark("kept")), Some(&value)).expect(204);
+    vec![written.header("x-strongroom-reference").unwrap().to_owned()]
 }
 
 /// What is refused is neither stored nor printed.

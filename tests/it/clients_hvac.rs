@@ -30,7 +30,32 @@ fn core_on_postgresql() {
     run_script("hvac_core.py", &server.target());
 }
 
-/// This server has no KV version 1, no cubbyhole and no remount: the script holds for OpenBao, and waits for them here.
+#[test]
+fn engines_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_engines.py", &server.target);
+}
+
+#[test]
+fn engines_on_dev() {
+    let server = Server::dev();
+    run_script("hvac_engines.py", &server.target());
+}
+
+#[test]
+fn engines_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_engines.py", &server.target());
+}
+
+#[test]
+fn engines_on_postgresql() {
+    let database = Database::new();
+    let server = Server::initialised_on_postgresql(database);
+    run_script("hvac_engines.py", &server.target());
+}
+
+/// This server has no remount: the script holds for OpenBao, and waits for it here.
 #[test]
 fn later_on_openbao() {
     let server = OpenBao::dev();

@@ -36,7 +36,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The names of functions that carry `#[test]` or `#[tokio::test]` and are not ignored, and of those that a list such as
-/// `both! { bodies::name, }` makes tests of.
+/// `both! { bodies::name, }` or `on_stores! { name, }` makes tests of.
 fn tests_of(text: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     let (mut is_test, mut listed) = (false, false);
@@ -45,7 +45,7 @@ fn tests_of(text: &str) -> BTreeSet<&str> {
             is_test = true;
         } else if line.starts_with("#[ignore") {
             is_test = false;
-        } else if line == "both! {" {
+        } else if ["both! {", "on_stores! {"].contains(&line) {
             listed = true;
         } else if line == "}" {
             listed = false;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use strongroom::auth::token;
-use strongroom::engine::kv;
 use strongroom::engine::table::{Need, Verb};
+use strongroom::engine::{cubbyhole, kv};
 use strongroom::sys;
 
 use crate::support::client::{Client, Reply};
@@ -46,6 +46,8 @@ struct Step {
 fn steps() -> Vec<Step> {
     let step = |mount: &str, verb, pattern: &str, need| Step { verb, pattern: format!("{mount}{pattern}"), need };
     let mut steps: Vec<Step> = kv::v2::TABLE.iter().map(|row| step("secret/", row.verb, row.pattern, row.need)).collect();
+    steps.extend(kv::v1::TABLE.iter().map(|row| step("old/", row.verb, row.pattern, row.need)));
+    steps.extend(cubbyhole::TABLE.iter().map(|row| step("cubbyhole/", row.verb, row.pattern, row.need)));
     steps.extend(token::TABLE.iter().map(|row| step("auth/token/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());
@@ -115,6 +117,10 @@ const DENIED: &str = "1 error occurred:\n\t* permission denied\n\n";
 fn stage(server: &Server) -> Client {
     let root = ready(server);
     put(&root, "a", &json!({"k": "v"}));
+    root.call("POST", "sys/mounts/old", Some(&json!({"type": "kv"}))).expect(204);
+    for path in ["old/a", "cubbyhole/a"] {
+        root.call("POST", path, Some(&json!({"k": "v"}))).expect(204);
+    }
     policy(&root, "a", r#"path "nothing/at/all" { capabilities = ["read"] }"#);
     root
 }

@@ -126,6 +126,17 @@ pub async fn by_accessor(
     live(txn, chain, tenant, &record.value.hash).await
 }
 
+/// Whether a live token of one of the tenants of `chain` has this accessor.
+pub async fn is_live(txn: &mut Txn, chain: &[Arc<Tenant>], accessor: &str) -> Result<bool, Refusal> {
+    for tenant in chain {
+        // The text of a dead token may have been chosen again, and an accessor that is not cleared away yet leads there.
+        if by_accessor(txn, chain, tenant, accessor).await?.is_some_and(|known| known.entry.accessor == accessor) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The token with this hash, if it and all above it live. All of them are in the read-set.
 pub async fn live(txn: &mut Txn, chain: &[Arc<Tenant>], tenant: &Arc<Tenant>, hash: &str) -> Result<Option<Known>, Refusal> {
     let Some(entry) = service(txn, tenant, hash).await? else { return Ok(None) };

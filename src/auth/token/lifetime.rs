@@ -2,36 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mount::MountConfig;
+pub use crate::mount::{Limits, TTL_MAX_SECONDS};
 use crate::time::{Timestamp, go_duration};
-
-/// The server's default and greatest TTL: 32 days.
-pub const TTL_MAX_SECONDS: u64 = 32 * 24 * 3600;
-
-/// What a mount allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// TTL of what asks for none, in seconds.
-    pub default_ttl_seconds: u64,
-    /// The greatest TTL, in seconds.
-    pub max_ttl_seconds: u64,
-}
-
-impl Limits {
-    /// The limits of a mount; what it does not set is the server's.
-    pub fn of(config: &MountConfig) -> Self {
-        let or_server = |seconds: u64| if seconds == 0 { TTL_MAX_SECONDS } else { seconds };
-        let max_ttl_seconds = or_server(config.max_lease_ttl_seconds);
-        Self { default_ttl_seconds: or_server(config.default_lease_ttl_seconds).min(max_ttl_seconds), max_ttl_seconds }
-    }
-
-    /// The same with a lower maximum; 0 changes nothing.
-    #[must_use]
-    pub fn at_most(self, max_ttl_seconds: u64) -> Self {
-        let max = if max_ttl_seconds == 0 { self.max_ttl_seconds } else { self.max_ttl_seconds.min(max_ttl_seconds) };
-        Self { default_ttl_seconds: self.default_ttl_seconds.min(max), max_ttl_seconds: max }
-    }
-}
 
 /// What is asked for, in seconds; 0 is "nothing asked".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

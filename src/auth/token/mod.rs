@@ -20,7 +20,7 @@ pub mod run;
 mod show;
 
 pub use super::Caller;
-pub use authenticate::{Known, authenticate, by_accessor, by_text};
+pub use authenticate::{Known, authenticate, by_accessor, by_text, is_live};
 pub use entry::TokenEntry;
 pub use lifetime::Limits;
 pub use mint::{Minted, NewToken, mint, root_token};

@@ -10,7 +10,7 @@ use crate::mount::{Engine, Mount, MountConfig};
 use crate::record::{Address, Kind, SYSTEM};
 
 /// The paths of the mounts that every tenant has, sorted.
-pub const PERMANENT: [&str; 2] = ["auth/token/", "sys/"];
+pub const PERMANENT: [&str; 3] = ["auth/token/", "cubbyhole/", "sys/"];
 
 /// A mount and its whole path.
 pub struct Mounted {
@@ -87,6 +87,7 @@ pub fn permanent(tenant: TenantId, path: &str) -> Option<Mount> {
     let (engine, description) = match path {
         "sys/" => (Engine::System, "system endpoints used for control, policy and debugging"),
         "auth/token/" => (Engine::Token, "token based credentials"),
+        "cubbyhole/" => (Engine::Cubbyhole, "per-token private secret storage"),
         _ => return None,
     };
     let digest = crypto::sha256(&[b"strongroom permanent mount", &tenant.0, path.as_bytes()]);
@@ -101,7 +102,7 @@ pub fn permanent(tenant: TenantId, path: &str) -> Option<Mount> {
         description: description.to_owned(),
         options: None,
         config: MountConfig { passthrough_request_headers, ..MountConfig::default() },
-        local: false,
+        local: engine == Engine::Cubbyhole,
         seal_wrap: engine == Engine::System,
         external_entropy_access: false,
     })

@@ -1,7 +1,7 @@
 //! `sys/mounts` and `sys/auth`: which engine answers where, and how it is tuned.
 //!
-//! A mount is one record, listed flat by its whole path (`secret/`, `auth/ci/`). `sys/` and `auth/token/` are there in
-//! every tenant without a record; tuning `auth/token/` writes one. Mounts do not nest, and none shares its first
+//! A mount is one record, listed flat by its whole path (`secret/`, `auth/ci/`). `sys/`, `auth/token/` and `cubbyhole/` are
+//! there in every tenant without a record; tuning `auth/token/` writes one. Mounts do not nest, and none shares its first
 //! segment with a child namespace, so at most one of them answers a path. This folder must not know what an engine
 //! keeps. TTLs are seconds, and 0 stands for the server's default.
 

@@ -23,7 +23,7 @@ pub enum Operation {
 }
 
 const FIELDS: &[Field] = &[
-    field("type", "string", "The engine: `kv-v2`, or `kv` with the option version=2."),
+    field("type", "string", "The engine: `kv`, with the option version=1 (the default) or version=2."),
     field("description", "string", "Free text."),
     field("config", "object", "Settings of the new mount, as for `tune`."),
     field("options", "object", "Options of the engine; `null` for none."),

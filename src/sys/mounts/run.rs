@@ -10,6 +10,7 @@ use super::settings::{NewMount, Tuning};
 use super::show;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::kv;
 use crate::id::MountId;
 use crate::json::Json;
 use crate::mount::{Engine, Mount, RetiredMount};
@@ -68,7 +69,7 @@ async fn enable(tenant: &Arc<Tenant>, path: &MountPath, new: NewMount, txn: &mut
         engine: new.engine,
         accessor: directory::accessor_of(new.engine, &random::bytes::<4>()),
         description: new.description,
-        options: Some(new.options).filter(|options| !options.is_empty()),
+        options: Some(new.options),
         config: new.config,
         local: new.local,
         seal_wrap: new.seal_wrap,
@@ -113,14 +114,29 @@ async fn tune(tenant: &Arc<Tenant>, path: &MountPath, tuning: &Tuning, txn: &mut
     if let Some(description) = &tuning.description {
         mount.description.clone_from(description);
     }
+    if upgrades(&mount, tuning) {
+        mount.engine = Engine::Kv2;
+        let place = Place { tenant: Arc::clone(tenant), mount: Arc::new(mount.clone()), path: whole.clone() };
+        kv::upgrade(&place, txn).await?;
+    }
     txn.put(tenant, &Address::system(Kind::Mount, whole), &mount, None).await?;
     Ok(Answer::Empty)
 }
 
+/// `bao kv enable-versioning`.
+fn upgrades(mount: &Mount, tuning: &Tuning) -> bool {
+    mount.engine == Engine::Kv1 && tuning.options.get("version").is_some_and(|version| version == "2")
+}
+
 /// The mount's options with `changes`; one with an empty value is removed.
 fn options(mount: &Mount, changes: &BTreeMap<String, String>) -> Result<Option<BTreeMap<String, String>>, Refusal> {
-    if mount.engine == Engine::Kv2 && changes.get("version").is_some_and(|version| version != "2") {
-        return Err(Refusal::invalid("cannot change the version of a KV mount from 2"));
+    if let Some(version) = changes.get("version") {
+        match (mount.engine, version.as_str()) {
+            (Engine::Kv2, "1") => return Err(Refusal::invalid("cannot downgrade mount from version 2")),
+            (Engine::Kv1, "1" | "2") | (Engine::Kv2, "2") => {}
+            (Engine::Kv1 | Engine::Kv2, _) => return Err(Refusal::invalid("invalid version provided: a KV mount has 1 or 2")),
+            _ => {}
+        }
     }
     let mut options = mount.options.clone().unwrap_or_default();
     for (name, value) in changes {
@@ -130,5 +146,5 @@ fn options(mount: &Mount, changes: &BTreeMap<String, String>) -> Result<Option<B
             options.insert(name.clone(), value.clone());
         }
     }
-    Ok(Some(options).filter(|options| !options.is_empty()))
+    Ok(Some(options).filter(|options| mount.options.is_some() || !options.is_empty()))
 }

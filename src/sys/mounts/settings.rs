@@ -156,7 +156,7 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
         return Err(Refusal::invalid(format!("mount type of {type_name:?} is not mountable")));
     }
     let built_in = match class {
-        Class::Secret => "KV version 2, as type \"kv-v2\", or \"kv\" with the option version=2",
+        Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2",
         Class::Auth => "no auth method besides token/, which is always mounted",
     };
     let version = match (class, type_name) {
@@ -165,9 +165,15 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
         (Class::Secret, "kv" | "generic") => options.get("version").map_or("1", String::as_str),
         _ => return Err(Refusal::invalid(format!("plugin not found in the catalog: {type_name} (built in: {built_in})"))),
     };
-    if version != "2" {
-        return Err(Refusal::invalid(format!("unsupported: KV version {version} (built in: {built_in})")));
+    let engine = match version {
+        "1" => Engine::Kv1,
+        "2" => Engine::Kv2,
+        _ => return Err(Refusal::invalid(format!("unsupported: KV version {version} (built in: {built_in})"))),
+    };
+    // `kv` alone stays without the option, as clients expect it.
+    if !matches!(type_name, "kv" | "generic") {
+        let version = version.to_owned();
+        options.insert("version".to_owned(), version);
     }
-    options.insert("version".to_owned(), "2".to_owned());
-    Ok(Engine::Kv2)
+    Ok(engine)
 }

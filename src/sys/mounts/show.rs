@@ -25,7 +25,7 @@ pub(in crate::sys) fn whole(mount: &Mount, nested: bool) -> Json {
             out.field("max_lease_ttl", &mount.config.max_lease_ttl_seconds);
             settings(out, mount, nested);
         });
-        if mount.engine == Engine::Kv2 {
+        if matches!(mount.engine, Engine::Kv1 | Engine::Kv2) {
             out.field("deprecation_status", "supported");
         }
         out.field("description", &mount.description);
@@ -48,7 +48,7 @@ pub(super) fn tuning(mount: &Mount, nested: bool) -> Json {
         out.field("default_lease_ttl", &limits.default_ttl_seconds);
         out.field("description", &mount.description);
         out.field("max_lease_ttl", &limits.max_ttl_seconds);
-        if let Some(options) = &mount.options {
+        if let Some(options) = mount.options.as_ref().filter(|options| !options.is_empty()) {
             out.field("options", options);
         }
         settings(out, mount, nested);
@@ -81,7 +81,7 @@ fn settings(out: &mut Object<'_>, mount: &Mount, nested: bool) {
 /// In a child namespace the permanent mounts have types of their own, as in `OpenBao`.
 fn type_name(engine: Engine, nested: bool) -> String {
     match engine {
-        Engine::System | Engine::Token if nested => format!("ns_{}", engine.type_name()),
+        Engine::System | Engine::Token | Engine::Cubbyhole if nested => format!("ns_{}", engine.type_name()),
         _ => engine.type_name().to_owned(),
     }
 }

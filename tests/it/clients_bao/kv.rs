@@ -131,3 +131,20 @@ pub(super) fn version_one(target: &Target) {
     bao.refused(&["read", "old/a/b"], "No value found at old/a/b");
     bao.refused(&["list", "old/a"], "No value found at old/a");
 }
+
+/// From version 1 to version 2.
+pub(super) fn upgrade(target: &Target) {
+    let bao = Bao::new(target);
+    bao.ok(&["secrets", "enable", "-path=old", "-version=1", "kv"]);
+    bao.ok(&["kv", "put", "-mount=old", "a/b", "x=1"]);
+    bao.ok(&["kv", "enable-versioning", "old"]).says(&["Success! Tuned the secrets engine at: old/"]);
+    // OpenBao is away for a moment.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while bao.run(&["kv", "get", "-mount=old", "a/b"]).code != 0 {
+        assert!(std::time::Instant::now() < deadline, "the mount did not come back");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    bao.ok(&["kv", "get", "-mount=old", "a/b"]).row("x", "1").row("version", "1");
+    bao.ok(&["kv", "put", "-mount=old", "a/b", "x=2"]).row("version", "2");
+    bao.ok(&["kv", "get", "-mount=old", "-version=1", "a/b"]).row("x", "1");
+}

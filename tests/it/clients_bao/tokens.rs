@@ -104,3 +104,21 @@ pub(super) fn rights(target: &Target) {
     developer.refused(&["kv", "get", "-mount=team", "app/db"], "permission denied");
     developer.ok(&["kv", "get", "-mount=team", "other/x"]).row("a", "1");
 }
+
+/// Each token has its own.
+pub(super) fn cubbyhole(target: &Target) {
+    let bao = Bao::new(target);
+    bao.ok(&["write", "cubbyhole/a/b", "x=1"]).says(&["Success! Data written to: cubbyhole/a/b"]);
+    bao.ok(&["read", "cubbyhole/a/b"]).row("x", "1");
+    assert_eq!(bao.json(1, &["list", "cubbyhole/a"]), json!(["b"]));
+    bao.refused(&["write", "-f", "cubbyhole/c"], "missing data fields");
+    bao.ok(&["secrets", "list"]).says(&["cubbyhole/", "per-token private secret storage"]);
+    bao.refused(&["secrets", "disable", "cubbyhole"], "Code: 400");
+    let token = bao.ok(&["token", "create", "-policy=default", "-field=token"]).text().to_owned();
+    let other = bao.with_token(&token);
+    other.refused(&["read", "cubbyhole/a/b"], "No value found at cubbyhole/a/b");
+    other.ok(&["write", "cubbyhole/mine", "x=2"]);
+    other.ok(&["read", "-field=x", "cubbyhole/mine"]).says(&["2"]);
+    bao.ok(&["delete", "cubbyhole/a/b"]).says(&["Success! Data deleted (if it existed) at: cubbyhole/a/b"]);
+    bao.refused(&["list", "cubbyhole/"], "No value found at cubbyhole");
+}

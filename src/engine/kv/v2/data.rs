@@ -8,10 +8,11 @@ use super::settings::KvConfig;
 use super::subkeys;
 use crate::answer::{Answer, Data, Refusal, time_or_empty};
 use crate::commit::{Place, Txn};
+use crate::engine::kv::standing;
 use crate::fields::merge_patch;
 use crate::json::{Json, Object};
 use crate::record::Address;
-use crate::reference::{Reference, ReferenceRecord};
+use crate::reference::Reference;
 use crate::secret::SecretBytes;
 
 /// The longest value that a patch may make, in bytes: as long as the longest request body that can be configured.
@@ -150,6 +151,22 @@ pub(super) async fn patch(
     store(place, path, secret.metadata.as_ref().clone(), &config, new, options, txn).await
 }
 
+/// Makes `value` the first version of a secret, which takes over a reference that stood for another.
+pub(in crate::engine::kv) async fn adopt(
+    place: &Place,
+    path: &str,
+    value: SecretBytes,
+    reference: &Reference,
+    txn: &mut Txn,
+) -> Result<(), Refusal> {
+    let config = config(place, txn).await?;
+    let metadata = KvMetadata { reference: Some(reference.clone()), ..KvMetadata::new(txn.now()) };
+    let options = WriteOptions { cas: None, reference: false };
+    store(place, path, metadata, &config, KvVersion(value), options, txn).await?;
+    let object = txn.object_of(&place.tenant, &KvMetadata::address(place.mount.id, path)).ok_or_else(lost)?;
+    standing::hand_over(place, path, object, reference, txn).await
+}
+
 /// Stores a new version with everything that belongs to it, in one transaction.
 async fn store(
     place: &Place,
@@ -173,16 +190,7 @@ async fn store(
         txn.remove::<KvVersion>(tenant, &KvVersion::address(mount, object, dropped)).await?;
     }
     if first {
-        let target = ReferenceRecord {
-            target_mount: mount,
-            target_path: path.to_owned(),
-            target_object: object,
-            pinned: None,
-            field: None,
-            created: now,
-            standing: true,
-        };
-        txn.put(tenant, &ReferenceRecord::address(tenant.keyring(), &reference), &target, None).await?;
+        standing::put(place, path, object, &reference, txn).await?;
     }
     txn.note_written(added.number);
     let (number, version) = metadata.version(None).ok_or_else(lost)?;
@@ -233,8 +241,7 @@ pub(super) async fn remove(place: &Place, path: &str, txn: &mut Txn) -> Result<A
     let Some(secret) = secret(place, path, txn).await? else { return Ok(Answer::Empty) };
     remove_values(place, &secret.address, secret.metadata.stored(), txn).await?;
     if let Some(reference) = &secret.metadata.reference {
-        let address = ReferenceRecord::address(place.tenant.keyring(), reference);
-        txn.remove::<ReferenceRecord>(&place.tenant, &address).await?;
+        standing::remove(place, reference, txn).await?;
     }
     txn.remove::<KvMetadata>(&place.tenant, &secret.address).await?;
     Ok(Answer::Empty)

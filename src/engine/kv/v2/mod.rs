@@ -12,6 +12,7 @@ pub mod run;
 pub mod settings;
 mod subkeys;
 
+pub(super) use data::adopt;
 pub use metadata::{KvMetadata, KvVersion};
 pub use operation::{Operation, TABLE};
 pub use purge::purge;
