@@ -24,6 +24,8 @@ pub enum Answer {
         /// Sentences for the client's user.
         warnings: Vec<String>,
     },
+    /// The envelope of an answer that was put away: the JSON value of `wrap_info`, with the token that opens it.
+    Wrapped(Json),
     /// A bare JSON object without envelope (`sys/health`, `sys/seal-status`, ...).
     Bare {
         /// HTTP status.
@@ -65,7 +67,7 @@ impl Answer {
         match self {
             Self::Empty | Self::Written { .. } => 204,
             Self::Data(data) if data.not_found => 404,
-            Self::Data(_) | Self::Auth { .. } => 200,
+            Self::Data(_) | Self::Auth { .. } | Self::Wrapped(_) => 200,
             Self::Bare { status, .. } => *status,
         }
     }

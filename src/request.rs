@@ -4,7 +4,7 @@
 //! 2. the route's tenant is found and the caller authenticated: nobody acts before that;
 //! 3. policy grants it, or nothing else is said about it;
 //! 4. the body becomes a typed operation of the engine that is mounted there;
-//! 5. the operation runs: it reads, and collects what it changes;
+//! 5. the operation runs: it reads, and collects what it changes; its answer is put away, if that was asked for;
 //! 6. changes and the audit event become durable together, and only then is there an answer.
 //!
 //! Steps 2 to 5 are one [`Attempt`]: when something that they read has changed before step 6, they run again.
@@ -15,6 +15,7 @@ mod dispatch;
 mod event;
 mod outsiders;
 mod route;
+mod wrapping;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,21 +110,29 @@ impl Call {
     async fn decide(&self, txn: &mut Txn, trace: &mut Trace) -> Result<Answer, Refusal> {
         let route = self.route.as_ref().map_err(Refusal::clone)?;
 
-        let asked = chain::resolve(txn, route, &self.incoming.credential).await?;
+        let content_type = self.incoming.content_type.as_deref();
+        let fields = Fields::parse(self.incoming.body.bytes(), content_type);
+        let sent = &self.incoming.credential;
+        let asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
+            Some(offered) => chain::resolve(txn, route, &offered).await?.of_offered(),
+            None => chain::resolve(txn, route, sent).await?,
+        };
         trace.asked(&asked);
         let location = Location::find(txn, &asked).await?;
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
 
-        let content_type = self.incoming.content_type.as_deref();
-        let fields = Fields::parse(self.incoming.body.bytes(), content_type);
         let call = Called { asked: &asked, location: &location, target: &target, route };
         let permit = call.authorise(txn, fields.as_ref().ok()).await?;
 
         let fields = fields?;
         let operation = call.operation(permit, content_type, &fields)?;
+        if operation.only_wrapped() && route.wrap_ttl.is_none() {
+            return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
+        }
         self.seal.store(operation.seals(), Ordering::SeqCst);
         let answer = operation.run(&call, txn).await?;
-        Ok(call.finish(answer, &fields))
+        let answer = call.finish(answer, &fields);
+        call.wrap(answer, txn).await
     }
 }

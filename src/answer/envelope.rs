@@ -12,14 +12,16 @@ impl Answer {
         match self {
             Self::Empty | Self::Written { .. } => None,
             Self::Bare { body, .. } => Some(body),
-            Self::Data(data) => Some(envelope(request_id, &data, None)),
-            Self::Auth { auth, warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, Some(&auth))),
+            Self::Data(data) => Some(envelope(request_id, &data, None, None)),
+            Self::Auth { auth, warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, Some(&auth), None)),
+            // Whoever gets it shall not find the request in a log by what it was for.
+            Self::Wrapped(info) => Some(envelope("", &Data::new(None), None, Some(&info))),
         }
     }
 }
 
 /// The eight keys that every answer has, `mount_type`, and `data`'s own keys besides where `sys/*` repeats them.
-fn envelope(request_id: &str, data: &Data, auth: Option<&Json>) -> Json {
+fn envelope(request_id: &str, data: &Data, auth: Option<&Json>, wrap_info: Option<&Json>) -> Json {
     let content = data.data.as_ref().or(auth).map_or(0, |json| json.expose().len());
     let bytes = ENVELOPE_BYTES + if data.doubled { 2 * content } else { content };
     Json::object_of(bytes, |o| {
@@ -31,7 +33,7 @@ fn envelope(request_id: &str, data: &Data, auth: Option<&Json>) -> Json {
         o.field("request_id", request_id).field("lease_id", "").field("renewable", &false);
         o.field("lease_duration", &data.lease_duration);
         optional(o, "data", data.data.as_ref());
-        o.null("wrap_info");
+        optional(o, "wrap_info", wrap_info);
         if data.warnings.is_empty() {
             o.null("warnings")
         } else {

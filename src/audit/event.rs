@@ -22,7 +22,7 @@
 //! | `status` | the HTTP status |
 //! | `error` | one of the words of [`error_class`], when the request was refused |
 //! | `remote` | address and port of the caller |
-//! | `detail` | a job's summary in one sentence |
+//! | `detail` | one sentence: a job's summary, or which wrapping token an answer was put away for or taken out with (its accessor) |
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ pub struct Event {
     /// Who connected; `None` for a job.
     #[serde(default)]
     pub remote: Option<SocketAddr>,
-    /// A job's summary: counts and names of kinds, never content.
+    /// A job's summary (counts and names of kinds), or the accessor of a wrapping token; never content.
     #[serde(default)]
     pub detail: Option<String>,
 }

@@ -13,7 +13,7 @@ use crate::record::{Address, Kind};
 static SHIPPED: LazyLock<BTreeMap<&str, Arc<Policy>>> = LazyLock::new(|| {
     let compiled =
         |shipped: &'static shipped::Shipped| Some((shipped.name, Arc::new(Policy::parse(shipped.name, shipped.text).ok()?)));
-    shipped::ALL.iter().filter_map(compiled).collect()
+    shipped::ALL.iter().chain([&shipped::WRAPPING]).filter_map(compiled).collect()
 });
 
 /// Where the policy with this name is; `name` is in lower case.
@@ -24,7 +24,8 @@ pub fn address(name: &str) -> Address {
 /// The policy in force under `name`; `None` when there is none, which is remembered like any other read.
 /// `root` is not a policy with rules, so it is `None` here.
 pub async fn in_force(txn: &mut Txn, tenant: &Arc<Tenant>, name: &str) -> Result<Option<Arc<Policy>>, Refusal> {
-    if let Some(found) = txn.read::<PolicyRecord>(tenant, &address(name)).await? {
+    let fixed = name == shipped::WRAPPING.name;
+    if !fixed && let Some(found) = txn.read::<PolicyRecord>(tenant, &address(name)).await? {
         return Ok(Some(Arc::clone(found.value.policy())));
     }
     Ok(SHIPPED.get(name).map(Arc::clone))

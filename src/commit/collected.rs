@@ -52,6 +52,8 @@ pub struct Notes {
     pub written_version: Option<u64>,
     /// Keyed hash of the reference that was used.
     pub reference: Option<[u8; 32]>,
+    /// A sentence, which never holds content.
+    pub detail: Option<String>,
 }
 
 impl Prepared {

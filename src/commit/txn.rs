@@ -165,6 +165,11 @@ impl Txn {
         self.notes.reference = Some(hash);
     }
 
+    /// A sentence for the event; never any content.
+    pub fn note_detail(&mut self, detail: String) {
+        self.notes.detail = Some(detail);
+    }
+
     /// Facts for the event.
     pub fn notes(&self) -> &Notes {
         &self.notes

@@ -33,6 +33,9 @@ pub enum Need {
     CreateOrUpdate,
     /// The one of the verb, and `sudo` besides.
     Sudo,
+    /// The one of the verb, of whoever has a valid token. Who has none goes on, to hear what is wrong with the wrapping
+    /// token that was sent.
+    WrappingToken,
     /// None: any valid token may.
     Token,
     /// None at all: also without a token.

@@ -94,7 +94,8 @@ impl Service {
             query: head.uri.query().unwrap_or("").to_owned(),
             namespace: text(&NAMESPACE),
             credential: credential(&head.headers),
-            wrap_ttl: text(&WRAP_TTL),
+            // One that is no text must be refused, and not be taken for none.
+            wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             content_type: text(&CONTENT_TYPE),
             body: whole_body(body, self.request_bytes_max).await,
             remote: connection.remote,

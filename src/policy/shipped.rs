@@ -21,9 +21,12 @@ pub static ALL: [Shipped; 5] = [
     Shipped { name: "tenant-admin", text: include_str!("../../policies/tenant-admin.hcl") },
 ];
 
+/// The policy of wrapping tokens. It is none of those that a tenant may list, change or give to a token.
+pub static WRAPPING: Shipped = Shipped { name: "response-wrapping", text: include_str!("../../policies/response-wrapping.hcl") };
+
 /// The shipped policy of that name.
 pub fn named(name: &str) -> Option<&'static Shipped> {
-    ALL.iter().find(|shipped| shipped.name == name)
+    ALL.iter().chain([&WRAPPING]).find(|shipped| shipped.name == name)
 }
 
 #[cfg(test)]
@@ -203,6 +206,29 @@ mod tests {
                 ("sys/config/cors", "update", false),
             ],
         );
+    }
+
+    #[test]
+    fn response_wrapping() {
+        check(
+            "response-wrapping",
+            &[
+                ("sys/wrapping/unwrap", "update", true),
+                ("cubbyhole/response", "read", true),
+                ("auth/token/revoke-self", "update", true),
+                ("sys/wrapping/rewrap", "update", false),
+                ("sys/wrapping/wrap", "update", false),
+                ("cubbyhole/response", "update", false),
+                ("cubbyhole/other", "read", false),
+                ("cubbyhole/", "list", false),
+                ("auth/token/lookup-self", "read", false),
+                ("auth/token/renew-self", "update", false),
+                ("auth/token/create", "update", false),
+                ("secret/data/a", "read", false),
+                ("sys/mounts", "read", false),
+            ],
+        );
+        assert!(ALL.iter().all(|shipped| shipped.name != WRAPPING.name));
     }
 
     #[test]

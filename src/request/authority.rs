@@ -19,12 +19,16 @@ impl Called<'_> {
         if need == Need::Nobody {
             return Ok(Permit(()));
         }
+        if need == Need::WrappingToken && self.asked.caller.is_none() {
+            return Ok(Permit(()));
+        }
         let caller = self.asked.caller.as_ref().ok_or(Refusal::NoToken)?;
         if need == Need::Token {
             return Ok(Permit(()));
         }
         let path = format!("{}{}", caller.prefix, self.asked.path);
-        let ask = |capability| Ask { sudo: need == Need::Sudo, parameters: fields, ..Ask::new(&path, capability) };
+        let wrap_ttl = self.route.wrap_ttl;
+        let ask = |capability| Ask { sudo: need == Need::Sudo, parameters: fields, wrap_ttl, ..Ask::new(&path, capability) };
         let ask = match need {
             Need::CreateOrUpdate => ask(self.create_or_update(txn, caller, &path, fields).await?),
             _ => ask(of_verb(self.route.verb)),
@@ -40,7 +44,8 @@ impl Called<'_> {
         path: &str,
         fields: Option<&Fields<'_>>,
     ) -> Result<Capability, Refusal> {
-        let granted = |capability| caller.acl.decide(&Ask { parameters: fields, ..Ask::new(path, capability) });
+        let wrap_ttl = self.route.wrap_ttl;
+        let granted = |capability| caller.acl.decide(&Ask { parameters: fields, wrap_ttl, ..Ask::new(path, capability) });
         if granted(Capability::Create) == granted(Capability::Update) {
             return Ok(Capability::Update);
         }

@@ -125,6 +125,11 @@ impl Operation {
         matches!(self, Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)))
     }
 
+    /// Whether its answer must not be given in the clear.
+    pub(super) fn only_wrapped(&self) -> bool {
+        matches!(self, Self::Sys(sys::Operation::Wrapping(operation)) if operation.only_wrapped())
+    }
+
     pub(super) async fn run(self, call: &Called<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
         let place = call.place()?;
         let caller = call.asked.caller.as_ref();
@@ -134,6 +139,10 @@ impl Operation {
             Self::Kv2(operation) => kv::v2::run(operation, place, txn).await,
             Self::Cubbyhole(operation) => {
                 let caller = caller.ok_or(Refusal::NoToken)?;
+                // Its policy lets a wrapping token read `response`, and nothing else.
+                if caller.entry.is_wrapping() {
+                    return Box::pin(sys::wrapping::response(place, caller, txn)).await;
+                }
                 Box::pin(cubbyhole::run(operation, holder(caller)?, place, txn)).await
             }
             Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,

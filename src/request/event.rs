@@ -58,7 +58,7 @@ impl Trace {
             status,
             error,
             remote: Some(incoming.remote),
-            detail: self.detail.map(str::to_owned),
+            detail: self.detail.map(str::to_owned).or_else(|| notes.detail.clone()),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::wrapping;
 use crate::answer::Refusal;
 use crate::engine::table::Verb;
 use crate::fields::Query;
@@ -73,6 +75,8 @@ pub struct Route {
     pub path: Path,
     /// The query string.
     pub query: Query,
+    /// How long the answer is to be put away; `None` when it is not.
+    pub wrap_ttl: Option<Duration>,
 }
 
 impl Route {
@@ -84,15 +88,12 @@ impl Route {
         if matches!(incoming.body, Body::TooLarge) {
             return Err(Refusal::TooLarge);
         }
-        if incoming.wrap_ttl.as_deref().is_some_and(|ttl| !matches!(ttl, "" | "0" | "0s")) {
-            // To answer in the clear what was to be wrapped would be a leak.
-            return Err(Refusal::invalid("unsupported: response wrapping (X-Vault-Wrap-TTL)"));
-        }
         let path = Path::from_url(&incoming.path).map_err(|error| Refusal::invalid(error.to_string()))?;
         let query = Query::parse(&incoming.query)?;
         let verb = verb(&incoming.method, &query)?;
         let namespace = namespace(incoming.namespace.as_deref().unwrap_or(""))?;
-        Ok(Self { verb, namespace, path, query })
+        let wrap_ttl = wrapping::ttl(incoming.wrap_ttl.as_deref())?;
+        Ok(Self { verb, namespace, path, query, wrap_ttl })
     }
 }
 
@@ -145,6 +146,8 @@ mod tests {
             ("GET", "", Verb::Read),
             ("GET", "list=true", Verb::List),
             ("GET", "list=1", Verb::List),
+            ("GET", "list=True", Verb::List),
+            ("GET", "list=yes", Verb::Read),
             ("GET", "scan=true", Verb::Scan),
             ("LIST", "", Verb::List),
             ("SCAN", "", Verb::Scan),

@@ -14,6 +14,7 @@ pub mod policies;
 pub mod references;
 mod route;
 pub mod seal;
+pub mod wrapping;
 
 pub use route::{Operation, Route, Routed, route, rows};
 
@@ -32,6 +33,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Seal(operation) => seal::run(operation),
+        Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
     }
 }
 

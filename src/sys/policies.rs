@@ -22,6 +22,9 @@ use crate::record::{Kind, SYSTEM};
 /// The policy that every token gets unless its creator declines it. Its text may be changed, but it is always there.
 const DEFAULT_POLICY: &str = "default";
 
+/// The policies that are what they are.
+const FIXED: [&str; 2] = [ROOT_POLICY, shipped::WRAPPING.name];
+
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -92,8 +95,8 @@ fn name(call: &Call<'_>, form: Form) -> Result<Name, Refusal> {
 
 fn write(call: &Call<'_>, form: Form) -> Result<Operation, Refusal> {
     let name = name(call, form)?;
-    if name.text == ROOT_POLICY {
-        return Err(Refusal::invalid("cannot update \"root\" policy"));
+    if FIXED.contains(&name.text.as_str()) {
+        return Err(Refusal::Invalid(format!("cannot update \"{}\" policy", name.text)));
     }
     // To ignore one of these would leave a policy in force that was meant to end, or overwrite one that was not.
     if let Some(field) = ["expiration", "ttl", "cas", "cas_required"].into_iter().find(|field| call.fields.has(field)) {
@@ -135,7 +138,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         }
         Operation::Delete(name) => {
             check(&name, Capability::Delete, place, caller)?;
-            if [ROOT_POLICY, DEFAULT_POLICY].contains(&name.text.as_str()) {
+            if name.text == DEFAULT_POLICY || FIXED.contains(&name.text.as_str()) {
                 return Err(Refusal::invalid(format!("cannot delete \"{}\" policy", name.text)));
             }
             txn.remove::<PolicyRecord>(tenant, &address(&name.text)).await?;
@@ -258,6 +261,7 @@ mod tests {
         for (path, body, text) in [
             ("policies/acl/root", body("policy", RULES), "cannot update \"root\" policy"),
             ("policies/acl/ROOT", body("policy", RULES), "cannot update \"root\" policy"),
+            ("policies/acl/Response-Wrapping", body("policy", RULES), "cannot update \"response-wrapping\" policy"),
             ("policies/acl/dev", String::new(), "'policy' parameter not supplied or empty"),
             ("policies/acl/dev", body("policy", ""), "'policy' parameter not supplied or empty"),
             ("policies/acl/dev", r#"{"policy":"x","expiration":"1h"}"#.to_owned(), "expiration: not offered for policies"),

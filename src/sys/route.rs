@@ -1,6 +1,6 @@
 //! The tables of all parts as one.
 
-use super::{capabilities, internal_ui, mounts, namespaces, policies, references, seal};
+use super::{capabilities, internal_ui, mounts, namespaces, policies, references, seal, wrapping};
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::path::Path;
@@ -97,6 +97,8 @@ parts! {
     References => references,
     /// `sys/seal`
     Seal => seal,
+    /// `sys/wrapping`
+    Wrapping => wrapping,
 }
 
 fn facts<O>(row: &Row<O>) -> Facts {

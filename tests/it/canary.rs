@@ -83,14 +83,16 @@ fn write_marks_everywhere(root: &Client) -> Vec<String> {
     marks
 }
 
-/// In KV version 1 and in a cubbyhole.
+/// In KV version 1, in a cubbyhole, and in an answer that is put away.
 fn write_marks_elsewhere(client: &Client) -> Vec<String> {
     let value = json!({mark("plain-key"): mark("plain-value")});
     client.call("POST", &format!("sys/mounts/{}", mark("plain")), Some(&json!({"type": "kv"}))).expect(204);
     let plain = format!("{}/{}/{}", mark("plain"), mark("plain-directory"), mark("plain-secret"));
     let written = client.call("POST", &plain, Some(&value)).expect(204);
     client.call("POST", &format!("cubbyhole/{}/{}", mark("own"), mark("kept")), Some(&value)).expect(204);
-    vec![written.header("x-strongroom-reference").unwrap().to_owned()]
+    let read = client.send("GET", &format!("/v1/{plain}"), &[("X-Vault-Wrap-TTL", "60")], b"").expect(200).json();
+    let info = |name: &str| read["wrap_info"][name].as_str().unwrap().to_owned();
+    vec![written.header("x-strongroom-reference").unwrap().to_owned(), info("token"), info("accessor")]
 }
 
 /// What is refused is neither stored nor printed.

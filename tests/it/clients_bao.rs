@@ -67,6 +67,7 @@ sessions! {
     token_lifetime: tokens::lifetime,
     token_rights: tokens::rights,
     cubbyhole: tokens::cubbyhole,
+    response_wrapping: tokens::wrapping,
     namespaces: namespaces::tree,
 }
 

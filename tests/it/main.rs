@@ -18,3 +18,4 @@ mod storage;
 mod support;
 mod tampering;
 mod walk;
+mod wrapping;

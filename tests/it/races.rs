@@ -17,6 +17,7 @@ on_stores! {
     a_token_is_used_as_often_as_it_may_be,
     directories_list_what_is_there_and_nothing_else,
     a_namespace_made_many_times_is_one_tenant,
+    a_wrapping_token_is_opened_once,
     a_policy_changes_with_the_next_request,
     a_revoked_token_is_refused_with_all_below_it,
     nothing_that_begins_after_a_revocation_succeeds,
@@ -124,6 +125,30 @@ fn a_namespace_made_many_times_is_one_tenant(server: &mut Server) {
         assert_eq!(ids.len(), 1, "{ids:?}");
         assert_eq!(database.number("SELECT count(*) FROM tenant"), tenants + 1);
         assert_eq!(database.number("SELECT count(*) FROM tenant_key"), tenants + 1);
+    }
+}
+
+/// Whichever way it is brought: named by another token, as the client token, alone in the body, or for another token.
+fn a_wrapping_token_is_opened_once(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "a", &json!({"k": "v"}));
+    for round in 0..rounds(4) {
+        let reply = root.send("GET", "/v1/secret/data/a", &[("X-Vault-Wrap-TTL", "60")], b"").expect(200).json();
+        let text = reply["wrap_info"]["token"].as_str().unwrap().to_owned();
+        let ways = [root.clone(), root.with_token(&text), root.without_token(), root.clone()];
+        let clients: Vec<Client> = ways.into_iter().cycle().take(WRITERS).collect();
+        let body = json!({"token": text}).to_string();
+        let replies = at_once(&clients, |worker, session| match (round % 2, worker % 4) {
+            (_, 1) => session.send("POST", "/v1/sys/wrapping/unwrap", &[], b""),
+            (1, 3) => session.send("POST", "/v1/sys/wrapping/rewrap", &[], body.as_bytes()),
+            _ => session.send("POST", "/v1/sys/wrapping/unwrap", &[], body.as_bytes()),
+        });
+        assert_eq!(count(&replies, 200), 1, "round {round}: {replies:?}");
+        // Who is no longer known is a stranger, of whom too many are answered 429.
+        assert_eq!(count(&replies, 400) + count(&replies, 429), WRITERS - 1, "round {round}: {replies:?}");
+        for reply in replies.iter().filter(|reply| reply.status == 400) {
+            assert_eq!(reply.errors(), ["wrapping token is not valid or does not exist"]);
+        }
     }
 }
 

@@ -22,10 +22,18 @@ on_stores! {
 }
 
 /// What needs no token, and why.
-const FOR_NOBODY: [(Verb, &str); 1] = [
+const FOR_NOBODY: [(Verb, &str); 3] = [
     // A sign-in page shows the methods that were marked as public; without a mark nothing is shown.
     (Verb::Read, "sys/internal/ui/mounts"),
+    // Whoever was handed a wrapping token may have no other; the token that the walk sends is none.
+    (Verb::Write, "sys/wrapping/lookup"),
+    (Verb::Read, "sys/wrapping/lookup"),
 ];
+
+/// What takes a wrapping token in place of any other: who has no valid token hears that the one they sent is no such token.
+const FOR_WRAPPING_TOKENS: [(Verb, &str); 2] = [(Verb::Write, "sys/wrapping/unwrap"), (Verb::Write, "sys/wrapping/rewrap")];
+
+const NOT_WRAPPING: &str = "wrapping token is not valid or does not exist";
 
 /// What any token may call; it decides by itself what to show.
 const FOR_ANY_TOKEN: [(Verb, &str); 1] = [
@@ -99,7 +107,10 @@ fn walk(client: &Client, open: &[(Verb, &str)], text: &str) {
         for path in step.paths() {
             let what = format!("{} {path}", step.method());
             let reply = step.ask(client, &path);
-            if step.is_in(open) {
+            let wrapping = step.is_in(&FOR_WRAPPING_TOKENS) && text == NO_TOKEN;
+            if wrapping || (step.is_in(open) && step.pattern == "sys/wrapping/lookup") {
+                assert_eq!(reply.expect(400).errors(), [NOT_WRAPPING], "{what}");
+            } else if step.is_in(open) {
                 assert_eq!(reply.status, 200, "{what}: {reply:?}");
             } else {
                 assert_eq!(reply.status, 403, "{what}: {reply:?}");
@@ -134,6 +145,7 @@ fn the_lists_of_open_operations_are_all() {
     let owned = |list: &[(Verb, &str)]| list.iter().map(|(verb, pattern)| (*verb, (*pattern).to_owned())).collect::<Vec<_>>();
     assert_eq!(listed(Need::Nobody), owned(&FOR_NOBODY));
     assert_eq!(listed(Need::Token), owned(&FOR_ANY_TOKEN));
+    assert_eq!(listed(Need::WrappingToken), owned(&FOR_WRAPPING_TOKENS));
 }
 
 fn nobody_gets_in_without_a_token(server: &mut Server) {

@@ -6,6 +6,7 @@ use super::entry::{
     AccessorRecord, ChildRecord, DEPTH_MAX, TokenEntry, TokenKind, accessor_address, child_address, hash_of, hex, label_of,
     token_address,
 };
+use super::wrapping::Wrapped;
 use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::auth::policies;
@@ -84,7 +85,9 @@ async fn standing(
 }
 
 async fn count_use(txn: &mut Txn, known: &Known) -> Result<Arc<TokenEntry>, Refusal> {
-    let Some(uses) = known.entry.uses_left else { return Ok(Arc::clone(&known.entry)) };
+    // The one use of a wrapping token is to open what it was made for, which ends it there.
+    let uses = known.entry.uses_left.filter(|_| !known.entry.is_wrapping());
+    let Some(uses) = uses else { return Ok(Arc::clone(&known.entry)) };
     let left = uses.saturating_sub(1);
     let entry = TokenEntry { uses_left: Some(left), ..TokenEntry::clone(&known.entry) };
     if left == 0 {
@@ -175,6 +178,9 @@ async fn current(txn: &mut Txn, tenant: &Arc<Tenant>, hash: &str) -> Result<Opti
 /// Removes a token's own rows. Whatever is below it is dead from then on.
 pub(super) async fn remove_rows(txn: &mut Txn, known: &Known) -> Result<(), Refusal> {
     txn.remove::<TokenEntry>(&known.tenant, &token_address(&known.hash)).await?;
+    if known.entry.is_wrapping() {
+        txn.remove::<Wrapped>(&known.tenant, &Wrapped::address(&known.entry)).await?;
+    }
     remove_names(txn, known).await
 }
 

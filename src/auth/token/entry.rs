@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::event::{self, Word};
 use crate::commit::Tenant;
 use crate::id::TenantId;
+use crate::policy::shipped::WRAPPING;
 use crate::record::{Address, Kind, Listing, SYSTEM};
 use crate::time::Timestamp;
 
@@ -89,6 +90,11 @@ impl TokenEntry {
     /// Whether it holds the root policy.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(|policy| policy == ROOT_POLICY)
+    }
+
+    /// Whether all it is for is to open one answer: no other token has this policy.
+    pub fn is_wrapping(&self) -> bool {
+        self.policies.iter().any(|policy| policy == WRAPPING.name)
     }
 
     /// As the audit log names its holder; `tenant` is the one it belongs to.

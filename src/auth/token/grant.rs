@@ -2,12 +2,10 @@
 
 use super::entry::ROOT_POLICY;
 use crate::answer::Refusal;
+use crate::policy::shipped::WRAPPING;
 
 /// The policy that every token gets unless its creator declines it.
 const DEFAULT_POLICY: &str = "default";
-
-/// The policy that only wrapping tokens have.
-const WRAPPING_POLICY: &str = "response-wrapping";
 
 /// The most policies that one token names.
 pub const POLICIES_MAX: usize = 256;
@@ -57,8 +55,8 @@ pub fn policies(asked: &[String], decline_default: bool, giver: Giver<'_>) -> Re
     if decline_default {
         names.retain(|name| name != DEFAULT_POLICY);
     }
-    if contains(&names, WRAPPING_POLICY) {
-        return Err(Refusal::invalid(format!("cannot assign policy \"{WRAPPING_POLICY}\"")));
+    if contains(&names, WRAPPING.name) {
+        return Err(Refusal::invalid(format!("cannot assign policy {:?}", WRAPPING.name)));
     }
     if root && !contains(&own, ROOT_POLICY) {
         return Err(Refusal::invalid("root tokens may not be created without parent token being root"));

@@ -8,6 +8,7 @@
 //! - `Token`, by the hash: everything about it. Its row expires with it.
 //! - `TokenAccessor`, by accessor: the hash. It has no expiry of its own; `revoke::tidy` removes it.
 //! - `TokenChild`, listed under the parent's hash, by accessor: the hash. Likewise.
+//! - `Wrapped`, by accessor, of a wrapping token: the answer that it opens. Expires with it.
 
 pub mod authenticate;
 pub mod entry;
@@ -18,6 +19,7 @@ pub mod operation;
 pub mod revoke;
 pub mod run;
 mod show;
+pub mod wrapping;
 
 pub use super::Caller;
 pub use authenticate::{Known, authenticate, by_accessor, by_text, is_live};

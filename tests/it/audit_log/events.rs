@@ -66,6 +66,27 @@ fn events_say_what_happened_in_its_order_and_no_value() {
     assert_eq!(what(team_log.last().unwrap()), said("read", "team/sys/mounts", 200, None, None));
 }
 
+/// `opened` has looked for the value in every event.
+#[test]
+fn a_wrapped_answer_is_named_by_its_tokens_accessor() {
+    let mut server = Server::dev();
+    let root = Client::new(&server.target());
+    root.call("POST", "secret/data/a", Some(&json!({"data": {"k": MARK}}))).expect(200);
+    let reply = root.send("GET", "/v1/secret/data/a", &[("X-Vault-Wrap-TTL", "60")], b"").expect(200).json();
+    let info = |name: &str| reply["wrap_info"][name].as_str().unwrap().to_owned();
+    let (text, accessor) = (info("token"), info("accessor"));
+    root.without_token().call("POST", "sys/wrapping/unwrap", Some(&json!({"token": text}))).expect(200);
+    assert!(server.stop().success());
+
+    let logs = opened(&server);
+    let [.., away, out] = &logs[0][..] else { panic!("no events") };
+    assert_eq!(what(away), said("read", "secret/data/a", 200, Some(1), None));
+    assert_eq!(away.detail, Some(format!("answer put away for wrapping token {accessor}")));
+    assert_eq!(what(out), said("write", "sys/wrapping/unwrap", 200, None, None));
+    assert_eq!(out.detail, Some(format!("answer taken out with wrapping token {accessor}")));
+    assert_eq!(out.caller.as_ref().map(|caller| caller.accessor.as_str()), Some(accessor.as_str()));
+}
+
 fn said(operation: &str, path: &str, status: u16, read: Option<u64>, written: Option<u64>) -> Said {
     (operation.to_owned(), path.to_owned(), status, read, written)
 }

@@ -92,8 +92,8 @@ pub(super) fn headers() -> Vec<Case<'static>> {
         text(write().with("X-Vault-Namespace", "a").with("X-Vault-Namespace", "b"), "X-Vault-Namespace is given twice"),
         text(write().with("X-Vault-Namespace", "a//b"), "X-Vault-Namespace: path is not canonical"),
         text(write().with("X-Vault-Namespace", "../team"), "X-Vault-Namespace: path is not canonical"),
-        text(write().with("X-Vault-Wrap-TTL", "60"), "X-Vault-Wrap-TTL"),
-        text(write().with("X-Vault-Wrap-Ttl", "5m0s"), "X-Vault-Wrap-TTL"),
         text(write().with("X-Vault-Wrap-TTL", "nonsense"), "X-Vault-Wrap-TTL"),
+        text(write().with("X-Vault-Wrap-Ttl", "-5m0s"), "cannot be negative"),
+        text(write().with("X-Vault-Wrap-TTL", "769h"), "more than 768h"),
     ]
 }

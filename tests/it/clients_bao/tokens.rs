@@ -122,3 +122,37 @@ pub(super) fn cubbyhole(target: &Target) {
     bao.ok(&["delete", "cubbyhole/a/b"]).says(&["Success! Data deleted (if it existed) at: cubbyhole/a/b"]);
     bao.refused(&["list", "cubbyhole/"], "No value found at cubbyhole");
 }
+
+/// `-wrap-ttl`, `unwrap`, and what is below `sys/wrapping`.
+pub(super) fn wrapping(target: &Target) {
+    let bao = Bao::new(target);
+    bao.ok(&["secrets", "enable", "-path=team", "-version=2", "kv"]);
+    bao.ok(&["kv", "put", "-mount=team", "app", "user=a"]);
+    let wrap = |arguments: &[&str]| {
+        let said = bao.ok(arguments).json();
+        assert_eq!((&said["data"], &said["request_id"], &said["wrap_info"]["ttl"]), (&json!(null), &json!(""), &json!(300)));
+        said["wrap_info"]["token"].as_str().unwrap().to_owned()
+    };
+    let token = wrap(&["kv", "get", "-mount=team", "-wrap-ttl=5m", "-format=json", "app"]);
+    bao.ok(&["write", "sys/wrapping/lookup", &format!("token={token}")])
+        .row("creation_path", "team/data/app")
+        .row("creation_ttl", "5m");
+    let inside = bao.ok(&["unwrap", "-format=json", &token]).json();
+    assert_eq!(inside["data"]["data"], json!({"user": "a"}));
+    bao.refused(&["unwrap", &token], "wrapping token is not valid or does not exist");
+
+    let token = wrap(&["write", "-wrap-ttl=5m", "-format=json", "sys/wrapping/wrap", "foo=bar"]);
+    bao.with_token(&token).ok(&["unwrap"]).row("foo", "bar");
+    bao.with_token(&token).refused(&["unwrap"], "wrapping token is not valid or does not exist");
+
+    let token = wrap(&["write", "-wrap-ttl=5m", "-format=json", "sys/wrapping/wrap", "foo=bar"]);
+    let other = bao.ok(&["write", "-format=json", "sys/wrapping/rewrap", &format!("token={token}")]).json();
+    let other = other["wrap_info"]["token"].as_str().unwrap().to_owned();
+    bao.refused(&["unwrap", &token], "wrapping token is not valid or does not exist");
+    bao.with_token(&other).ok(&["read", "cubbyhole/response"]).says(&["bar"]);
+
+    let made = wrap(&["token", "create", "-policy=default", "-wrap-ttl=5m", "-format=json"]);
+    let token = bao.ok(&["unwrap", "-field=token", &made]).text().to_owned();
+    bao.with_token(&token).ok(&["token", "lookup"]).row("policies", "[default]");
+    bao.refused(&["read", "-wrap-ttl=-5m", "team/data/app"], "cannot be negative");
+}

@@ -1,4 +1,4 @@
-"""hvac against a running server: KV 1 and the cubbyhole. Called as `hvac_core.py` is."""
+"""hvac against a running server: KV 1, the cubbyhole, response wrapping. Called as `hvac_core.py` is."""
 
 from hvac import exceptions
 
@@ -24,9 +24,22 @@ def cubbyhole(root):
     assert root.read("cubbyhole/x") is None
 
 
+def wrapping(root):
+    wrapped = root.sys.wrap({"x": "1", "deep": {"n": [1]}}, ttl=60)["wrap_info"]
+    assert wrapped["ttl"] == 60 and wrapped["creation_path"] == "sys/wrapping/wrap"
+    assert root.sys.unwrap(wrapped["token"])["data"] == {"x": "1", "deep": {"n": [1]}}
+    said = refused(exceptions.InvalidRequest, root.sys.unwrap, wrapped["token"])
+    assert "wrapping token is not valid or does not exist" in said
+
+    wrapped = root.auth.token.create(policies=["default"], wrap_ttl="5m")["wrap_info"]
+    made = client(token=wrapped["token"]).sys.unwrap()["auth"]
+    assert made["accessor"] == wrapped["wrapped_accessor"] and made["policies"] == ["default"]
+    assert client(token=made["client_token"]).is_authenticated()
+
+
 def main():
     root = client()
-    for step in [kv1, cubbyhole]:
+    for step in [kv1, cubbyhole, wrapping]:
         print(step.__name__, flush=True)
         step(root)
 
