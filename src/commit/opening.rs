@@ -50,12 +50,11 @@ fn open_often(
     kept: &OnceLock<RecordOpener>,
 ) -> Result<Opened, OpenError> {
     let keyring = tenant.keyring();
-    let opener = match kept.get() {
-        Some(opener) => opener,
-        None => {
-            let opener = keyring.opener(kind, &row.sealed)?;
-            kept.get_or_init(|| opener)
-        }
+    let opener = if let Some(opener) = kept.get() {
+        opener
+    } else {
+        let opener = keyring.opener(kind, &row.sealed)?;
+        kept.get_or_init(|| opener)
     };
     keyring.open_record_with(opener, kind, key, directory, row.expires_at, &row.sealed)
 }
