@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 
 use super::*;
-use crate::cli::output::{Format, Output};
-use crate::cli::{Cli, Command};
+use crate::cli::Cli;
 use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
 use crate::http::accept::{Connection, Limits, serve};
@@ -65,19 +64,11 @@ impl Endpoint {
 fn run(words: &str, variables: &[(&str, &str)]) -> Result<String, Failure> {
     use clap::Parser as _;
     let cli = Cli::try_parse_from(std::iter::once("strongroom").chain(words.split(' '))).map_err(|e| e.to_string()).unwrap();
-    let variables: Vec<(String, OsString)> = variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+    let variables = variables.iter().chain(&[("BAO_FORMAT", "json")]);
+    let variables: Vec<(String, OsString)> = variables.map(|(name, value)| ((*name).to_owned(), value.into())).collect();
     let environment =
         Environment::new(move |name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()));
-    let client = Client::new(ClientOptions::gather(&cli.flags, &environment)?)?;
-    let output = Output::new(Format::Json);
-    let done = match cli.command {
-        Command::Status(verb) => return verb.run(&client, &output).map(|code| format!("{code:?}")),
-        Command::Kv(verb) => verb.run(&client, &output),
-        Command::Reference(verb) => verb.run(&client, &output),
-        Command::Tenant(verb) => verb.run(&client, &output),
-        Command::Server(_) | Command::Migrate(_) => panic!("not a client's verb"),
-    };
-    done.map(|()| String::new())
+    crate::cli::run(cli, &environment).map(|code| format!("{code:?}"))
 }
 
 const ANSWER: &str =

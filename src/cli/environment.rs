@@ -11,6 +11,7 @@ use crate::secret::SecretText;
 
 /// Flags of every client command.
 #[derive(Args)]
+#[command(next_display_order = 100)]
 pub(super) struct Flags {
     #[arg(long, global = true, value_name = "URL", help = "Address of the server [default: https://127.0.0.1:8200]")]
     pub(super) address: Option<String>,

@@ -16,12 +16,12 @@ mod tenant;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use client::{Client, ClientOptions};
-use environment::Environment;
+use environment::{Environment, Flags};
 use failure::Failure;
-use output::Output;
+use output::{Format, Output};
 
 /// Keeps secrets of many tenants, each under its own key, and speaks the HTTP API of Vault and `OpenBao`.
 #[derive(Parser)]
@@ -29,8 +29,6 @@ use output::Output;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    flags: environment::Flags,
 }
 
 const ENVIRONMENT: &str = "Environment (VAULT_ in place of BAO_ works too; BAO_ wins over it, and flags win over both):
@@ -49,13 +47,32 @@ const ENVIRONMENT: &str = "Environment (VAULT_ in place of BAO_ works too; BAO_ 
 enum Command {
     Server(server::Server),
     Migrate(server::Migrate),
-    Status(status::Status),
+    /// Show whether the server is unsealed; exit code 0 unsealed, 1 no answer, 2 sealed
+    Status(OfClient<status::Status>),
+    /// Write, read and list secrets
+    Kv(Group<kv::Kv>),
+    /// Use the references that writes answered with
+    Reference(Group<reference::Reference>),
+    /// Create and list tenants (namespaces)
+    Tenant(Group<tenant::Tenant>),
+}
+
+// A command that asks a server, with the flags that say which one and how. (A docstring would be its help text.)
+#[derive(Args)]
+struct OfClient<V: Args> {
+    #[command(flatten)]
+    verb: V,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+// The same with verbs below it.
+#[derive(Args)]
+struct Group<V: Subcommand> {
     #[command(subcommand)]
-    Kv(kv::Kv),
-    #[command(subcommand)]
-    Reference(reference::Reference),
-    #[command(subcommand)]
-    Tenant(tenant::Tenant),
+    verb: V,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 /// Runs the command that the process was started with.
@@ -70,7 +87,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(cli) {
+    match run(cli, &Environment::of_process()) {
         Ok(code) => code,
         Err(failure) => {
             output::complain(&failure.to_string());
@@ -79,22 +96,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let environment = Environment::of_process();
-    let output = Output::new(cli.flags.format(&environment)?);
-    let command = match cli.command {
-        Command::Server(verb) => return verb.run(&environment),
-        Command::Migrate(verb) => return verb.run(&output),
-        command => command,
+fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
+    let asking = |flags: &Flags| {
+        let output = Output::new(flags.format(environment)?);
+        Ok((Client::new(ClientOptions::gather(flags, environment)?)?, output))
     };
-    let options = ClientOptions::gather(&cli.flags, &environment)?;
-    let client = Client::new(options)?;
-    match command {
-        Command::Server(_) | Command::Migrate(_) => {}
-        Command::Status(verb) => return verb.run(&client, &output),
-        Command::Kv(verb) => verb.run(&client, &output)?,
-        Command::Reference(verb) => verb.run(&client, &output)?,
-        Command::Tenant(verb) => verb.run(&client, &output)?,
+    match cli.command {
+        Command::Server(verb) => return verb.run(environment),
+        Command::Migrate(verb) => return verb.run(&Output::new(Format::Table)),
+        Command::Status(OfClient { verb, flags }) => {
+            let (client, output) = asking(&flags)?;
+            return verb.run(&client, &output);
+        }
+        Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Tenant(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
     }
     Ok(ExitCode::SUCCESS)
 }
