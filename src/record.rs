@@ -41,6 +41,12 @@ pub enum Kind {
     Cubbyhole = 13,
     /// An answer that was put away for whoever holds a wrapping token.
     Wrapped = 14,
+    /// A child namespace whose keys are to be out of memory, in its parent.
+    NamespaceLock = 18,
+    /// Which web pages of other origins may call, in the root.
+    CorsConfig = 19,
+    /// That a mount was moved, for a while.
+    RemountStatus = 20,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

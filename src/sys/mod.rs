@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod namespaces;
 pub mod policies;
 pub mod references;
+pub mod remount;
 mod route;
 pub mod seal;
 pub mod wrapping;
@@ -32,6 +33,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
         Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
+        Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation),
         Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
     }

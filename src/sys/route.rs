@@ -1,6 +1,6 @@
 //! The tables of all parts as one.
 
-use super::{capabilities, internal_ui, mounts, namespaces, policies, references, seal, wrapping};
+use super::{capabilities, internal_ui, mounts, namespaces, policies, references, remount, seal, wrapping};
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::path::Path;
@@ -95,6 +95,8 @@ parts! {
     Policies => policies,
     /// `sys/references`
     References => references,
+    /// `sys/remount`
+    Remount => remount,
     /// `sys/seal`
     Seal => seal,
     /// `sys/wrapping`

@@ -150,7 +150,7 @@ fn an_enable_of_what_is_not_there_says_what_is() {
         ("mounts/auth/x", r#"{"type":"kv-v2"}"#, "cannot mount \"auth/x/\""),
         ("auth/userpass", r#"{"type":"userpass"}"#, "plugin not found in the catalog: userpass"),
         ("auth/kv", r#"{"type":"kv-v2"}"#, "plugin not found in the catalog: kv-v2"),
-        ("auth/token", r#"{"type":"token"}"#, "mount type of \"token\" is not mountable"),
+        ("auth/token", r#"{"type":"token"}"#, "token credential backend cannot be instantiated"),
     ] {
         let refused = flaw(mounts(Verb::Write, path, body));
         assert!(refused.starts_with(text), "{path} {body}: {refused}");

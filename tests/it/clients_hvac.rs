@@ -54,10 +54,3 @@ fn engines_on_postgresql() {
     let server = Server::initialised_on_postgresql(database);
     run_script("hvac_engines.py", &server.target());
 }
-
-/// This server has no remount: the script holds for OpenBao, and waits for it here.
-#[test]
-fn later_on_openbao() {
-    let server = OpenBao::dev();
-    run_script("hvac_later.py", &server.target);
-}

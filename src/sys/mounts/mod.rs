@@ -13,6 +13,7 @@ mod settings;
 pub(super) mod show;
 
 pub use operation::{Operation, TABLE};
+pub(super) use paths::conflict;
 pub use paths::{Class, MountPath, first_segment};
 pub use run::run;
 pub use settings::{NewMount, Tuning};

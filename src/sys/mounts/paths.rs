@@ -58,7 +58,7 @@ impl MountPath {
 
 /// What is in the way of a new mount at `whole`: the path of a mount that is the same, above or below, or of a child
 /// namespace with the same first segment.
-pub(super) fn conflict(whole: &str, mounts: &[Box<str>], namespaces: &[Box<str>]) -> Option<String> {
+pub(in crate::sys) fn conflict(whole: &str, mounts: &[Box<str>], namespaces: &[Box<str>]) -> Option<String> {
     if let Some(mount) = mounts.iter().find(|mount| mount.starts_with(whole) || whole.starts_with(&***mount)) {
         return Some(mount.strip_prefix("auth/").unwrap_or(mount).to_owned());
     }

@@ -45,12 +45,7 @@ async fn list(tenant: &Arc<Tenant>, class: Class, txn: &mut Txn) -> Result<Answe
 }
 
 async fn read(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let found = match path.class {
-        // An auth method is not in the list of engines.
-        Class::Secret if path.path.starts_with("auth/") => None,
-        _ => directory::at(tenant, &path.whole(), txn).await?,
-    };
-    match (found, path.class) {
+    match (directory::at(tenant, &path.whole(), txn).await?, path.class) {
         (Some(mount), _) => Ok(Answer::doubled(show::whole(&mount, tenant.parent().is_some()))),
         (None, Class::Secret) => Err(Refusal::invalid(format!("No secret engine mount at {}", path.path))),
         (None, Class::Auth) => Err(Refusal::invalid(format!("No auth engine at {}", path.path))),
@@ -82,6 +77,9 @@ async fn enable(tenant: &Arc<Tenant>, path: &MountPath, new: NewMount, txn: &mut
 /// The mount's id goes with its record, and with it every way to what it kept.
 async fn disable(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Result<Answer, Refusal> {
     let whole = path.whole();
+    if whole == "auth/token/" {
+        return Err(Refusal::invalid("token credential backend cannot be disabled"));
+    }
     if directory::PERMANENT.contains(&whole.as_str()) {
         return Err(Refusal::invalid(format!("{whole} cannot be disabled")));
     }
@@ -96,7 +94,7 @@ async fn disable(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Resul
 async fn read_tuning(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Result<Answer, Refusal> {
     match directory::at(tenant, &path.whole(), txn).await? {
         Some(mount) => Ok(Answer::doubled(show::tuning(&mount, tenant.parent().is_some()))),
-        None => Err(Refusal::invalid(format!("cannot fetch sysview for path {:?}", path.path))),
+        None => Err(Refusal::invalid(format!("cannot fetch sysview for path {:?}", path.whole()))),
     }
 }
 
@@ -106,7 +104,7 @@ async fn tune(tenant: &Arc<Tenant>, path: &MountPath, tuning: &Tuning, txn: &mut
     }
     let whole = path.whole();
     let Some(mount) = directory::at(tenant, &whole, txn).await? else {
-        return Err(Refusal::invalid(format!("tune of path {:?} failed: no mount entry found", path.path)));
+        return Err(Refusal::invalid(format!("tune of path {:?} failed: no mount entry found", path.whole())));
     };
     let mut mount = Mount::clone(&mount);
     tuning.apply(&mut mount.config)?;

@@ -92,7 +92,7 @@ impl Tuning {
         }
         // The one auth method that is built in gives tokens as they are asked for.
         if fields.text("token_type")?.is_some_and(|token_type| !token_type.is_empty()) {
-            return Err(Refusal::invalid("'token_type' can only be modified on auth mounts other than token/"));
+            return Err(Refusal::invalid("'token_type' cannot be set for 'token' or 'ns_token' auth mounts"));
         }
         Ok(Self {
             default_lease_ttl_seconds: ttl_seconds(fields, "default_lease_ttl")?,
@@ -151,6 +151,9 @@ fn ttl_seconds(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, Refusal> 
 fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>) -> Result<Engine, Refusal> {
     if type_name.is_empty() {
         return Err(Refusal::invalid("backend type must be specified as a string"));
+    }
+    if class == Class::Auth && type_name == "token" {
+        return Err(Refusal::invalid("token credential backend cannot be instantiated"));
     }
     if SINGLETONS.contains(&type_name) {
         return Err(Refusal::invalid(format!("mount type of {type_name:?} is not mountable")));

@@ -98,7 +98,12 @@ pub(super) fn remount(target: &Target) {
     let bao = Bao::new(target);
     bao.ok(&["secrets", "enable", "-path=team", "kv-v2"]);
     bao.ok(&["kv", "put", "-mount=team", "x", "a=b"]);
-    bao.ok(&["secrets", "move", "team/", "moved/"]);
+    bao.refused(&["secrets", "move", "nosuch/", "moved/"], "no matching mount at \"nosuch/\"");
+    bao.refused(&["secrets", "move", "team/", "sys/x"], "cannot remount to destination sys/x/");
+    bao.ok(&["secrets", "enable", "-path=other", "kv-v2"]);
+    bao.refused(&["secrets", "move", "team/", "other/"], "path already in use at \"other/\"");
+    bao.refused(&["auth", "move", "auth/token/", "auth/moved/"], "cannot remount \"auth/token/\"");
+    bao.ok(&["secrets", "move", "team/", "moved/"]).says(&["Success! Finished moving secrets engine team/ to moved/"]);
     assert_eq!(bao.ok(&["kv", "get", "-field=a", "moved/x"]).text(), "b");
     bao.refused(&["kv", "get", "-mount=team", "x"], "preflight capability check returned 403");
 }

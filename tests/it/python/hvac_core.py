@@ -56,6 +56,16 @@ def mounts(root):
     assert root.sys.list_auth_methods()["data"]["token/"]["type"] == "token"
 
 
+def remount(root):
+    root.sys.enable_secrets_engine("kv", path="moving", options={"version": "2"})
+    moved = root.sys.move_backend("moving", "moved")
+    assert moved["data"]["migration_id"]
+    deadline = time.monotonic() + 30
+    while "moved/" not in root.sys.list_mounted_secrets_engines()["data"]:
+        assert time.monotonic() < deadline, "the mount did not move"
+        time.sleep(0.05)
+
+
 def kv2_values(root):
     kv = root.secrets.kv.v2
     first = kv.create_or_update_secret("app/db", {"user": "a", "pass": "b"}, mount_point="team")["data"]
@@ -196,7 +206,7 @@ def namespaces(root):
 
 def main():
     root = client()
-    for step in [server, mounts, kv2_values, kv2_versions, kv2_metadata, policies, tokens, namespaces]:
+    for step in [server, mounts, remount, kv2_values, kv2_versions, kv2_metadata, policies, tokens, namespaces]:
         print(step.__name__, flush=True)
         step(root)
 
