@@ -128,6 +128,10 @@ pub enum Refusal {
     Unavailable(String),
     /// 503 `Vault is sealed`.
     Sealed,
+    /// 503 `namespace is sealed`.
+    NamespaceSealed,
+    /// 503: this namespace (`a/b/`), which is the request's own or above it, is locked.
+    Locked(String),
 }
 
 impl Refusal {
@@ -143,7 +147,7 @@ impl Refusal {
             Self::UnsupportedMedia(_) => 415,
             Self::TooMany(_) => 429,
             Self::Internal(_) => 500,
-            Self::Unavailable(_) | Self::Sealed => 503,
+            Self::Unavailable(_) | Self::Sealed | Self::NamespaceSealed | Self::Locked(_) => 503,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TenantId;
-use crate::record::{Kind, Listing};
+use crate::record::{Address, Kind, Listing};
 use crate::time::Timestamp;
 
 /// A child namespace, listed flat in its parent by one segment without a slash.
@@ -22,6 +22,33 @@ pub struct Namespace {
     pub custom_metadata: BTreeMap<String, String>,
     /// When it was made.
     pub created: Timestamp,
+    /// Nobody is answered in it and below it until it is unlocked.
+    #[serde(default)]
+    pub lock: Option<Lock>,
+    /// Its keys, and those of all namespaces below, are not to be opened by any server.
+    #[serde(default)]
+    pub sealed: bool,
+}
+
+/// What opens a locked namespace again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// SHA-256 of the unlock key, 64 hexadecimal digits.
+    pub key_hash: String,
 }
 
 crate::json_record!(Namespace, Kind::Namespace, Listing::Flat);
+
+/// That a child namespace is sealed, listed flat in its parent by tenant id: so that servers which have its keys in memory
+/// find out without looking at every namespace.
+#[derive(Serialize, Deserialize)]
+pub struct SealedNamespace {}
+
+impl SealedNamespace {
+    /// Where it is said of `tenant`.
+    pub fn address(tenant: TenantId) -> Address {
+        Address::system(Kind::NamespaceLock, tenant.to_string())
+    }
+}
+
+crate::json_record!(SealedNamespace, Kind::NamespaceLock, Listing::Flat);

@@ -124,6 +124,7 @@ impl Call {
 
         let call = Called { asked: &asked, location: &location, target: &target, route };
         let permit = call.authorise(txn, fields.as_ref().ok()).await?;
+        call.refuse_locked()?;
 
         let fields = fields?;
         let operation = call.operation(permit, content_type, &fields)?;

@@ -228,6 +228,8 @@ pub const fn error_class(refusal: &Refusal) -> Word {
         Refusal::Internal(_) => "internal",
         Refusal::Unavailable(_) => "unavailable",
         Refusal::Sealed => "sealed",
+        Refusal::NamespaceSealed => "namespace_sealed",
+        Refusal::Locked(_) => "locked",
     })
 }
 

@@ -72,7 +72,8 @@ impl Groups {
         let id = crate::random::frequent();
         let (batches, applied) = self.batches(&mut items, sealed, id, group.now());
         let structural: Vec<Structural> = items.iter_mut().flat_map(|item| std::mem::take(&mut item.commit.structural)).collect();
-        let erased: Vec<TenantId> = structural.iter().filter_map(erased).collect();
+        let erased = structural.iter().filter_map(erased);
+        let dropped: Vec<TenantId> = erased.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
         let tenants: Vec<TenantId> = batches.iter().map(|batch| batch.tenant).collect();
         let outcome = match group.commit(batches, structural).await {
             Err(StoreError::Unknown(cause)) => self.resolve(&tenants, id, cause.to_string()).await,
@@ -84,7 +85,7 @@ impl Groups {
         for done in applied {
             done.tenant.advance(done.head, done.rows, &done.directories);
         }
-        for tenant in erased {
+        for tenant in dropped {
             self.tenants.forget(tenant);
         }
         for item in items {

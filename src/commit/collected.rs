@@ -6,6 +6,7 @@ use super::overlay::NameChange;
 use super::tenant::Tenant;
 use crate::audit::event::Event;
 use crate::audit::merkle;
+use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::storage::{RecordRow, Structural};
 use crate::time::Timestamp;
@@ -16,6 +17,8 @@ pub(super) struct Commit {
     pub(super) reads: Vec<Reads>,
     pub(super) writes: Vec<Write>,
     pub(super) structural: Vec<Structural>,
+    /// Tenants whose keys this server drops once the commit is durable, with those of all tenants below them.
+    pub(super) dropped: Vec<TenantId>,
     pub(super) events: Vec<(Arc<Tenant>, Prepared)>,
     pub(super) valid_until: Option<Timestamp>,
 }

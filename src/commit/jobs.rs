@@ -1,16 +1,19 @@
 //! Background work: removing what has expired, and the rows of erased tenants. Small steps through the same path as
 //! requests, so that it never holds them up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
 use super::tenant::Tenant;
 use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::record::RecordKey;
+use crate::id::TenantId;
+use crate::record::{Kind, RecordKey, SYSTEM};
 use crate::storage::TenantState;
 
 /// Changes in one commit of a job.
@@ -32,10 +35,31 @@ impl Upkeep {
     /// One round. Returns true when more is left to do at once.
     pub async fn tick(&self) -> bool {
         let mut more = false;
+        self.drop_sealed().await;
         for tenant in self.committer.tenants().all() {
             more |= self.expire(&tenant).await;
         }
         more | self.erase().await
+    }
+
+    /// Drops the keys of namespaces that another server has sealed. What they would be used for is refused already: every
+    /// commit follows what other servers wrote.
+    async fn drop_sealed(&self) {
+        let tenants = self.committer.tenants();
+        let loaded = tenants.all();
+        let parents: BTreeSet<TenantId> = loaded.iter().filter_map(|tenant| tenant.parent()).collect();
+        for parent in loaded.iter().filter(|tenant| parents.contains(&tenant.id())) {
+            let directory = parent.keyring().dir_key(Kind::NamespaceLock, SYSTEM, "");
+            let listed = match tenants.store().names(parent.id(), directory, NAMES_MAX).await {
+                Ok(listed) => listed.value,
+                Err(error) => {
+                    tracing::warn!(%error, "sealed namespaces were not looked up; trying again later");
+                    continue;
+                }
+            };
+            let names = listed.iter().filter_map(|(key, name)| parent.keyring().open_name(key, &directory, name).ok());
+            names.filter_map(|name| TenantId::parse(&name)).for_each(|tenant| tenants.forget(tenant));
+        }
     }
 
     /// Removes up to `CHUNK` expired records of a tenant.

@@ -111,9 +111,14 @@ impl Tenants {
         self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
     }
 
-    /// Drops a tenant's keys and everything derived from them.
+    /// Drops the keys of a tenant and of all tenants below it, and everything derived from them.
     pub(super) fn forget(&self, tenant: TenantId) {
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = vec![tenant];
+        while let Some(id) = gone.pop() {
+            loaded.remove(&id);
+            gone.extend(loaded.values().filter(|tenant| tenant.parent() == Some(id)).map(|tenant| tenant.id()));
+        }
     }
 
     /// The loaded tenants from the root down to `tenant`; `None` when one of them is not loaded now.

@@ -175,8 +175,11 @@ impl Txn {
         &self.notes
     }
 
-    /// The loaded tenant of a namespace record that was read in `parent`.
+    /// The loaded tenant of a namespace record that was read in `parent`. The keys of a sealed one are not opened.
     pub async fn enter(&self, parent: &Arc<Tenant>, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
+        if namespace.sealed {
+            return Err(Refusal::NamespaceSealed);
+        }
         self.tenants.child(parent.id(), namespace).await
     }
 
@@ -196,7 +199,8 @@ impl Txn {
     ) -> Result<Arc<Namespace>, Refusal> {
         let (new, commitment) = self.tenants.generate(Some(parent.id())).await?;
         let generation = new.keys.generation;
-        let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now };
+        let (lock, sealed) = (None, false);
+        let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now, lock, sealed };
         self.put(parent, &Address::system(Kind::Namespace, name), &namespace, None).await?;
         self.collected.structural.push(Structural::Create(new));
         Ok(Arc::new(namespace))
@@ -211,12 +215,18 @@ impl Txn {
         Ok(())
     }
 
+    /// Once this is durable, drops the keys of a tenant and of all below it from this server's memory.
+    pub fn drop_keys(&mut self, tenant: TenantId) {
+        self.collected.dropped.push(tenant);
+    }
+
     /// Adds the request's event, and a copy to every other tenant that it writes in. A refused request keeps its
     /// guard writes only.
     pub fn conclude(&mut self, tenant: &Arc<Tenant>, event: &Event, refused: bool) {
         if refused {
             self.collected.writes.truncate(self.guard);
             self.collected.structural.clear();
+            self.collected.dropped.clear();
         }
         self.collected.events.push((Arc::clone(tenant), Prepared::new(event)));
         let others: BTreeMap<TenantId, Arc<Tenant>> =

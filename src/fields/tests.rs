@@ -72,6 +72,7 @@ fn strings_are_decoded() {
 
 #[test]
 fn null_is_absent() {
+    assert!(Fields::parse(b" null\n", None).ok().unwrap().is_empty());
     let fields = fields(r#"{"a":null,"b":"null"}"#);
     assert!(!fields.has("a") && fields.has("b") && !fields.has("c"));
     assert_eq!(fields.text("a").unwrap(), None);

@@ -57,6 +57,10 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
         Refusal::TooLarge => Some("the request body is larger than max_request_size".to_owned()),
         Refusal::Internal(text) => multiple(text),
         Refusal::Sealed => Some("Vault is sealed".to_owned()),
+        Refusal::NamespaceSealed => Some("namespace is sealed".to_owned()),
+        Refusal::Locked(path) => Some(format!(
+            "API access to this namespace has been locked by an administrator - {path:?} must be unlocked to gain access."
+        )),
     };
     let errors: Vec<String> = text.into_iter().collect();
     let mut reply = respond(

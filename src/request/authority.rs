@@ -8,6 +8,7 @@ use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, kv};
 use crate::fields::Fields;
 use crate::policy::{Ask, Capability, Granted};
+use crate::sys::namespaces;
 
 /// Proof that the caller may do what it asks: no operation is made without one, and only `authorise` makes it.
 pub(super) struct Permit(());
@@ -34,6 +35,16 @@ impl Called<'_> {
             _ => ask(of_verb(self.route.verb)),
         };
         Granted::by(&caller.acl, &ask).map(|_granted| Permit(())).ok_or(Refusal::Denied)
+    }
+
+    /// In a locked namespace, and below one, only its own unlocking is answered. Strangers do not learn that it is locked.
+    pub(super) fn refuse_locked(&self) -> Result<(), Refusal> {
+        let Some(locked) = &self.asked.locked else { return Ok(()) };
+        if self.asked.caller.is_none() {
+            return Err(Refusal::NoToken);
+        }
+        let unlocks = matches!(self.target, Target::Sys(route) if route.row.pattern == namespaces::UNLOCK_OWN);
+        if unlocks && *locked == self.asked.namespace { Ok(()) } else { Err(Refusal::Locked(locked.clone())) }
     }
 
     /// Which of the two it is depends on whether something is there; that is looked up only where policy cares.

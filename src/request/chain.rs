@@ -23,12 +23,22 @@ pub(super) struct Resolved {
     /// The path in the tenant.
     pub(super) path: Path,
     pub(super) caller: Option<Caller>,
+    /// The topmost locked namespace on the way, as a path from the root.
+    pub(super) locked: Option<String>,
 }
 
 /// Finds both. An unknown namespace looks like a forbidden one to whoever may not list its parent.
 pub(super) async fn resolve(txn: &mut Txn, route: &Route, credential: &Credential) -> Result<Resolved, Refusal> {
     let root = Arc::clone(txn.tenants().root());
-    let mut walk = Walk { chain: vec![Arc::clone(&root)], here: root, names: Vec::new(), caller: None, found_at: 0, credential };
+    let mut walk = Walk {
+        chain: vec![Arc::clone(&root)],
+        here: root,
+        names: Vec::new(),
+        caller: None,
+        found_at: 0,
+        locked: None,
+        credential,
+    };
     walk.look_for_caller(txn).await?;
     for name in route.namespace.segments() {
         if !walk.enter(txn, name).await? {
@@ -56,6 +66,7 @@ struct Walk<'a> {
     caller: Option<Caller>,
     /// Where in the chain the caller's token lives.
     found_at: usize,
+    locked: Option<String>,
     credential: &'a Credential,
 }
 
@@ -66,6 +77,9 @@ impl Walk<'_> {
         let Some(found) = txn.read::<Namespace>(&parent, &Address::system(Kind::Namespace, name)).await? else {
             return Ok(false);
         };
+        if found.value.sealed {
+            return Err(self.sealed_namespace(name, &found.value));
+        }
         if self.caller.is_none() && !self.may_open(txn, &found.value) {
             return Err(Refusal::NoToken);
         }
@@ -73,17 +87,33 @@ impl Walk<'_> {
         self.chain.push(Arc::clone(&tenant));
         self.here = tenant;
         self.names.push(name.to_owned());
+        if found.value.lock.is_some() && self.locked.is_none() {
+            self.locked = Some(joined(&self.names));
+        }
         self.look_for_caller(txn).await?;
         Ok(true)
     }
 
-    /// A token that carries the label of the tenant to be opened may well be one of its tokens.
     fn may_open(&self, txn: &Txn, namespace: &Namespace) -> bool {
-        let labelled = match self.credential {
+        self.is_labelled(namespace) || txn.tenants().may_open(namespace.tenant, txn.now())
+    }
+
+    /// A token that carries the label of a tenant may well be one of its tokens.
+    fn is_labelled(&self, namespace: &Namespace) -> bool {
+        match self.credential {
             Credential::Token(token) => token.expose().ends_with(&namespace.tenant.label()),
             Credential::None | Credential::Conflicting(_) => false,
+        }
+    }
+
+    /// Its own tokens cannot be verified while its keys are closed: whoever has one, or a token above that may do something
+    /// there, is told why. To others it looks like an unknown one.
+    fn sealed_namespace(&self, name: &str, namespace: &Namespace) -> Refusal {
+        let told = match &self.caller {
+            Some(caller) => caller.acl.sees_below(&format!("{}{name}/", self.prefix())),
+            None => self.is_labelled(namespace),
         };
-        labelled || txn.tenants().may_open(namespace.tenant, txn.now())
+        if told { Refusal::NamespaceSealed } else { self.unknown_namespace() }
     }
 
     async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {
@@ -115,7 +145,7 @@ impl Walk<'_> {
         let prefix = self.prefix();
         let above = joined(self.names.get(..self.found_at).unwrap_or_default());
         let caller = self.caller.map(|caller| Caller { chain: self.chain, namespace: above, prefix, ..caller });
-        Resolved { tenant: self.here, namespace: joined(&self.names), path, caller }
+        Resolved { tenant: self.here, namespace: joined(&self.names), path, caller, locked: self.locked }
     }
 }
 

@@ -62,6 +62,7 @@ sessions! {
     kv_version_one: kv::version_one,
     kv_upgrade: kv::upgrade,
     mounts: operator::mounts,
+    remount: operator::remount,
     status_and_login: operator::status_and_login,
     policies: tokens::policies,
     token_lifetime: tokens::lifetime,
@@ -69,13 +70,7 @@ sessions! {
     cubbyhole: tokens::cubbyhole,
     response_wrapping: tokens::wrapping,
     namespaces: namespaces::tree,
-}
-
-/// This server has no remount: the session holds for OpenBao, and waits for it here.
-#[test]
-fn openbao_moves_mounts() {
-    let server = OpenBao::dev();
-    operator::remount(&server.target);
+    namespace_locks: namespaces::locks,
 }
 
 #[test]

@@ -3,8 +3,12 @@
 //! Only direct children are written here; for deeper ones the request goes to their parent. Keys are made and destroyed
 //! by `commit`, in the same transaction as the record; this folder must not touch them.
 
+mod lock;
 mod operation;
 mod run;
 
-pub use operation::{Operation, TABLE};
+pub use operation::{KeyHash, Operation, TABLE, UNLOCK_OWN};
 pub use run::run;
+
+#[cfg(test)]
+mod tests;

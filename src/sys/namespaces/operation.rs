@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::answer::Refusal;
+use crate::crypto;
 use crate::engine::table::{Call, Field, Row, Verb};
+use crate::path::Path;
+use crate::secret::SecretText;
 
 /// Names that mean something else in a path or in the namespace header.
 const RESERVED: [&str; 6] = ["root", "sys", "audit", "auth", "cubbyhole", "identity"];
@@ -26,17 +29,69 @@ pub enum Operation {
     Patch(String, BTreeMap<String, Option<String>>),
     /// Deletes a child and destroys its keys.
     Delete(String),
+    /// Locks a namespace below, or the request's own when the path is empty.
+    Lock(Path),
+    /// Unlocks one, with its key or by right.
+    Unlock(Path, Option<KeyHash>),
+    /// Has every server drop the keys of a child.
+    Seal(String),
+    /// Lets servers open them again.
+    Unseal(String),
+    /// Whether a child is sealed.
+    SealStatus(String),
 }
+
+/// SHA-256 of an unlock key, in hexadecimal: enough to check one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeyHash(pub(super) String);
+
+impl KeyHash {
+    pub(super) fn of(key: &SecretText) -> Self {
+        Self(data_encoding::HEXLOWER.encode(&crypto::sha256(&[b"strongroom namespace unlock key", key.expose().as_bytes()])))
+    }
+}
+
+/// The pattern of unlocking the request's own namespace: the one thing that is answered in a locked one.
+pub const UNLOCK_OWN: &str = "namespaces/api-lock/unlock";
 
 const FIELDS: &[Field] = &[
     Field { name: "custom_metadata", kind: "object", help: "What its owner says about it: strings by name." },
-    Field { name: "seals", kind: "array", help: "Refused: a namespace cannot name seals of its own yet." },
+    Field { name: "seal", kind: "string", help: "Refused: a namespace's key is under the server's seal." },
+    Field { name: "seals", kind: "array", help: "Refused, as `seal`." },
+    Field { name: "pgp_keys", kind: "array", help: "Ignored: there are no key shares to encrypt." },
+];
+
+const UNLOCK: &[Field] =
+    &[Field { name: "unlock_key", kind: "string", help: "What locking answered; not needed with sudo above the namespace." }];
+
+const UNSEAL: &[Field] = &[
+    Field { name: "key", kind: "string", help: "Refused: a namespace has no key shares of its own." },
+    Field { name: "reset", kind: "boolean", help: "Shows the state and changes nothing." },
 ];
 
 /// The table. `:path*` takes several segments only to refuse them with a text.
 pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::List, "namespaces", &[], "Lists the child namespaces.", |_| Ok(Operation::List)),
     Row::by_verb(Verb::Scan, "namespaces", &[], "Lists all namespaces below.", |_| Ok(Operation::Scan)),
+    Row::by_verb(Verb::Write, "namespaces/api-lock/lock", &[], "Locks the namespace that the request is made in.", |_| {
+        Ok(Operation::Lock(Path::default()))
+    }),
+    Row::by_verb(Verb::Write, UNLOCK_OWN, UNLOCK, "Unlocks the namespace that the request is made in.", |call| {
+        Ok(Operation::Unlock(Path::default(), unlock_key(call)?))
+    }),
+    Row::by_verb(Verb::Write, "namespaces/api-lock/lock/:path*", &[], "Locks a namespace below.", |call| {
+        Ok(Operation::Lock(below(call)?))
+    }),
+    Row::by_verb(Verb::Write, "namespaces/api-lock/unlock/:path*", UNLOCK, "Unlocks a namespace below.", |call| {
+        Ok(Operation::Unlock(below(call)?, unlock_key(call)?))
+    }),
+    Row::by_verb(Verb::Write, "namespaces/:name/seal", &[], "Has every server drop the keys of a child namespace.", |call| {
+        Ok(Operation::Seal(name(call)?))
+    }),
+    Row::by_verb(Verb::Write, "namespaces/:name/unseal", UNSEAL, "Lets servers open the keys of a child namespace.", unseal),
+    Row::by_verb(Verb::Read, "namespaces/:name/seal-status", &[], "Shows whether a child namespace is sealed.", |call| {
+        Ok(Operation::SealStatus(name(call)?))
+    }),
     Row::by_verb(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
     Row::by_verb(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
     Row::by_verb(Verb::Patch, "namespaces/:path*", FIELDS, "Changes the metadata of a child namespace.", patch),
@@ -71,10 +126,35 @@ fn patch(call: &Call<'_>) -> Result<Operation, Refusal> {
 
 /// Ignoring them would make a namespace whose owner relies on a seal that does not guard it.
 fn refuse_seals(call: &Call<'_>) -> Result<(), Refusal> {
-    if call.fields.has("seals") {
-        return Err(Refusal::invalid("unsupported: a namespace cannot name seals of its own yet"));
+    if let Some(field) = ["seal", "seals"].into_iter().find(|field| call.fields.has(field)) {
+        let text = "a namespace cannot have a seal of its own: its key is under the server's seal";
+        return Err(Refusal::invalid(format!("unsupported: {field}; {text}")));
     }
     Ok(())
+}
+
+fn below(call: &Call<'_>) -> Result<Path, Refusal> {
+    let captured = call.captures.get(0);
+    Path::new(captured.strip_suffix('/').unwrap_or(captured)).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn unlock_key(call: &Call<'_>) -> Result<Option<KeyHash>, Refusal> {
+    let key = call.fields.secret("unlock_key")?.filter(|key| !key.expose().is_empty());
+    Ok(key.as_ref().map(KeyHash::of))
+}
+
+/// Taking a share that nobody checks would let its holder believe that it guards something.
+fn unseal(call: &Call<'_>) -> Result<Operation, Refusal> {
+    let name = name(call)?;
+    if call.fields.boolean("reset")?.unwrap_or(false) {
+        return Ok(Operation::SealStatus(name));
+    }
+    if call.fields.secret("key")?.is_some_and(|key| !key.expose().is_empty()) {
+        return Err(Refusal::invalid(
+            "unsupported: a namespace has no key shares of its own, its key is under the server's seal; unseal it without a key",
+        ));
+    }
+    Ok(Operation::Unseal(name))
 }
 
 /// Whether a new namespace may have this name. Those that are only refused here can still be read and deleted.

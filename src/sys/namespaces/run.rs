@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::lock;
 use super::operation::Operation;
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
@@ -38,14 +39,19 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
             Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
         }
         Operation::Delete(name) => delete(tenant, &name, txn).await,
+        Operation::Lock(path) => lock::lock(&path, place, caller, txn).await,
+        Operation::Unlock(path, key) => lock::unlock(&path, key.as_ref(), place, caller, txn).await,
+        Operation::Seal(name) => lock::seal(tenant, &name, txn).await,
+        Operation::Unseal(name) => lock::unseal(tenant, &name, txn).await,
+        Operation::SealStatus(name) => lock::seal_status(tenant, &name, txn).await,
     }
 }
 
-fn address(name: &str) -> Address {
+pub(super) fn address(name: &str) -> Address {
     Address::system(Kind::Namespace, name)
 }
 
-async fn read(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Option<Namespace>, Refusal> {
+pub(super) async fn read(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Option<Namespace>, Refusal> {
     Ok(txn.read::<Namespace>(tenant, &address(name)).await?.map(|found| Namespace::clone(&found.value)))
 }
 
@@ -113,9 +119,12 @@ async fn scan(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<S
         if found.len() == SCAN_MAX {
             return Err(Refusal::invalid(format!("there are more than {SCAN_MAX} namespaces below: list them level by level")));
         }
-        if let Some((child, namespace)) = txn.child(&parent, &name).await? {
-            let path = format!("{path}{name}/");
-            found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace)));
+        let Some(namespace) = read(&parent, &name, txn).await? else { continue };
+        let path = format!("{path}{name}/");
+        found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace)));
+        // What is below a sealed one cannot be read.
+        if !namespace.sealed {
+            let child = txn.enter(&parent, &namespace).await?;
             waiting.extend(children(&child, &path, txn).await?);
         }
     }
@@ -156,7 +165,7 @@ fn show(path: &str, namespace: &Namespace) -> Json {
     Json::object(|out| {
         out.field("custom_metadata", &namespace.custom_metadata);
         out.field("id", &namespace.tenant.label());
-        out.field("locked", &false);
+        out.field("locked", &namespace.lock.is_some());
         out.field("path", path);
         out.field("tainted", &false);
         out.field("uuid", &namespace.tenant.uuid());
@@ -178,6 +187,8 @@ mod tests {
             commitment: String::new(),
             custom_metadata: BTreeMap::from([("tier".to_owned(), "gold".to_owned()), ("cost".to_owned(), "7".to_owned())]),
             created: Timestamp(0),
+            lock: None,
+            sealed: false,
         }
     }
 

@@ -58,6 +58,38 @@ pub(super) fn tree(target: &Target) {
     team1.with_token(&token).run(&["token", "lookup"]).exits(2);
 }
 
+/// lock, unlock; what is locked answers nobody, also below.
+pub(super) fn locks(target: &Target) {
+    const LOCKED: &str = "API access to this namespace has been locked by an administrator - \"team1/\" must be unlocked";
+    let bao = Bao::new(target);
+    bao.ok(&["namespace", "create", "team1"]);
+    let (team, sub) = (bao.in_namespace("team1"), bao.in_namespace("team1/sub"));
+    team.ok(&["namespace", "create", "sub"]);
+    bao.refused(&["namespace", "lock", "nosuch"], "requested namespace does not exist");
+    bao.refused(&["namespace", "unlock", "team1"], "namespace \"team1/\" is not locked");
+    let locked = bao.json(2, &["namespace", "lock", "team1"]);
+    bao.refused(&["namespace", "lock", "team1"], "cannot lock namespace \"team1/\": is already locked");
+    bao.ok(&["namespace", "lookup", "team1"]).row("locked", "true");
+    for inside in [&team, &sub] {
+        inside.refused(&["secrets", "list"], LOCKED);
+        inside.refused(&["read", "nosuch/path"], LOCKED);
+    }
+    bao.refused(&["namespace", "unlock", "-unlock-key=wrong", "team1"], "incorrect unlock key");
+    let key = locked["unlock_key"].as_str().unwrap_or_else(|| panic!("no unlock_key in {locked}"));
+    bao.ok(&["namespace", "unlock", &format!("-unlock-key={key}"), "team1"]);
+    sub.ok(&["secrets", "list"]);
+
+    // From inside, and freed by the root's right without the key.
+    team.ok(&["namespace", "lock"]);
+    team.refused(&["secrets", "list"], LOCKED);
+    team.ok(&["namespace", "unlock"]);
+    team.ok(&["secrets", "list"]);
+    bao.ok(&["namespace", "lock", "team1/sub"]);
+    team.ok(&["secrets", "list"]);
+    sub.refused(&["secrets", "list"], "\"team1/sub/\" must be unlocked");
+    bao.refused(&["namespace", "lock"], "root namespace cannot be locked/unlocked");
+}
+
 /// Deletion goes on after its answer: waits for the end of it.
 fn gone(bao: &Bao, name: &str) {
     let start = Instant::now();

@@ -1,0 +1,114 @@
+//! Sealing a namespace, as two servers on one store see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::lock;
+use crate::answer::{Answer, Refusal};
+use crate::audit::event::{Event, Word};
+use crate::commit::{Attempt, Committer, Tenants, Txn, Upkeep, new_tenant};
+use crate::crypto::RootKey;
+use crate::id::{DeploymentId, TenantId};
+use crate::seal::{LocalSeal, Seal};
+use crate::storage::sqlite::SqliteStore;
+use crate::storage::{Deployment, Store};
+use crate::time::{Clock, ManualClock, Timestamp};
+
+/// What is done to the namespace `team`, or below it, in one transaction of the root.
+#[derive(Clone, Copy)]
+enum Step {
+    MakeTeam,
+    MakeSub,
+    Enter,
+    Seal,
+    Unseal,
+}
+
+#[async_trait]
+impl Attempt for Step {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let root = Arc::clone(txn.tenants().root());
+        let outcome = match self {
+            Self::MakeTeam => txn.create_child(&root, "team", BTreeMap::default()).await.map(|_| Answer::Empty),
+            Self::Seal => lock::seal(&root, "team", txn).await,
+            Self::Unseal => lock::unseal(&root, "team", txn).await,
+            Self::MakeSub | Self::Enter => match txn.child(&root, "team").await {
+                Err(refusal) => Err(refusal),
+                Ok(None) => Err(Refusal::NotFound),
+                Ok(Some((team, _))) if matches!(self, Self::MakeSub) => {
+                    txn.create_child(&team, "sub", BTreeMap::default()).await.map(|_| Answer::Empty)
+                }
+                Ok(Some((team, _))) => txn.child(&team, "sub").await.map(|_| Answer::Empty),
+            },
+        };
+        let event = Event::of_job(txn.now(), root.id(), Word::new("test"), String::new());
+        txn.conclude(&root, &event, outcome.is_err());
+        outcome
+    }
+}
+
+struct Replica {
+    tenants: Arc<Tenants>,
+    committer: Arc<Committer>,
+}
+
+impl Replica {
+    async fn on(store: &Arc<dyn Store>, seals: &[Arc<dyn Seal>], clock: &Arc<ManualClock>) -> Self {
+        let tenants = Tenants::open(Arc::clone(store), seals.to_vec(), Arc::clone(clock) as Arc<dyn Clock>).await.unwrap();
+        Self { committer: Arc::new(Committer::start(Arc::clone(&tenants)).unwrap()), tenants }
+    }
+
+    async fn does(&self, step: Step) -> Result<Answer, Refusal> {
+        self.committer.run(Arc::new(step)).await
+    }
+
+    /// Tenants below the root whose keys are in memory.
+    fn open(&self) -> Vec<TenantId> {
+        self.tenants.all().iter().filter(|tenant| tenant.parent().is_some()).map(|tenant| tenant.id()).collect()
+    }
+}
+
+async fn two_replicas() -> (Replica, Replica, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(1_795_251_600_000_000_001)));
+    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::static_key("static", RootKey::generate()))];
+    let id = DeploymentId::random();
+    let (root, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
+    let (edge, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
+    let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
+    assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+    let one = Replica::on(&store, &seals, &clock).await;
+    let other = Replica::on(&store, &seals, &clock).await;
+    (one, other, folder)
+}
+
+#[tokio::test]
+async fn a_sealed_namespace_is_out_of_the_memory_of_every_server_until_it_is_unsealed() {
+    let (one, other, _folder) = two_replicas().await;
+    for step in [Step::MakeTeam, Step::MakeSub, Step::Enter] {
+        one.does(step).await.unwrap();
+    }
+    other.does(Step::Enter).await.unwrap();
+    assert_eq!((one.open().len(), other.open().len()), (2, 2));
+
+    one.does(Step::Seal).await.unwrap();
+    assert_eq!(one.open(), [], "the server that seals drops the keys, those below included");
+    assert!(matches!(one.does(Step::Enter).await, Err(Refusal::NamespaceSealed)));
+    // The other one has not heard of it, and refuses nevertheless: what it relied on is not current any more.
+    assert!(matches!(other.does(Step::Enter).await, Err(Refusal::NamespaceSealed)));
+    Upkeep::new(Arc::clone(&other.committer)).tick().await;
+    assert_eq!(other.open(), [], "the other server's job drops them");
+    // Sealing twice is no error.
+    other.does(Step::Seal).await.unwrap();
+
+    other.does(Step::Unseal).await.unwrap();
+    for replica in [&one, &other] {
+        replica.does(Step::Enter).await.unwrap();
+        Upkeep::new(Arc::clone(&replica.committer)).tick().await;
+        assert_eq!(replica.open().len(), 2, "nothing is left that would drop them again");
+    }
+}
