@@ -7,6 +7,8 @@ use std::cell::RefCell;
 
 use zeroize::Zeroizing;
 
+use crate::secret::SecretBytes;
+
 /// `N` fresh random bytes.
 ///
 /// # Panics
@@ -45,6 +47,17 @@ pub fn frequent<const N: usize>() -> [u8; N] {
         block.used += N;
         taken
     })
+}
+
+/// `length` fresh random bytes, in a buffer that wipes itself.
+///
+/// # Panics
+/// As `bytes`.
+#[expect(clippy::expect_used, reason = "as above")]
+pub fn secret(length: usize) -> SecretBytes {
+    let mut buffer = vec![0; length];
+    getrandom::fill(&mut buffer).expect("the operating system's random generator failed");
+    SecretBytes::new(buffer)
 }
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -123,6 +123,9 @@ impl Call {
         trace.mount_type = location.mount_type();
 
         let call = Called { asked: &asked, location: &location, target: &target, route };
+        if route.help {
+            return call.help();
+        }
         let permit = call.authorise(txn, fields.as_ref().ok()).await?;
         call.refuse_locked()?;
 

@@ -157,8 +157,8 @@ impl Tenant {
         self.state().head.clone()
     }
 
-    /// The newest known position.
-    pub(super) fn position(&self) -> u64 {
+    /// The newest known position: how many groups were committed in it.
+    pub fn position(&self) -> u64 {
         self.state().head.seq
     }
 

@@ -101,6 +101,12 @@ impl Tenants {
         &*self.store
     }
 
+    /// When a tenant's log begins; `None` when its first row is not there any more.
+    pub async fn begun(&self, tenant: TenantId) -> Result<Option<Timestamp>, Refusal> {
+        let rows = self.store.log(tenant, 1, 1).await.map_err(|error| store_refusal(&error))?;
+        Ok(rows.first().filter(|row| row.tail.seq == 1).map(|row| row.tail.time))
+    }
+
     /// All tenants that are loaded now.
     pub fn all(&self) -> Vec<Arc<Tenant>> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

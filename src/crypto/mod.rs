@@ -65,6 +65,11 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hazmat::hash::sha256(parts)
 }
 
+/// The hash of `bytes` by the SHA-2 function (FIPS 180-4) with an output of so many bits: 224, 256, 384 or 512.
+pub fn sha2(bits: u16, bytes: &[u8]) -> Option<Vec<u8>> {
+    hazmat::hash::sha2(bits, bytes)
+}
+
 /// HMAC-SHA-256 (RFC 2104) under `key`, of any length, over the parts, each behind its length (u64).
 pub fn keyed_hash(key: &SecretBytes, parts: &[&[u8]]) -> [u8; 32] {
     hazmat::kdf::MacKey::new(key.expose()).mac(parts)

@@ -83,6 +83,28 @@ impl<O> Row<O> {
     }
 }
 
+/// What a row says, without its parse.
+#[derive(Clone, Copy)]
+pub struct Facts {
+    /// As in `Row`.
+    pub verb: Verb,
+    /// As in `Row`.
+    pub pattern: &'static str,
+    /// As in `Row`.
+    pub need: Need,
+    /// As in `Row`.
+    pub fields: &'static [Field],
+    /// As in `Row`.
+    pub help: &'static str,
+}
+
+impl<O> From<&Row<O>> for Facts {
+    fn from(row: &Row<O>) -> Self {
+        let Row { verb, pattern, need, fields, help, .. } = *row;
+        Self { verb, pattern, need, fields, help }
+    }
+}
+
 /// A call that a row was found for.
 pub struct Call<'a> {
     /// The verb.

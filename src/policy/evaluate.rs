@@ -135,6 +135,18 @@ impl Acl {
     /// The strongest pattern for a path. For a directory the patterns count that match it with or without the slash at the
     /// end: policies are written both ways. Taking the strongest of all, rather than the first form that matches, keeps a
     /// stricter rule below from being skipped.
+    /// What is granted, by pattern: paths themselves, and what stands before a glob (wildcard segments included).
+    pub fn resultant(&self) -> (BTreeMap<&str, Capabilities>, BTreeMap<&str, Capabilities>) {
+        let (mut exact, mut globs) = (BTreeMap::new(), BTreeMap::new());
+        if self.broken.is_none() {
+            for found in self.indexes().flat_map(Rules::all) {
+                let (text, glob) = found.text();
+                if glob { &mut globs } else { &mut exact }.insert(text, self.rules(found).capabilities());
+            }
+        }
+        (exact, globs)
+    }
+
     fn find(&self, path: &str, directory: bool) -> Option<Found<'_>> {
         if self.broken.is_some() {
             return None;

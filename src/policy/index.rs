@@ -55,6 +55,17 @@ pub(super) enum Found<'a> {
     Wildcard(&'a Wildcard),
 }
 
+impl<'a> Found<'a> {
+    /// The pattern's text without a glob at its end, and whether there is one.
+    pub(super) fn text(self) -> (&'a str, bool) {
+        match self {
+            Self::Exact(text) => (text, false),
+            Self::Prefix(text) => (text, true),
+            Self::Wildcard(wildcard) => wildcard.text(),
+        }
+    }
+}
+
 impl Rules {
     pub(super) fn add(&mut self, pattern: Pattern, rule: Arc<Rule>) {
         match pattern {
@@ -116,6 +127,13 @@ impl Rules {
             Found::Wildcard(wanted) => self.wildcards.iter().find(|(known, _)| known == wanted).map(|(_, group)| group),
         };
         group.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Every pattern.
+    pub(super) fn all(&self) -> impl Iterator<Item = Found<'_>> {
+        let exact = self.exact.keys().map(|text| Found::Exact(text));
+        let prefixes = self.prefixes.iter().map(|(text, _)| Found::Prefix(text));
+        exact.chain(prefixes).chain(self.wildcards.iter().map(|(wildcard, _)| Found::Wildcard(wildcard)))
     }
 
     /// The patterns that may match something below `directory`, which ends in a slash, except for prefixes of its own path.

@@ -64,6 +64,11 @@ impl Pattern {
 }
 
 impl Wildcard {
+    /// The text without the glob, and whether there is one.
+    pub(super) fn text(&self) -> (&str, bool) {
+        (&self.text, self.glob)
+    }
+
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut wanted = self.text.split('/').peekable();
         let mut given = path.split('/');

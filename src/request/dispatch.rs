@@ -156,6 +156,22 @@ impl Called<'_> {
         self.location.place.as_ref().ok_or_else(|| Refusal::NoMount(self.asked.path.to_string()))
     }
 
+    /// What there is at the path, for any token that may do anything near it: not even the path's own capability is asked
+    /// for. Who may do nothing in a mount does not learn that it is there.
+    pub(super) fn help(&self) -> Result<Answer, Refusal> {
+        self.refuse_locked()?;
+        let caller = self.asked.caller.as_ref().ok_or(Refusal::NoToken)?;
+        let Some(place) = &self.location.place else {
+            let sees = caller.acl.sees_below(&caller.policy_path(self.asked.path.as_str()));
+            return Err(if sees { Refusal::NoMount(self.asked.path.to_string()) } else { Refusal::Denied });
+        };
+        let everybodys = matches!(place.mount.engine, Engine::System | Engine::Token);
+        if !everybodys && !caller.acl.sees_below(&caller.policy_path(&place.path)) {
+            return Err(Refusal::Denied);
+        }
+        sys::help::of(place, &self.location.rest).ok_or(Refusal::UnsupportedPath)
+    }
+
     pub(super) fn call<'c>(&'c self, fields: &'c Fields<'c>) -> Call<'c> {
         Call {
             verb: self.route.verb,

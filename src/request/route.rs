@@ -77,6 +77,8 @@ pub struct Route {
     pub query: Query,
     /// How long the answer is to be put away; `None` when it is not.
     pub wrap_ttl: Option<Duration>,
+    /// Explain the path instead of doing anything (`GET` with `help=1`).
+    pub help: bool,
 }
 
 impl Route {
@@ -93,7 +95,8 @@ impl Route {
         let verb = verb(&incoming.method, &query)?;
         let namespace = namespace(incoming.namespace.as_deref().unwrap_or(""))?;
         let wrap_ttl = wrapping::ttl(incoming.wrap_ttl.as_deref())?;
-        Ok(Self { verb, namespace, path, query, wrap_ttl })
+        let help = incoming.method == "GET" && query.flag("help");
+        Ok(Self { verb, namespace, path, query, wrap_ttl, help })
     }
 }
 

@@ -1,12 +1,16 @@
 //! `sys/internal/ui`: what clients ask before they know what they may. No policy names these paths; what the caller
 //! may see below a mount decides what is shown of it, so nothing is learnt here that the mount itself would not tell.
 
+use std::collections::BTreeMap;
+
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::table::{Need, Row, Verb};
 use crate::json::Json;
 use crate::mount::Mount;
+use crate::policy::Capabilities;
+use crate::record::{Kind, SYSTEM};
 use crate::sys::mounts::directory::{self, Mounted};
 use crate::sys::mounts::show;
 
@@ -17,6 +21,10 @@ pub enum Operation {
     Mounts,
     /// Which mount answers a path below the namespace: asked by every `kv` command and by agents.
     Preflight(String),
+    /// The child namespaces that the caller may see.
+    Namespaces,
+    /// What the caller's policies allow.
+    ResultantAcl,
 }
 
 /// The table.
@@ -40,6 +48,17 @@ pub static TABLE: &[Row<Operation>] = &[
             Ok(Operation::Preflight(path.strip_suffix('/').unwrap_or(path).to_owned()))
         },
     },
+    Row::new(
+        Verb::Read,
+        "internal/ui/namespaces",
+        Need::Token,
+        &[],
+        "Lists the child namespaces that the caller may see.",
+        |_| Ok(Operation::Namespaces),
+    ),
+    Row::by_verb(Verb::Read, "internal/ui/resultant-acl", &[], "Shows what the caller's policies allow.", |_| {
+        Ok(Operation::ResultantAcl)
+    }),
 ];
 
 /// Runs one operation.
@@ -47,7 +66,39 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
     match operation {
         Operation::Mounts => mounts(place, caller, txn).await,
         Operation::Preflight(path) => preflight(&path, place, caller, txn).await,
+        Operation::Namespaces => namespaces(place, caller, txn).await,
+        Operation::ResultantAcl => Ok(resultant_acl(caller.ok_or(Refusal::NoToken)?)),
     }
+}
+
+async fn namespaces(place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let names = txn.names(&place.tenant, Kind::Namespace, SYSTEM, "").await?;
+    let paths: Vec<String> = names.iter().map(|name| format!("{name}/")).filter(|path| sees(caller, path)).collect();
+    Ok(Answer::data(Json::object(|out| {
+        if !paths.is_empty() {
+            out.strings("keys", &paths);
+        }
+    })))
+}
+
+/// As the policies write them: paths that begin in the namespace of the token.
+fn resultant_acl(caller: &Caller) -> Answer {
+    let listed = |list: &BTreeMap<&str, Capabilities>| {
+        Json::object(|out| {
+            for (path, capabilities) in list {
+                out.object(path, |out| {
+                    out.strings("capabilities", &capabilities.names());
+                });
+            }
+        })
+    };
+    Answer::data(Json::object(|out| {
+        if !caller.acl.is_root() {
+            let (exact, globs) = caller.acl.resultant();
+            out.raw("exact_paths", listed(&exact).expose()).raw("glob_paths", listed(&globs).expose());
+        }
+        out.field("root", &caller.acl.is_root());
+    }))
 }
 
 async fn mounts(place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {

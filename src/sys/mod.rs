@@ -6,15 +6,20 @@
 
 pub mod barrier;
 pub mod capabilities;
+pub mod help;
 pub mod internal_ui;
 mod jobs;
+pub mod key_status;
 pub mod mounts;
 pub mod namespaces;
+pub mod openapi;
+pub mod plugins;
 pub mod policies;
 pub mod references;
 pub mod remount;
 mod route;
 pub mod seal;
+pub mod tools;
 pub mod wrapping;
 
 pub use route::{Operation, Route, Routed, route, rows};
@@ -29,13 +34,17 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
     match operation {
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
+        Operation::KeyStatus(operation) => key_status::run(operation, place, txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
+        Operation::OpenApi(operation) => openapi::run(operation, place, caller, txn).await,
+        Operation::Plugins(operation) => plugins::run(&operation),
         Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation),
         Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
+        Operation::Tools(operation) => tools::run(&operation),
     }
 }
 

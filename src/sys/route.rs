@@ -1,8 +1,11 @@
 //! The tables of all parts as one.
 
-use super::{capabilities, internal_ui, mounts, namespaces, policies, references, remount, seal, wrapping};
+use super::{
+    capabilities, internal_ui, key_status, mounts, namespaces, openapi, plugins, policies, references, remount, seal, tools,
+    wrapping,
+};
 use crate::answer::Refusal;
-use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
+use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
 use crate::path::Path;
 
 /// A row of some part's table, for a path that it matches.
@@ -12,21 +15,6 @@ pub struct Route<'a> {
     /// What its pattern took from the path.
     pub captures: Captures<'a>,
     parse: Parse,
-}
-
-/// What a row says, without its parse.
-#[derive(Clone, Copy)]
-pub struct Facts {
-    /// As in `Row`.
-    pub verb: Verb,
-    /// As in `Row`.
-    pub pattern: &'static str,
-    /// As in `Row`.
-    pub need: Need,
-    /// As in `Row`.
-    pub fields: &'static [Field],
-    /// As in `Row`.
-    pub help: &'static str,
 }
 
 /// What the tables have for a path.
@@ -65,7 +53,7 @@ macro_rules! parts {
             let mut known = false;
             $(match table::find($module::TABLE, verb, path) {
                 Match::Row(row, captures) => {
-                    return Routed::Route(Route { row: facts(row), captures, parse: Parse::$part(row.parse) });
+                    return Routed::Route(Route { row: Facts::from(row), captures, parse: Parse::$part(row.parse) });
                 }
                 Match::WrongVerb => known = true,
                 Match::Nothing => {}
@@ -76,7 +64,7 @@ macro_rules! parts {
         /// What all rows say, part by part.
         pub fn rows() -> Vec<Facts> {
             let mut rows = Vec::new();
-            $(rows.extend($module::TABLE.iter().map(facts));)*
+            $(rows.extend($module::TABLE.iter().map(Facts::from));)*
             rows
         }
     };
@@ -87,10 +75,16 @@ parts! {
     Capabilities => capabilities,
     /// `sys/internal/ui/*`
     InternalUi => internal_ui,
+    /// `sys/key-status`, `sys/version-history`
+    KeyStatus => key_status,
     /// `sys/mounts`, `sys/auth`
     Mounts => mounts,
     /// `sys/namespaces`
     Namespaces => namespaces,
+    /// `sys/internal/specs/openapi`
+    OpenApi => openapi,
+    /// `sys/plugins`
+    Plugins => plugins,
     /// `sys/policies/acl`, `sys/policy`
     Policies => policies,
     /// `sys/references`
@@ -99,11 +93,8 @@ parts! {
     Remount => remount,
     /// `sys/seal`
     Seal => seal,
+    /// `sys/tools`
+    Tools => tools,
     /// `sys/wrapping`
     Wrapping => wrapping,
-}
-
-fn facts<O>(row: &Row<O>) -> Facts {
-    let Row { verb, pattern, need, fields, help, .. } = *row;
-    Facts { verb, pattern, need, fields, help }
 }

@@ -21,7 +21,7 @@ use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
 pub use init::{InitRequest, Initialised};
-pub use status::{Health, SealStatus};
+pub use status::{API_VERSION, Health, SealStatus};
 
 /// How the root key of this server is guarded, from its configuration.
 pub enum Guard {

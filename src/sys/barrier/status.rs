@@ -4,7 +4,7 @@ use super::{Barrier, BarrierError, Guard, SealRecord};
 use crate::json::Json;
 
 /// What clients gate features on: the version of the API that is spoken, as plain semver.
-const API_VERSION: &str = "2.7.2";
+pub const API_VERSION: &str = "2.7.2";
 
 /// `sys/seal-status`.
 pub struct SealStatus {

@@ -16,4 +16,4 @@ pub use operation::{Operation, TABLE};
 pub(super) use paths::conflict;
 pub use paths::{Class, MountPath, first_segment};
 pub use run::run;
-pub use settings::{NewMount, Tuning};
+pub use settings::{BUILT_IN, NewMount, Tuning};

@@ -9,6 +9,9 @@ use crate::fields::Fields;
 use crate::mount::{Engine, MountConfig};
 use crate::time::parse_duration;
 
+/// Types that can be mounted.
+pub const BUILT_IN: [(Class, &str); 1] = [(Class::Secret, "kv")];
+
 /// Types that are there in every tenant, once.
 const SINGLETONS: [&str; 8] =
     ["system", "ns_system", "cubbyhole", "ns_cubbyhole", "identity", "ns_identity", "token", "ns_token"];

@@ -5,7 +5,7 @@ use crate::json::{Json, Object};
 use crate::mount::{Engine, Mount};
 
 /// What the API shows as the version of a built-in engine.
-const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.strongroom");
+pub(in crate::sys) const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.strongroom");
 
 /// What may be shown to a caller without a token.
 pub(in crate::sys) fn public(mount: &Mount, nested: bool) -> Json {
