@@ -24,6 +24,7 @@ use crate::request::Outsiders;
 use crate::secret::SecretText;
 use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError};
+use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
 
 pub use dev::{DevOptions, run_dev};
@@ -91,7 +92,8 @@ async fn serve_config(config: Config, paths: &[PathBuf], log: Option<LogControl>
     let store = stores::open(&config.storage).await?;
     let name = config.cluster_name.clone().unwrap_or_else(|| "strongroom".to_owned());
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, name, false));
-    let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock))?;
+    let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
+    let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;
     for listener in &config.listeners {
         running.listen(listener.into()).await?;
     }
@@ -157,6 +159,7 @@ struct Running {
     barrier: Arc<Barrier>,
     clock: Arc<dyn Clock>,
     outsiders: Arc<Outsiders>,
+    process: Arc<Process>,
     stop: watch::Sender<bool>,
     certificates: Vec<Arc<TlsReloader>>,
     listeners: JoinSet<u32>,
@@ -182,10 +185,11 @@ impl Signals {
 }
 
 impl Running {
-    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>, process: Process) -> Result<Self, AppError> {
         let (stop, _) = watch::channel(false);
         let (certificates, listeners) = (Vec::new(), JoinSet::new());
-        Ok(Self { barrier, clock, outsiders: Arc::default(), stop, certificates, listeners, signals: Signals::catch()? })
+        let (outsiders, process, signals) = (Arc::default(), Arc::new(process), Signals::catch()?);
+        Ok(Self { barrier, clock, outsiders, process, stop, certificates, listeners, signals })
     }
 
     /// Serves a listener. Returns the address, which the operating system chose where the port was 0.
@@ -193,8 +197,9 @@ impl Running {
         let socket = TcpListener::bind(settings.address).await.map_err(|error| AppError::Listen(settings.address, error))?;
         let address = socket.local_addr().map_err(|error| AppError::Listen(settings.address, error))?;
         let tls = settings.tls.map(|files| self.certificate(files)).transpose()?;
-        let (barrier, outsiders) = (Arc::clone(&self.barrier), Arc::clone(&self.outsiders));
-        let service = Arc::new(Service::new(barrier, outsiders, settings.request_bytes_max, settings.request_duration_max));
+        let (barrier, outsiders, process) = (Arc::clone(&self.barrier), Arc::clone(&self.outsiders), Arc::clone(&self.process));
+        let service =
+            Arc::new(Service::new(barrier, outsiders, process, settings.request_bytes_max, settings.request_duration_max));
         let mut stop = self.stop.subscribe();
         tracing::info!(%address, tls = tls.is_some(), "listening");
         self.listeners.spawn(accept::serve(

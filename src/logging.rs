@@ -2,6 +2,8 @@
 //!
 //! Goes to standard error. Must never hold a secret; what happened to secrets is in the audit log, not here.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -34,6 +36,11 @@ impl LogLevel {
         ("err", Self::Error),
     ];
 
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.into_iter().find(|(_, level)| *level == self).map_or("", |(word, _)| word)
+    }
+
     fn filter(self) -> LevelFilter {
         match self {
             Self::Trace => LevelFilter::TRACE,
@@ -61,12 +68,38 @@ impl LogFormat {
 
 /// Changes the level of a log that is running.
 #[derive(Clone)]
-pub struct LogControl(reload::Handle<Targets, Registry>);
+pub struct LogControl {
+    handle: reload::Handle<Targets, Registry>,
+    levels: Arc<Mutex<Levels>>,
+}
+
+/// What the configuration says, and what is shown now.
+struct Levels {
+    configured: LogLevel,
+    current: LogLevel,
+}
 
 impl LogControl {
-    /// From now on shows `level` and worse. False when the log is gone.
+    fn levels(&self) -> MutexGuard<'_, Levels> {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration says so: from now on shows `level` and worse. False when the log is gone.
     pub fn set_level(&self, level: LogLevel) -> bool {
-        self.0.reload(targets(level)).is_ok()
+        self.levels().configured = level;
+        self.override_level(None)
+    }
+
+    /// Shows `level` and worse until the next change; without one, what the configuration says. False when the log is gone.
+    pub fn override_level(&self, level: Option<LogLevel>) -> bool {
+        let mut levels = self.levels();
+        levels.current = level.unwrap_or(levels.configured);
+        self.handle.reload(targets(levels.current)).is_ok()
+    }
+
+    /// What is shown now.
+    pub fn level(&self) -> LogLevel {
+        self.levels().current
     }
 }
 
@@ -93,7 +126,10 @@ where
         LogFormat::Standard => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    (Box::new(tracing_subscriber::registry().with(filter).with(lines)), LogControl(handle))
+    (
+        Box::new(tracing_subscriber::registry().with(filter).with(lines)),
+        LogControl { handle, levels: Arc::new(Mutex::new(Levels { configured: level, current: level })) },
+    )
 }
 
 #[cfg(test)]
@@ -140,6 +176,12 @@ mod tests {
             tracing::trace!(target: "h2", "hidden");
             tracing::warn!(target: "h2", "shown");
             assert_eq!(lines.take().lines().count(), 2);
+
+            assert!(control.override_level(Some(LogLevel::Error)));
+            tracing::warn!("hidden");
+            assert_eq!((control.level().word(), lines.take().as_str()), ("error", ""));
+            assert!(control.override_level(None));
+            assert_eq!(control.level(), LogLevel::Trace, "what was set last counts as configured");
         });
     }
 }

@@ -17,14 +17,14 @@ mod outsiders;
 mod route;
 mod wrapping;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::fields::Fields;
+use crate::sys::process;
 
 pub use outsiders::Outsiders;
 pub use route::{Body, Credential, Incoming, Route};
@@ -37,16 +37,26 @@ use outsiders::Admission;
 pub struct Outcome {
     /// The answer.
     pub answer: Result<Answer, Refusal>,
-    /// An operator asked for the server to be sealed, and the request for it is in the log.
-    pub seal: bool,
+    /// What was asked of the process itself, when the request for it is in the log.
+    pub errand: Option<Errand>,
+}
+
+/// What only the process can do, after the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Seal the server.
+    Seal,
+    /// Tell about the process, or change something of it: that is the answer.
+    Process(process::Operation),
 }
 
 /// Handles one request.
 pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming: Incoming) -> Outcome {
     let route = Route::parse(&incoming);
-    let call = Arc::new(Call { incoming, route, outsiders: Arc::clone(outsiders), seal: AtomicBool::new(false) });
+    let call = Arc::new(Call { incoming, route, outsiders: Arc::clone(outsiders), errand: Mutex::default() });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
-    Outcome { seal: answer.is_ok() && call.seal.load(Ordering::SeqCst), answer }
+    let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).filter(|_| answer.is_ok());
+    Outcome { answer, errand }
 }
 
 /// A request that is being handled: everything here is fixed, so that an attempt can be repeated.
@@ -54,7 +64,7 @@ struct Call {
     incoming: Incoming,
     route: Result<Route, Refusal>,
     outsiders: Arc<Outsiders>,
-    seal: AtomicBool,
+    errand: Mutex<Option<Errand>>,
 }
 
 #[async_trait]
@@ -134,7 +144,7 @@ impl Call {
         if operation.only_wrapped() && route.wrap_ttl.is_none() {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
-        self.seal.store(operation.seals(), Ordering::SeqCst);
+        *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = operation.errand();
         let answer = operation.run(&call, txn).await?;
         let answer = call.finish(answer, &fields);
         call.wrap(answer, txn).await

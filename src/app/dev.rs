@@ -14,13 +14,15 @@ use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
 use crate::http::accept::Limits;
 use crate::http::tls::{ClientCertificates, TlsFiles};
-use crate::logging::{self, LogLevel};
+use crate::json::Json;
+use crate::logging::{self, LogControl, LogLevel};
 use crate::request::{self, Body, Credential, Incoming, Outsiders};
 use crate::seal::{LocalSeal, static_key};
 use crate::secret::{SecretBytes, SecretText};
 use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
 use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest};
+use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
 
 /// What the command line says.
@@ -37,11 +39,11 @@ pub struct DevOptions {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run_dev(options: DevOptions) -> Result<(), AppError> {
-    logging::start(options.log_level.unwrap_or(DEV_LOG.0), DEV_LOG.1);
-    runtime()?.block_on(serve(options))
+    let log = logging::start(options.log_level.unwrap_or(DEV_LOG.0), DEV_LOG.1);
+    runtime()?.block_on(serve(options, log))
 }
 
-async fn serve(options: DevOptions) -> Result<(), AppError> {
+async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppError> {
     if !options.address.ip().is_loopback() {
         return Err(AppError::Dev(format!(
             "--dev-listen-address {}: a development server listens on loopback only",
@@ -54,7 +56,8 @@ async fn serve(options: DevOptions) -> Result<(), AppError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("strongroom.db"), Arc::clone(&clock)).await?);
     let guard = Guard::Auto(Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?)));
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, "strongroom-dev".to_owned(), true));
-    let mut running = Running::new(Arc::clone(&barrier), clock)?;
+    let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
+    let mut running = Running::new(Arc::clone(&barrier), clock, process)?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.
     let token = open(&barrier, &folder, options.root_token).await?;
     let address = running.listen(listener(options.address, &certificates)).await?;
@@ -63,6 +66,16 @@ async fn serve(options: DevOptions) -> Result<(), AppError> {
     running.until_told_to_stop(|| {}).await?;
     close(&barrier, &*store).await;
     Ok(())
+}
+
+/// As `sys/config/state/sanitized` shows it.
+fn configuration(address: SocketAddr) -> Json {
+    Json::object(|out| {
+        out.field("api_addr", &format!("https://{address}")).raw("listeners", b"[]").raw("seals", br#"[{"type":"static"}]"#);
+        out.object("storage", |storage| {
+            storage.field("type", "sqlite");
+        });
+    })
 }
 
 fn listener(address: SocketAddr, certificates: &DevCertificates) -> ListenerSettings {

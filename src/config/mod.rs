@@ -10,6 +10,7 @@ mod listener;
 mod load;
 mod parse;
 mod place;
+mod sanitized;
 mod seal;
 mod stanza;
 

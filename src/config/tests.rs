@@ -166,3 +166,19 @@ fn the_sample_configuration_is_one() {
     assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::Static { .. }, .. }]));
     assert!(config.listeners.iter().all(|listener| listener.tls.is_some()));
 }
+
+#[test]
+fn the_sanitized_configuration_has_no_secret_and_no_file() {
+    let text = "listener \"tcp\" {\n  address = \"10.0.0.1:8200\"\n  tls_cert_file = \"/canary/cert\"\n  tls_key_file = \"/canary/key\"\n}\n\
+        storage \"postgresql\" {\n  connection_url = \"postgres://u:canary@db/x\"\n  context_key_file = \"/canary/context\"\n}\n\
+        seal \"static\" {\n  current_key = \"file:///canary/seal\"\n  current_key_id = \"1\"\n}\n\
+        api_addr = \"https://strongroom.example\"";
+    let config = read("a.hcl", text).unwrap();
+    let shown = config.sanitized();
+    let shown = std::str::from_utf8(shown.expose()).unwrap();
+    assert!(!shown.contains("canary"), "{shown}");
+    let shown: serde_json::Value = serde_json::from_str(shown).unwrap();
+    assert_eq!(shown["api_addr"], "https://strongroom.example");
+    assert_eq!(shown["listeners"][0]["config"]["address"], "10.0.0.1:8200");
+    assert_eq!((&shown["storage"]["type"], &shown["seals"][0]["type"]), (&"postgresql".into(), &"static".into()));
+}

@@ -5,6 +5,7 @@
 pub mod accept;
 mod activity;
 mod bare;
+mod cors;
 mod reply;
 pub mod service;
 pub mod tls;

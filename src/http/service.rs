@@ -12,12 +12,14 @@ use zeroize::Zeroizing;
 
 use super::accept::Connection;
 use super::bare;
+use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
 use crate::answer::Refusal;
 use crate::crypto;
-use crate::request::{self, Body, Credential, Incoming, Outcome, Outsiders};
+use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Outsiders};
 use crate::secret::{SecretBytes, SecretText, append};
 use crate::sys::barrier::Barrier;
+use crate::sys::process::Process;
 
 /// The longest body of the routes that work while the server is sealed, in bytes: a few shares, and nothing else.
 const BARE_BODY_MAX: usize = 64 << 10;
@@ -30,6 +32,7 @@ static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 pub struct Service {
     barrier: Arc<Barrier>,
     outsiders: Arc<Outsiders>,
+    process: Arc<Process>,
     bare: axum::Router,
     request_bytes_max: usize,
     request_duration_max: Duration,
@@ -40,11 +43,12 @@ impl Service {
     pub fn new(
         barrier: Arc<Barrier>,
         outsiders: Arc<Outsiders>,
+        process: Arc<Process>,
         request_bytes_max: usize,
         request_duration_max: Duration,
     ) -> Self {
         let bare = bare::router(Arc::clone(&barrier));
-        Self { barrier, outsiders, bare, request_bytes_max, request_duration_max }
+        Self { barrier, outsiders, process, bare, request_bytes_max, request_duration_max }
     }
 
     /// Serves one request. A panic costs this request only.
@@ -61,6 +65,24 @@ impl Service {
     }
 
     async fn route(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {
+        let open = self.barrier.open();
+        let judged = match &open {
+            Some(open) => cors::judge(open.committer(), request.method(), request.headers()).await,
+            None => Verdict::Unconcerned,
+        };
+        drop(open);
+        match judged {
+            Verdict::Unconcerned => self.serve_path(connection, request).await,
+            Verdict::Answered(reply) => reply,
+            Verdict::Allowed(headers) => {
+                let mut reply = self.serve_path(connection, request).await;
+                reply.headers_mut().extend(headers);
+                reply
+            }
+        }
+    }
+
+    async fn serve_path(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {
         let Some(path) = request.uri().path().strip_prefix("/v1/") else {
             return reply::refuse(&Refusal::NoMount(String::new()));
         };
@@ -72,10 +94,16 @@ impl Service {
         let namespace = request.headers().get(&NAMESPACE).cloned();
         let incoming = self.incoming(connection, request, path).await;
         let id = Arc::clone(&incoming.id);
-        let Outcome { answer, seal } = request::handle(open.committer(), &self.outsiders, incoming).await;
-        if seal {
-            drop(open);
-            self.barrier.seal().await;
+        let now = self.barrier.clock().now();
+        let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
+        let Outcome { mut answer, errand } = request::handle(open.committer(), &self.outsiders, incoming).await;
+        match errand {
+            None => {}
+            Some(Errand::Process(operation)) => answer = self.process.answer(operation, now),
+            Some(Errand::Seal) => {
+                drop(open);
+                self.barrier.seal().await;
+            }
         }
         let mut reply = reply::reply(answer, &id);
         if let Some(namespace) = namespace {

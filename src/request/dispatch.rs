@@ -1,5 +1,6 @@
 //! From a path in a tenant to the engine that is mounted there, and to its typed operation.
 
+use super::Errand;
 use super::authority::Permit;
 use super::chain::Resolved;
 use super::route::Route;
@@ -120,9 +121,13 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// Whether it asks for the server to be sealed once it is in the log.
-    pub(super) fn seals(&self) -> bool {
-        matches!(self, Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)))
+    /// What is to be done when it is in the log.
+    pub(super) fn errand(&self) -> Option<Errand> {
+        match self {
+            Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)) => Some(Errand::Seal),
+            Self::Sys(sys::Operation::Process(operation)) => Some(Errand::Process(*operation)),
+            _ => None,
+        }
     }
 
     /// Whether its answer must not be given in the clear.

@@ -6,7 +6,9 @@
 
 pub mod barrier;
 pub mod capabilities;
+pub mod cors;
 pub mod help;
+mod host;
 pub mod internal_ui;
 mod jobs;
 pub mod key_status;
@@ -15,6 +17,7 @@ pub mod namespaces;
 pub mod openapi;
 pub mod plugins;
 pub mod policies;
+pub mod process;
 pub mod references;
 pub mod remount;
 mod route;
@@ -33,6 +36,7 @@ use crate::commit::{Place, Txn};
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
+        Operation::Cors(operation) => cors::run(operation, place, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
         Operation::KeyStatus(operation) => key_status::run(operation, place, txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
@@ -40,6 +44,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::OpenApi(operation) => openapi::run(operation, place, caller, txn).await,
         Operation::Plugins(operation) => plugins::run(&operation),
         Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
+        Operation::Process(operation) => process::run(operation, place),
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation),

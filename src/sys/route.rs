@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    capabilities, internal_ui, key_status, mounts, namespaces, openapi, plugins, policies, references, remount, seal, tools,
-    wrapping,
+    capabilities, cors, internal_ui, key_status, mounts, namespaces, openapi, plugins, policies, process, references, remount,
+    seal, tools, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -73,6 +73,8 @@ macro_rules! parts {
 parts! {
     /// `sys/capabilities*`
     Capabilities => capabilities,
+    /// `sys/config/cors`
+    Cors => cors,
     /// `sys/internal/ui/*`
     InternalUi => internal_ui,
     /// `sys/key-status`, `sys/version-history`
@@ -87,6 +89,8 @@ parts! {
     Plugins => plugins,
     /// `sys/policies/acl`, `sys/policy`
     Policies => policies,
+    /// `sys/config/state/sanitized`, `sys/in-flight-req`, `sys/ha-status`, `sys/host-info`, `sys/loggers`
+    Process => process,
     /// `sys/references`
     References => references,
     /// `sys/remount`

@@ -63,6 +63,7 @@ sessions! {
     kv_upgrade: kv::upgrade,
     mounts: operator::mounts,
     remount: operator::remount,
+    reads: operator::reads,
     status_and_login: operator::status_and_login,
     policies: tokens::policies,
     token_lifetime: tokens::lifetime,

@@ -18,6 +18,7 @@ mod server_life;
 mod shut_namespaces;
 mod storage;
 mod support;
+mod system_reads;
 mod tampering;
 mod walk;
 mod wrapping;

@@ -36,10 +36,17 @@ const FOR_WRAPPING_TOKENS: [(Verb, &str); 2] = [(Verb::Write, "sys/wrapping/unwr
 const NOT_WRAPPING: &str = "wrapping token is not valid or does not exist";
 
 /// What any token may call; it decides by itself what to show.
-const FOR_ANY_TOKEN: [(Verb, &str); 1] = [
+const FOR_ANY_TOKEN: [(Verb, &str); 3] = [
     // Asked by clients before every KV command: refuses where the token may do nothing below the path.
     (Verb::Read, "sys/internal/ui/mounts/:path*"),
+    // Lists the child namespaces that the token may do something in: maybe none.
+    (Verb::Read, "sys/internal/ui/namespaces"),
+    // Describes the tables of the mounts that the token may do something in.
+    (Verb::Read, "sys/internal/specs/openapi"),
 ];
+
+/// What is answered to a token that may do nothing: it shows what every token may know.
+const FOR_WEAK_TOKENS: [(Verb, &str); 3] = [FOR_NOBODY[0], FOR_ANY_TOKEN[1], FOR_ANY_TOKEN[2]];
 
 /// What is answered while the server is sealed, to anybody.
 const BARE: [&str; 3] = ["sys/health", "sys/leader", "sys/seal-status"];
@@ -178,10 +185,10 @@ fn tokens_of_another_tenant_are_none(server: &mut Server) {
 fn capabilities_are_asked_for(server: &mut Server) {
     let root = stage(server);
     let weak = token(&root, &json!({"policies": ["a"], "no_default_policy": true}));
-    walk(&root.with_token(&weak.text), &FOR_NOBODY, DENIED);
+    walk(&root.with_token(&weak.text), &FOR_WEAK_TOKENS, DENIED);
     // The same token in a child namespace, where its policy says nothing either.
     let team = namespace(&root, "one");
     mount(&team, "secret");
     put(&team, "a", &json!({"k": "v"}));
-    walk(&team.with_token(&weak.text), &FOR_NOBODY, DENIED);
+    walk(&team.with_token(&weak.text), &FOR_WEAK_TOKENS, DENIED);
 }

@@ -107,3 +107,44 @@ pub(super) fn remount(target: &Target) {
     assert_eq!(bao.ok(&["kv", "get", "-field=a", "moved/x"]).text(), "b");
     bao.refused(&["kv", "get", "-mount=team", "x"], "preflight capability check returned 403");
 }
+
+/// What an operator looks at.
+pub(super) fn reads(target: &Target) {
+    let bao = Bao::new(target);
+    bao.ok(&["operator", "key-status"]).says(&["Key Term", "Install Time", "Encryption Count"]);
+    bao.ok(&["version-history"]).says(&["2.7.2"]);
+    bao.ok(&["operator", "members"]).says(&["Host Name"]);
+    bao.ok(&["plugin", "list", "secret"]).says(&["kv"]);
+    bao.ok(&["plugin", "info", "secret", "kv"]).row("builtin", "true").row("name", "kv");
+    bao.refused(&["plugin", "info", "secret", "nosuch"], "404");
+    bao.ok(&["path-help", "sys/mounts"]).says(&["Request:", "mounts", "## DESCRIPTION"]);
+    bao.ok(&["path-help", "sys/tools/hash"]).says(&["## PARAMETERS", "input (string)"]);
+    bao.refused(&["path-help", "nosuch/x"], "no handler for route \"nosuch/x\". route entry not found.");
+    bao.refused(&["path-help", "sys/nosuch"], "unsupported path");
+    bao.ok(&["read", "sys/config/cors"]).row("enabled", "false");
+    bao.ok(&["write", "sys/config/cors", "allowed_origins=https://a.example,https://b.example", "allowed_headers=X-Own"]);
+    bao.ok(&["read", "sys/config/cors"]).row("enabled", "true").row("allowed_origins", "[https://a.example https://b.example]");
+    bao.refused(&["write", "sys/config/cors", "allowed_origins=*,https://a.example"], "to allow all origins the '*' must be");
+    bao.ok(&["delete", "sys/config/cors"]);
+    bao.ok(&["read", "sys/config/state/sanitized"]).says(&["storage", "listeners"]);
+    bao.ok(&["read", "sys/host-info"]).says(&["timestamp"]);
+    bao.ok(&["read", "sys/internal/ui/resultant-acl"]).row("root", "true");
+    let random = bao.json(1, &["write", "sys/tools/random/16", "format=hex"]);
+    assert_eq!(random["data"]["random_bytes"].as_str().map(str::len), Some(32), "{random}");
+    bao.refused(&["write", "sys/tools/random", "bytes=0"], "'bytes' cannot be less than 1");
+    bao.refused(&["write", "sys/tools/random", "bytes=131073"], "'bytes' should be less than 131072");
+    bao.refused(&["write", "sys/tools/random/nope/8", "format=hex"], "unsupported entropy source \"nope\"");
+    for (algorithm, sum) in [
+        ("", "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"),
+        ("/sha2-224", "1a15bca3e4ed3ab82367c6c434f86c41040bdac577fa1c2de62c3be0"),
+    ] {
+        bao.ok(&["write", &format!("sys/tools/hash{algorithm}"), "input=aGk="]).row("sum", sum);
+    }
+    bao.refused(&["write", "sys/tools/hash/md5", "input=aGk="], "unsupported algorithm md5");
+    bao.refused(&["write", "sys/tools/hash", "input=***"], "unable to decode input as base64");
+    bao.refused(&["write", "sys/loggers", "level=loud"], "invalid level provided: unknown log level: loud");
+    bao.refused(&["write", "sys/loggers/nosuch", "level=warn"], "logger \"nosuch\" not found");
+    bao.ok(&["write", "sys/loggers", "level=debug"]);
+    bao.ok(&["delete", "sys/loggers"]);
+    bao.ok(&["operator", "step-down"]);
+}
