@@ -106,14 +106,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Its own tokens cannot be verified while its keys are closed: whoever has one, or a token above that may do something
-    /// there, is told why. To others it looks like an unknown one.
+    /// Its own tokens cannot be verified while its keys are closed: whoever has one, or a token above that may list it or do
+    /// something there, is told why. To others it looks like an unknown one.
     fn sealed_namespace(&self, name: &str, namespace: &Namespace) -> Refusal {
         let told = match &self.caller {
-            Some(caller) => caller.acl.sees_below(&format!("{}{name}/", self.prefix())),
+            Some(caller) => self.may_list(caller) || caller.acl.sees_below(&format!("{}{name}/", self.prefix())),
             None => self.is_labelled(namespace),
         };
-        if told { Refusal::NamespaceSealed } else { self.unknown_namespace() }
+        if told { Refusal::NamespaceSealed } else { Refusal::NoToken }
     }
 
     async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {
@@ -127,13 +127,15 @@ impl Walk<'_> {
     }
 
     fn unknown_namespace(&self) -> Refusal {
-        let Some(caller) = &self.caller else { return Refusal::NoToken };
-        let path = format!("{}sys/namespaces", self.prefix());
-        if caller.acl.decide(&Ask::new(&path, Capability::List)) {
-            Refusal::Missing("namespace not found".into())
-        } else {
-            Refusal::NoToken
+        match &self.caller {
+            Some(caller) if self.may_list(caller) => Refusal::Missing("namespace not found".into()),
+            _ => Refusal::NoToken,
         }
+    }
+
+    /// Whether the caller may list the namespaces that `here` is the parent of.
+    fn may_list(&self, caller: &Caller) -> bool {
+        caller.acl.decide(&Ask::new(&format!("{}sys/namespaces", self.prefix()), Capability::List))
     }
 
     /// Namespaces between the caller's token and here, as policies of the token's tenant name them.

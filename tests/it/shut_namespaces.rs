@@ -87,6 +87,11 @@ fn a_sealed_namespace_answers_nobody_until_it_is_unsealed(server: &mut Server) {
         let [here, nowhere] = ["team", "nowhere"].map(|name| stranger.in_namespace(name).call("GET", "secret/data/a", None));
         assert_eq!((here.status, here.body), (nowhere.status, nowhere.body));
     }
+    policy(&root, "list", r#"path "sys/namespaces" { capabilities = ["list"] }"#);
+    for (named, status, text) in [("list", 503, "namespace is sealed"), ("default", 403, "permission denied")] {
+        let from_above = team.with_token(&token(&root, &json!({"policies": [named]})).text);
+        assert_eq!(from_above.call("GET", "secret/data/a", None).expect(status).errors(), [text]);
+    }
     // It stays sealed over a restart, and what is listed shows no more than its name.
     server.kill();
     server.come_back();
