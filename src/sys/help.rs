@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::answer::Answer;
 use crate::auth::token;
 use crate::commit::Place;
-use crate::engine::kv;
 use crate::engine::table::{Facts, Verb, capture};
+use crate::engine::{cubbyhole, kv};
 use crate::json::Json;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -15,7 +15,9 @@ use crate::sys::{openapi, rows};
 /// What an engine's table says.
 pub(super) fn table(engine: Engine) -> Vec<Facts> {
     match engine {
-        Engine::Kv2 => kv::TABLE.iter().map(Facts::from).collect(),
+        Engine::Kv1 => kv::v1::TABLE.iter().map(Facts::from).collect(),
+        Engine::Kv2 => kv::v2::TABLE.iter().map(Facts::from).collect(),
+        Engine::Cubbyhole => cubbyhole::TABLE.iter().map(Facts::from).collect(),
         Engine::Token => token::TABLE.iter().map(Facts::from).collect(),
         Engine::System => rows(),
     }

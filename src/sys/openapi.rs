@@ -98,7 +98,7 @@ fn describe(item: &mut Map<String, Value>, mount: &str, row: &Facts) {
         Need::Sudo => item.insert("x-vault-sudo".to_owned(), json!(true)),
         Need::Nobody => item.insert("x-vault-unauthenticated".to_owned(), json!(true)),
         Need::CreateOrUpdate => item.insert("x-vault-createSupported".to_owned(), json!(true)),
-        Need::Verb | Need::Token => None,
+        Need::Verb | Need::Token | Need::WrappingToken => None,
     };
     let (method, word, query) = match row.verb {
         Verb::Read => ("get", "read", None),
