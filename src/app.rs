@@ -14,16 +14,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::auth::token::lifetime::TTL_MAX_SECONDS;
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{TlsError, TlsFiles, TlsReloader};
 use crate::logging::{self, LogControl, LogFormat, LogLevel};
+use crate::mount::LeaseTtl;
 use crate::request::Outsiders;
 use crate::secret::SecretText;
 use crate::storage::{Store, StoreError};
-use crate::sys::barrier::{Barrier, BarrierError};
+use crate::sys::barrier::{Barrier, BarrierError, Settings};
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
 
@@ -65,7 +65,6 @@ pub enum AppError {
 /// `server --config`: runs until SIGTERM or SIGINT.
 pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<(), AppError> {
     let config = crate::config::load(paths, connection_url)?;
-    refuse_ignored(&config)?;
     let log = logging::start(config.log_level, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -73,25 +72,17 @@ pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<(), 
     runtime()?.block_on(serve_config(config, paths, log))
 }
 
-/// A limit that is written down and not kept would be worse than none.
-fn refuse_ignored(config: &Config) -> Result<(), AppError> {
-    let usual = Duration::from_secs(TTL_MAX_SECONDS);
-    for (name, value) in [("default_lease_ttl", config.default_lease_ttl), ("max_lease_ttl", config.max_lease_ttl)] {
-        if value != usual {
-            return Err(AppError::Unsupported(format!(
-                "{name} in the configuration; set it on the mount with sys/mounts/:path/tune"
-            )));
-        }
-    }
-    Ok(())
-}
-
 async fn serve_config(config: Config, paths: &[PathBuf], log: Option<LogControl>) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let guard = seals::guard(&config)?;
     let store = stores::open(&config.storage).await?;
     let name = config.cluster_name.clone().unwrap_or_else(|| "strongroom".to_owned());
-    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, name, false));
+    // A part of a second must not become no time at all.
+    let seconds = |ttl: Duration| ttl.as_secs().max(1);
+    let lease_ttl =
+        LeaseTtl { default_seconds: seconds(config.default_lease_ttl), max_seconds: seconds(config.max_lease_ttl) };
+    let settings = Settings { name, dev: false, lease_ttl };
+    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
     let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;
     for listener in &config.listeners {

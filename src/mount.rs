@@ -96,35 +96,39 @@ pub struct MountConfig {
     pub token_type: Option<String>,
 }
 
-/// The server's default and greatest TTL: 32 days.
+/// The default and greatest TTL of a server whose configuration says nothing: 32 days.
 pub const TTL_MAX_SECONDS: u64 = 32 * 24 * 3600;
 
-/// What a mount allows.
+crate::json_record!(Mount, Kind::Mount, Listing::Flat);
+
+/// How long tokens and leases live, in seconds: of the whole server, or of one mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// TTL of what asks for none, in seconds.
-    pub default_ttl_seconds: u64,
-    /// The greatest TTL, in seconds.
-    pub max_ttl_seconds: u64,
+pub struct LeaseTtl {
+    /// TTL of what asks for none.
+    pub default_seconds: u64,
+    /// The longest TTL.
+    pub max_seconds: u64,
 }
 
-impl Limits {
-    /// The limits of a mount; what it does not set is the server's.
-    pub fn of(config: &MountConfig) -> Self {
-        let or_server = |seconds: u64| if seconds == 0 { TTL_MAX_SECONDS } else { seconds };
-        let max_ttl_seconds = or_server(config.max_lease_ttl_seconds);
-        Self { default_ttl_seconds: or_server(config.default_lease_ttl_seconds).min(max_ttl_seconds), max_ttl_seconds }
+impl LeaseTtl {
+    /// What a server has whose configuration says nothing.
+    pub const USUAL: Self = Self { default_seconds: TTL_MAX_SECONDS, max_seconds: TTL_MAX_SECONDS };
+
+    /// What holds at a mount of this server: what the mount does not set is the server's.
+    #[must_use]
+    pub fn at(self, config: &MountConfig) -> Self {
+        let or = |seconds: u64, server: u64| if seconds == 0 { server } else { seconds };
+        let max_seconds = or(config.max_lease_ttl_seconds, self.max_seconds);
+        Self { default_seconds: or(config.default_lease_ttl_seconds, self.default_seconds).min(max_seconds), max_seconds }
     }
 
     /// The same with a lower maximum; 0 changes nothing.
     #[must_use]
-    pub fn at_most(self, max_ttl_seconds: u64) -> Self {
-        let max = if max_ttl_seconds == 0 { self.max_ttl_seconds } else { self.max_ttl_seconds.min(max_ttl_seconds) };
-        Self { default_ttl_seconds: self.default_ttl_seconds.min(max), max_ttl_seconds: max }
+    pub fn at_most(self, max_seconds: u64) -> Self {
+        let max = if max_seconds == 0 { self.max_seconds } else { self.max_seconds.min(max_seconds) };
+        Self { default_seconds: self.default_seconds.min(max), max_seconds: max }
     }
 }
-
-crate::json_record!(Mount, Kind::Mount, Listing::Flat);
 
 /// A mount that was disabled: nothing leads to its records any more, and a job removes them. Listed flat by mount id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,12 +16,13 @@ use crate::http::accept::Limits;
 use crate::http::tls::{ClientCertificates, TlsFiles};
 use crate::json::Json;
 use crate::logging::{self, LogControl, LogLevel};
+use crate::mount::LeaseTtl;
 use crate::request::{self, Body, Credential, Incoming, Outsiders};
 use crate::seal::{LocalSeal, static_key};
 use crate::secret::{SecretBytes, SecretText};
 use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
-use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest};
+use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
 
@@ -55,7 +56,8 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let certificates = dev_ca::prepare(&folder, clock.now()).map_err(|error| AppError::Dev(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("strongroom.db"), Arc::clone(&clock)).await?);
     let guard = Guard::Auto(Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?)));
-    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, "strongroom-dev".to_owned(), true));
+    let settings = Settings { name: "strongroom-dev".to_owned(), dev: true, lease_ttl: LeaseTtl::USUAL };
+    let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
     let mut running = Running::new(Arc::clone(&barrier), clock, process)?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.

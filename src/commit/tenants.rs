@@ -9,6 +9,7 @@ use super::tenant::Tenant;
 use crate::answer::Refusal;
 use crate::crypto::{Keyring, TenantKey, WrapContext};
 use crate::id::{DeploymentId, TenantId};
+use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::seal::{Seal, SealError};
 use crate::storage::{NewTenant, Store, StoreError, TenantKeys, TenantState, Wrap};
@@ -43,6 +44,7 @@ pub struct Tenants {
     seals: Vec<Arc<dyn Seal>>,
     clock: Arc<dyn Clock>,
     deployment: DeploymentId,
+    lease_ttl: LeaseTtl,
     root: Arc<Tenant>,
     edge: Arc<Tenant>,
     loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
@@ -52,8 +54,14 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// Opens the root and the edge of the deployment in `store`. Fails when no seal opens them.
-    pub async fn open(store: Arc<dyn Store>, seals: Vec<Arc<dyn Seal>>, clock: Arc<dyn Clock>) -> Result<Arc<Self>, KeyError> {
+    /// Opens the root and the edge of the deployment in `store`. `lease_ttl` is what the server's configuration says.
+    /// Fails when no seal opens them.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        seals: Vec<Arc<dyn Seal>>,
+        clock: Arc<dyn Clock>,
+        lease_ttl: LeaseTtl,
+    ) -> Result<Arc<Self>, KeyError> {
         let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
         let root = load(&*store, &seals, deployment.id, deployment.root, None).await?;
         let edge = load(&*store, &seals, deployment.id, deployment.edge, None).await?;
@@ -63,6 +71,7 @@ impl Tenants {
             seals,
             clock,
             deployment: deployment.id,
+            lease_ttl,
             root,
             edge,
             loaded: RwLock::new(loaded.into()),
@@ -79,6 +88,11 @@ impl Tenants {
     /// The tenant whose log takes the events of callers without a verified credential.
     pub fn edge(&self) -> &Arc<Tenant> {
         &self.edge
+    }
+
+    /// The default and longest TTL of the server, which mounts may change for themselves.
+    pub fn lease_ttl(&self) -> LeaseTtl {
+        self.lease_ttl
     }
 
     /// Which installation this is.

@@ -12,6 +12,7 @@ use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::audit::event::Event;
 use crate::id::{MountId, ObjectId, TenantId};
+use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
 use crate::storage::{Structural, TenantState};
@@ -54,6 +55,11 @@ impl Txn {
     /// The time of this attempt.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The default and longest TTL of the server.
+    pub fn lease_ttl(&self) -> LeaseTtl {
+        self.tenants.lease_ttl()
     }
 
     /// The loaded tenants.

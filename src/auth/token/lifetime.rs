@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::mount::{Limits, TTL_MAX_SECONDS};
+use crate::mount::LeaseTtl;
 use crate::time::{Timestamp, go_duration};
 
 /// What is asked for, in seconds; 0 is "nothing asked".
@@ -34,9 +34,9 @@ pub struct PastMax;
 ///
 /// A periodic token gets its period each time, bounded by the explicit maximum only; any other ends, at the latest,
 /// the greatest TTL after its issue.
-pub fn grant(limits: Limits, wish: Wish, issued: Timestamp, now: Timestamp) -> Result<Granted, PastMax> {
+pub fn grant(limits: LeaseTtl, wish: Wish, issued: Timestamp, now: Timestamp) -> Result<Granted, PastMax> {
     let mut warnings = Vec::new();
-    let max = limits.at_most(wish.explicit_max_ttl_seconds).max_ttl_seconds;
+    let max = limits.at_most(wish.explicit_max_ttl_seconds).max_seconds;
     let (mut ttl, lifetime) = if wish.period_seconds > 0 {
         if wish.period_seconds > max {
             warnings.push(format!(
@@ -48,7 +48,7 @@ pub fn grant(limits: Limits, wish: Wish, issued: Timestamp, now: Timestamp) -> R
         let explicit = wish.explicit_max_ttl_seconds;
         (wish.period_seconds.min(max), (explicit > 0).then_some(explicit))
     } else {
-        let ttl = if wish.ttl_seconds > 0 { wish.ttl_seconds } else { limits.default_ttl_seconds };
+        let ttl = if wish.ttl_seconds > 0 { wish.ttl_seconds } else { limits.default_seconds };
         (ttl, Some(max))
     };
     if let Some(lifetime) = lifetime {
@@ -93,7 +93,7 @@ mod tests {
     use crate::time::{Clock, ManualClock};
 
     const HOUR: u64 = 3600;
-    const LIMITS: Limits = Limits { default_ttl_seconds: 768 * HOUR, max_ttl_seconds: 768 * HOUR };
+    const LIMITS: LeaseTtl = LeaseTtl { default_seconds: 768 * HOUR, max_seconds: 768 * HOUR };
 
     fn new_token(wish: Wish) -> Granted {
         grant(LIMITS, wish, Timestamp(0), Timestamp(0)).unwrap()
@@ -138,7 +138,7 @@ mod tests {
     fn renewals_end_at_the_maximum_and_periods_do_not() {
         let clock = ManualClock::new(Timestamp(0));
         let issued = clock.now();
-        let limits = Limits { default_ttl_seconds: 600, max_ttl_seconds: 1000 };
+        let limits = LeaseTtl { default_seconds: 600, max_seconds: 1000 };
         let plain = Wish { ttl_seconds: 600, ..Wish::default() };
         let periodic = Wish { period_seconds: 600, ..Wish::default() };
         clock.advance(Duration::from_secs(500));
@@ -163,17 +163,17 @@ mod tests {
     }
 
     /// Second by second: the last second at which a token that is renewed now may still live.
-    fn naive(limits: Limits, wish: Wish, elapsed: u64) -> Option<u64> {
+    fn naive(limits: LeaseTtl, wish: Wish, elapsed: u64) -> Option<u64> {
         let allowed = |second: u64| {
             let age = elapsed + second;
-            let max = limits.max_ttl_seconds;
+            let max = limits.max_seconds;
             let explicit = wish.explicit_max_ttl_seconds;
             let under_explicit = explicit == 0 || age <= explicit;
             if wish.period_seconds > 0 {
                 let one_period = if explicit > 0 { max.min(explicit) } else { max };
                 second <= wish.period_seconds && second <= one_period && under_explicit
             } else {
-                let asked = if wish.ttl_seconds > 0 { wish.ttl_seconds } else { limits.default_ttl_seconds };
+                let asked = if wish.ttl_seconds > 0 { wish.ttl_seconds } else { limits.default_seconds };
                 second <= asked && age <= max && under_explicit
             }
         };
@@ -183,10 +183,10 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_the_naive_model(
-            default_ttl_seconds in 1_u64..60, extra in 0_u64..60, ttl_seconds in 0_u64..120,
+            default_seconds in 1_u64..60, extra in 0_u64..60, ttl_seconds in 0_u64..120,
             period_seconds in 0_u64..120, explicit_max_ttl_seconds in 0_u64..120, elapsed in 0_u64..150,
         ) {
-            let limits = Limits { default_ttl_seconds, max_ttl_seconds: default_ttl_seconds + extra };
+            let limits = LeaseTtl { default_seconds, max_seconds: default_seconds + extra };
             let wish = Wish { ttl_seconds, period_seconds, explicit_max_ttl_seconds };
             let now = Timestamp(0).plus(Duration::from_secs(elapsed));
             let granted = grant(limits, wish, Timestamp(0), now).ok().map(|granted| granted.ttl_seconds);

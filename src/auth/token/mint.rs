@@ -8,9 +8,10 @@ use super::entry::{
     AccessorRecord, ChildRecord, DEPTH_MAX, Parent, ROOT_POLICY, TokenEntry, TokenKind, accessor_address, child_address, hash_of,
     token_address,
 };
-use super::lifetime::{Granted, Limits, Wish, grant};
+use super::lifetime::{Granted, Wish, grant};
 use crate::answer::Refusal;
 use crate::commit::{Tenant, Txn};
+use crate::mount::LeaseTtl;
 use crate::random;
 use crate::secret::SecretText;
 
@@ -35,7 +36,7 @@ pub struct NewToken {
     /// Where it is made: `auth/token/create`.
     pub path: String,
     /// What its mount allows.
-    pub limits: Limits,
+    pub limits: LeaseTtl,
     /// The times asked for.
     pub wish: Wish,
     /// How often it may be used; none for any number.
@@ -89,7 +90,7 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
         expires: (!without_end).then(|| now.plus(Duration::from_secs(granted.ttl_seconds))),
         creation_ttl_seconds: granted.ttl_seconds,
         ttl_seconds: granted.ttl_seconds,
-        max_ttl_seconds: new.limits.max_ttl_seconds,
+        max_ttl_seconds: new.limits.max_seconds,
         explicit_max_ttl_seconds: new.wish.explicit_max_ttl_seconds,
         period_seconds: new.wish.period_seconds,
         uses_left: new.uses,
@@ -115,7 +116,7 @@ pub async fn root_token(txn: &mut Txn, tenant: &Arc<Tenant>, id: Option<&SecretT
         meta: None,
         display_name: ROOT_POLICY.to_owned(),
         path: "auth/token/root".to_owned(),
-        limits: Limits::of(&crate::mount::MountConfig::default()),
+        limits: txn.lease_ttl(),
         wish: Wish::default(),
         uses: None,
         renewable: false,
@@ -177,7 +178,7 @@ mod tests {
             meta: None,
             display_name: String::new(),
             path: String::new(),
-            limits: Limits { default_ttl_seconds: 100, max_ttl_seconds: 200 },
+            limits: LeaseTtl { default_seconds: 100, max_seconds: 200 },
             wish,
             uses: None,
             renewable: true,

@@ -24,7 +24,6 @@ pub mod wrapping;
 pub use super::Caller;
 pub use authenticate::{Known, authenticate, by_accessor, by_text, is_live};
 pub use entry::TokenEntry;
-pub use lifetime::Limits;
 pub use mint::{Minted, NewToken, mint, root_token};
 pub use operation::{Operation, TABLE};
 pub use run::run;

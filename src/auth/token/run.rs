@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::authenticate::{Known, by_accessor, by_text};
 use super::entry::{Parent, TokenEntry, token_address};
 use super::grant::{Giver, policies};
-use super::lifetime::{Limits, Wish, grant};
+use super::lifetime::{Wish, grant};
 use super::mint::{NewToken, mint};
 use super::operation::{Ask, NAMES_MAX, Operation, Which};
 use super::revoke::{release, revoke};
@@ -48,7 +48,7 @@ async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut Txn) -> Resu
         meta: ask.meta,
         display_name: ask.display_name,
         path,
-        limits: Limits::of(&place.mount.config),
+        limits: txn.lease_ttl().at(&place.mount.config),
         wish: ask.wish,
         uses: ask.uses,
         renewable: ask.renewable,
@@ -109,7 +109,7 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
     if !old.renewable {
         return Err(Refusal::invalid("lease is not renewable"));
     }
-    let limits = Limits::of(&place.mount.config).at_most(old.max_ttl_seconds);
+    let limits = txn.lease_ttl().at(&place.mount.config).at_most(old.max_ttl_seconds);
     let wish = Wish {
         ttl_seconds: if increment_seconds > 0 { increment_seconds } else { old.ttl_seconds },
         period_seconds: old.period_seconds,

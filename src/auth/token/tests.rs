@@ -14,7 +14,7 @@ use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
 use crate::id::{DeploymentId, MountId};
-use crate::mount::{Engine, Mount, MountConfig};
+use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
 use crate::path::Path;
 use crate::policy::PolicyRecord;
 use crate::seal::{LocalSeal, Seal};
@@ -146,7 +146,7 @@ impl World {
         let (edge, _) = new_tenant(&seals, id, None).await.unwrap();
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
         assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
-        let tenants = Tenants::open(Arc::new(store), vec![seal], Arc::clone(&clock) as _).await.unwrap();
+        let tenants = Tenants::open(Arc::new(store), vec![seal], Arc::clone(&clock) as _, LeaseTtl::USUAL).await.unwrap();
         let committer = Committer::start(tenants).unwrap();
         committer.run(Arc::new(Step::Start)).await.unwrap();
         Self { committer, clock, root: "dev-root".to_owned(), _folder: folder }

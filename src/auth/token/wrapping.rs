@@ -11,12 +11,11 @@ use serde_json::value::RawValue;
 
 use super::authenticate::{Known, by_text, remove_rows};
 use super::entry::TokenEntry;
-use super::lifetime::{Limits, Wish};
+use super::lifetime::Wish;
 use super::mint::{NewToken, mint};
 use crate::answer::{Answer, Data, Refusal};
 use crate::commit::{Tenant, Txn};
 use crate::json::Json;
-use crate::mount::MountConfig;
 use crate::policy::shipped::WRAPPING;
 use crate::record::{Address, DecodeError, Kind, Listing, Record};
 use crate::secret::{SecretBytes, SecretText};
@@ -82,7 +81,7 @@ async fn put_away(
         meta: None,
         display_name: "token".to_owned(),
         path: path.to_owned(),
-        limits: Limits::of(&MountConfig::default()),
+        limits: txn.lease_ttl(),
         wish: Wish { ttl_seconds, explicit_max_ttl_seconds: ttl_seconds, ..Wish::default() },
         uses: Some(1),
         renewable: false,

@@ -133,7 +133,7 @@ impl Barrier {
         let refused = |(_, error)| BarrierError::Failed(format!("the seal does not wrap: {error}"));
         let (root, _) = new_tenant(&seals, id, None).await.map_err(refused)?;
         let (edge, _) = new_tenant(&seals, id, None).await.map_err(refused)?;
-        let deployment = Deployment { id, root: root.id, edge: edge.id, dev: self.dev, seal: record, format: FORMAT };
+        let deployment = Deployment { id, root: root.id, edge: edge.id, dev: self.settings.dev, seal: record, format: FORMAT };
         if self.store.initialise(&deployment, &[root, edge]).await? {
             Ok(())
         } else {

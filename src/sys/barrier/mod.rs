@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 
 use crate::commit::{Committer, KeyError, Tenants};
+use crate::mount::LeaseTtl;
 use crate::seal::shamir::ShareSet;
 use crate::seal::{LocalSeal, Seal};
 use crate::storage::{Store, StoreError};
@@ -75,13 +76,22 @@ impl Drop for Open {
     }
 }
 
+/// What the configuration says about a server besides store and seal.
+pub struct Settings {
+    /// The cluster name that status answers show.
+    pub name: String,
+    /// Marks what `initialise` makes as a development store.
+    pub dev: bool,
+    /// How long tokens and leases live.
+    pub lease_ttl: LeaseTtl,
+}
+
 /// The server's state.
 pub struct Barrier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     guard: Guard,
-    name: String,
-    dev: bool,
+    settings: Settings,
     open: ArcSwapOption<Open>,
     progress: Mutex<unseal::Progress>,
     /// One change of state at a time.
@@ -89,11 +99,10 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// A sealed server on `store`. `name` is the cluster name that status answers show; `dev` marks what `initialise`
-    /// makes as a development store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, name: String, dev: bool) -> Self {
+    /// A sealed server on `store`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, settings: Settings) -> Self {
         let progress = Mutex::new(unseal::Progress::default());
-        Self { store, clock, guard, name, dev, open: ArcSwapOption::empty(), progress, changing: tokio::sync::Mutex::new(()) }
+        Self { store, clock, guard, settings, open: ArcSwapOption::empty(), progress, changing: tokio::sync::Mutex::new(()) }
     }
 
     /// The open server; none while it is sealed.
@@ -110,8 +119,8 @@ impl Barrier {
     pub async fn open_at_start(&self) -> Result<bool, BarrierError> {
         let _alone = self.changing.lock().await;
         let Some(deployment) = self.store.deployment().await? else { return Ok(false) };
-        if deployment.dev != self.dev {
-            return Err(BarrierError::Failed(if self.dev {
+        if deployment.dev != self.settings.dev {
+            return Err(BarrierError::Failed(if self.settings.dev {
                 "this store was made by a production server: start it with --config".into()
             } else {
                 "this store was made by `server --dev`: its keys were never guarded, so it is refused in production".into()
@@ -124,7 +133,7 @@ impl Barrier {
 
     /// Opens the root's keys and starts committing.
     async fn enter(&self, seal: Arc<dyn Seal>) -> Result<Arc<Open>, BarrierError> {
-        let tenants = Tenants::open(Arc::clone(&self.store), vec![seal], Arc::clone(&self.clock)).await?;
+        let tenants = Tenants::open(Arc::clone(&self.store), vec![seal], Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let open = Arc::new(Open { committer, jobs });

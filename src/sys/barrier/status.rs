@@ -51,7 +51,7 @@ impl Barrier {
             progress,
             nonce,
             storage: self.store.kind(),
-            cluster: deployment.filter(|_| !sealed).map(|deployment| (self.name.clone(), deployment.id.uuid())),
+            cluster: deployment.filter(|_| !sealed).map(|deployment| (self.settings.name.clone(), deployment.id.uuid())),
         })
     }
 

@@ -93,7 +93,7 @@ async fn disable(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Resul
 
 async fn read_tuning(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Result<Answer, Refusal> {
     match directory::at(tenant, &path.whole(), txn).await? {
-        Some(mount) => Ok(Answer::doubled(show::tuning(&mount, tenant.parent().is_some()))),
+        Some(mount) => Ok(Answer::doubled(show::tuning(&mount, txn.lease_ttl(), tenant.parent().is_some()))),
         None => Err(Refusal::invalid(format!("cannot fetch sysview for path {:?}", path.whole()))),
     }
 }

@@ -1,8 +1,7 @@
 //! How a mount is shown. `nested` says that its tenant has a parent: the permanent mounts look different there.
 
-use crate::auth::token::Limits;
 use crate::json::{Json, Object};
-use crate::mount::{Engine, Mount};
+use crate::mount::{Engine, LeaseTtl, Mount};
 
 /// What the API shows as the version of a built-in engine.
 pub(in crate::sys) const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.strongroom");
@@ -42,12 +41,12 @@ pub(in crate::sys) fn whole(mount: &Mount, nested: bool) -> Json {
 }
 
 /// The settings, with the TTLs that apply.
-pub(super) fn tuning(mount: &Mount, nested: bool) -> Json {
-    let limits = Limits::of(&mount.config);
+pub(super) fn tuning(mount: &Mount, server: LeaseTtl, nested: bool) -> Json {
+    let limits = server.at(&mount.config);
     Json::object(|out| {
-        out.field("default_lease_ttl", &limits.default_ttl_seconds);
+        out.field("default_lease_ttl", &limits.default_seconds);
         out.field("description", &mount.description);
-        out.field("max_lease_ttl", &limits.max_ttl_seconds);
+        out.field("max_lease_ttl", &limits.max_seconds);
         if let Some(options) = mount.options.as_ref().filter(|options| !options.is_empty()) {
             out.field("options", options);
         }
@@ -135,7 +134,7 @@ mod tests {
             "audit_non_hmac_request_keys": ["foo"], "default_lease_ttl": 3600, "description": "main", "force_no_cache": false,
             "listing_visibility": "unauth", "max_lease_ttl": 2_764_800, "options": {"version": "2"}
         });
-        assert_eq!(value(&tuning(&mount, false)), expected);
+        assert_eq!(value(&tuning(&mount, LeaseTtl::USUAL, false)), expected);
         let expected = json!({"description": "main", "options": {"version": "2"}, "type": "kv"});
         assert_eq!(value(&public(&mount, false)), expected);
     }

@@ -11,7 +11,6 @@ use crate::engine::object::named;
 use crate::engine::table::Call;
 use crate::fields::Fields;
 use crate::json::Json;
-use crate::mount::Limits;
 use crate::record::Kind;
 use crate::reference::Reference;
 use crate::secret::SecretBytes;
@@ -63,7 +62,7 @@ async fn read(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusa
     let found = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
     txn.note_read(found.version);
     let value = &found.value.value;
-    let lease_duration = ttl_seconds(value).unwrap_or_else(|| Limits::of(&place.mount.config).default_ttl_seconds);
+    let lease_duration = ttl_seconds(value).unwrap_or_else(|| txn.lease_ttl().at(&place.mount.config).default_seconds);
     let json = Json::from_text(value.expose().to_vec().into());
     Ok(Answer::Data(Data { lease_duration, ..Data::new(Some(json)) }))
 }

@@ -14,7 +14,7 @@ use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
 use crate::id::{DeploymentId, MountId, ObjectId};
-use crate::mount::{Engine, Mount, MountConfig};
+use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
 use crate::path::Path;
 use crate::record::{Address, Kind};
 use crate::seal::{LocalSeal, Seal};
@@ -109,7 +109,7 @@ impl Server {
         let (edge, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
         assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
-        let tenants = Tenants::open(store, seals, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let tenants = Tenants::open(store, seals, Arc::clone(&clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
         let mount = Mount {
             id: MountId::random(),
             engine: Engine::Kv2,
