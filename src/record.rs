@@ -41,6 +41,12 @@ pub enum Kind {
     Cubbyhole = 13,
     /// An answer that was put away for whoever holds a wrapping token.
     Wrapped = 14,
+    /// A role of the token method.
+    TokenRole = 15,
+    /// The lease of a token, listed by the path that it was made at.
+    TokenLease = 16,
+    /// Which tokens of a tenant were ended all together.
+    TokenEpoch = 17,
     /// A child namespace whose keys are to be out of memory, in its parent.
     NamespaceLock = 18,
     /// Which web pages of other origins may call, in the root.

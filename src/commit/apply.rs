@@ -88,6 +88,9 @@ impl Groups {
         for tenant in dropped {
             self.tenants.forget(tenant);
         }
+        if let Some(wake) = items.iter().filter_map(|item| item.commit.wake).max() {
+            self.tenants.wake_jobs(wake);
+        }
         for item in items {
             item.answer();
         }

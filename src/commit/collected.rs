@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::overlay::NameChange;
 use super::tenant::Tenant;
+use super::tenants::Wake;
 use crate::audit::event::Event;
 use crate::audit::merkle;
 use crate::id::TenantId;
@@ -21,6 +22,8 @@ pub(super) struct Commit {
     pub(super) dropped: Vec<TenantId>,
     pub(super) events: Vec<(Arc<Tenant>, Prepared)>,
     pub(super) valid_until: Option<Timestamp>,
+    /// What the background jobs are to do at once.
+    pub(super) wake: Option<Wake>,
 }
 
 /// Everything that was read in one tenant: a record's or a directory's key, and the position it was current at.

@@ -35,7 +35,7 @@ pub use derived::Mark;
 pub use jobs::Upkeep;
 pub use log::LoadError;
 pub use tenant::Tenant;
-pub use tenants::{KeyError, Tenants, new_tenant};
+pub use tenants::{KeyError, Tenants, Wake, new_tenant};
 pub use txn::{Found, Txn};
 
 /// Most names that one directory may hold for its listing to be kept and sorted.

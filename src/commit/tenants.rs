@@ -1,7 +1,7 @@
 //! The loaded tenants of one deployment: opening keyrings, making new ones, forgetting erased ones.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::budget::LoadBudget;
 use super::log::{Head, LoadError};
@@ -38,6 +38,15 @@ pub enum KeyError {
     Uninitialised,
 }
 
+/// What the background jobs are asked to do before their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// Look for work now.
+    Now,
+    /// And look at every token, not at some of them.
+    Everything,
+}
+
 /// The loaded tenants, the seals that open them, and the store that holds them.
 pub struct Tenants {
     store: Arc<dyn Store>,
@@ -49,6 +58,8 @@ pub struct Tenants {
     edge: Arc<Tenant>,
     loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     budget: LoadBudget,
+    wanted: Mutex<Option<Wake>>,
+    waking: tokio::sync::Notify,
     /// One load at a time: a thousand requests for a cold tenant ask the seal once.
     loading: tokio::sync::Mutex<()>,
 }
@@ -76,6 +87,8 @@ impl Tenants {
             edge,
             loaded: RwLock::new(loaded.into()),
             budget: LoadBudget::default(),
+            wanted: Mutex::new(None),
+            waking: tokio::sync::Notify::new(),
             loading: tokio::sync::Mutex::new(()),
         }))
     }
@@ -103,6 +116,22 @@ impl Tenants {
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    pub(super) fn wake_jobs(&self, wake: Wake) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *wanted = (*wanted).max(Some(wake));
+        self.waking.notify_one();
+    }
+
+    /// Waits until somebody wants the jobs to begin before their time.
+    pub async fn jobs_wanted(&self) -> Wake {
+        loop {
+            self.waking.notified().await;
+            if let Some(wake) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return wake;
+            }
+        }
     }
 
     /// Whether a tenant may be opened for a caller who has not shown a valid credential yet: when that costs nothing,

@@ -8,7 +8,7 @@ use super::collected::{Commit, Notes, Prepared, Reads, Write};
 use super::opening::{damaged, decode};
 use super::overlay::{Overlay, Touch};
 use super::tenant::{Entry, Tenant};
-use super::tenants::Tenants;
+use super::tenants::{Tenants, Wake};
 use crate::answer::Refusal;
 use crate::audit::event::Event;
 use crate::id::{MountId, ObjectId, TenantId};
@@ -112,6 +112,28 @@ impl Txn {
         Ok(names.into())
     }
 
+    /// Up to `limit` names of a directory with their keys, those behind `after` in the order of the keys, as they are in
+    /// the store: for work that goes through a directory piece by piece, however long it is. What this transaction and
+    /// its group have changed is not in there, and the directory is not remembered as read: every record that matters
+    /// is to be read on its own.
+    pub async fn page(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        address: (Kind, MountId, &str),
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Box<str>)>, Refusal> {
+        let (kind, mount, directory) = address;
+        let directory = tenant.keyring().dir_key(kind, mount, directory);
+        let read = self.tenants.store().names(tenant.id(), directory, after, limit).await;
+        let fill = read.map_err(|error| super::tenants::store_refusal(&error))?;
+        let open = |(key, sealed): (RecordKey, Vec<u8>)| {
+            let name = tenant.keyring().open_name(&key, &directory, &sealed).map_err(|error| damaged("name", error))?;
+            Ok((key, name.into_boxed_str()))
+        };
+        fill.value.into_iter().map(open).collect()
+    }
+
     /// Writes a record. It continues the object that was read at this address in this transaction; otherwise it is a
     /// new object.
     pub async fn put<R: Record>(
@@ -138,6 +160,17 @@ impl Txn {
             self.prune_directories(tenant, address).await?;
         }
         Ok(())
+    }
+
+    /// Removes whatever is at an address, without looking whether something is: what is not read cannot be stale.
+    pub fn forget<R: Record>(&mut self, tenant: &Arc<Tenant>, address: &Address) {
+        self.remove_row(tenant, address, R::LISTING);
+    }
+
+    /// Wakes the background jobs once this is durable, `all` to have them look at every token.
+    pub fn wake_jobs(&mut self, all: bool) {
+        let wanted = if all { Wake::Everything } else { Wake::Now };
+        self.collected.wake = self.collected.wake.max(Some(wanted));
     }
 
     /// Which object was read or written at an address in this transaction.
@@ -309,7 +342,7 @@ impl Txn {
         let fill = self
             .tenants
             .store()
-            .names(tenant.id(), directory, NAMES_MAX + 1)
+            .names(tenant.id(), directory, None, NAMES_MAX + 1)
             .await
             .map_err(|error| super::tenants::store_refusal(&error))?;
         if fill.value.len() > NAMES_MAX {

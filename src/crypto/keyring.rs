@@ -23,6 +23,7 @@ const DIRECTORY: &[u8] = b"strongroom v1 directory";
 const NAMES: &[u8] = b"strongroom v1 names";
 const TOKENS: &[u8] = b"strongroom v1 tokens";
 const REFERENCES: &[u8] = b"strongroom v1 references";
+const BATCH_TOKENS: &[u8] = b"strongroom v1 batch tokens";
 const AUDIT: &[u8] = b"strongroom v1 audit";
 const AUDIT_MAC: &[u8] = b"strongroom v1 audit mac";
 
@@ -42,6 +43,7 @@ pub struct Keyring {
     audit_mac: MacKey,
     pub(super) names: Key,
     pub(super) audit: Key,
+    pub(super) batch_tokens: Key,
 }
 
 impl Keyring {
@@ -145,6 +147,7 @@ impl Keyring {
             audit_mac: mac(AUDIT_MAC),
             names: seed.derive(NAMES),
             audit: seed.derive(AUDIT),
+            batch_tokens: seed.derive(BATCH_TOKENS),
             seed,
         }
     }

@@ -6,6 +6,7 @@
 //! what was written once opens for ever: `vectors/` holds bytes that every later version must still open.
 
 mod batch;
+mod batch_token;
 #[cfg(test)]
 mod commitment_tests;
 mod envelope;

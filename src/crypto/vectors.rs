@@ -28,6 +28,7 @@ struct Kit {
     token_hash_of_t: String,
     audit_batch: String,
     name: String,
+    batch_token: String,
     records: Vec<Vector>,
 }
 
@@ -71,6 +72,11 @@ fn fresh() -> Fresh {
     Fresh { data_key: key(0xda), wrap_nonce: [0x90; 24] }
 }
 
+fn batch_token() -> Vec<u8> {
+    let (keyring, label) = (keyring(TENANT), super::batch_token::LABEL);
+    sealed_box::seal_with(&keyring.batch_tokens, label, &keyring.batch_token_aad(), b"batch token", 11, &[0x93; 24])
+}
+
 fn payload() -> SecretBytes {
     SecretBytes::new(br#"{"password":"correct horse"}"#.to_vec())
 }
@@ -111,6 +117,8 @@ fn the_keys_above_open() {
     assert_eq!(hex(&opened.token_hash("t")), kit.token_hash_of_t);
     assert_eq!(opened.open_batch(&unhex(&kit.audit_batch)).ok().unwrap().expose(), b"batch");
     assert_eq!(opened.open_name(&row().key, &row().directory, &unhex(&kit.name)), Ok("database-password".to_owned()));
+    assert_eq!(opened.open_batch_token(&unhex(&kit.batch_token)).ok().unwrap().expose(), b"batch token");
+    assert!(keyring(TenantId([0x7f; 16])).open_batch_token(&unhex(&kit.batch_token)).is_err());
     let record = kit.records.iter().find(|vector| vector.expect == "opens").unwrap();
     let row = row();
     assert!(opened.open_record(row.kind, &row.key, &row.directory, row.expires_at, &unhex(&record.sealed)).is_ok());
@@ -123,6 +131,7 @@ fn sealing_still_makes_the_same_bytes() {
     assert_eq!(hex(&sealed), kit.records[0].sealed);
     let name = keyring(TENANT).seal_name_with(&row().key, &row().directory, "database-password", &[0x91; 24]);
     assert_eq!(hex(&name), kit.name);
+    assert_eq!(hex(&batch_token()), kit.batch_token);
     let context = WrapContext { deployment: DEPLOYMENT, tenant: TENANT, generation: 3 };
     let wrap = sealed_box::seal_with(&key(0x40), b"strongroom v1 root wrap", &context.aad(), &[0x7a; 32], 32, &[0x92; 24]);
     assert_eq!(hex(&wrap), kit.root_wrap);
@@ -193,6 +202,7 @@ fn write_the_kit() {
         token_hash_of_t: hex(&keyring(TENANT).token_hash("t")),
         audit_batch: hex(&keyring(TENANT).seal_batch(b"batch")),
         name: hex(&keyring(TENANT).seal_name_with(&row().key, &row().directory, "database-password", &[0x91; 24])),
+        batch_token: hex(&batch_token()),
         records,
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/crypto/vectors/v1.json");

@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 /// The columns of `log` without those that hold events.
 pub(super) const TAIL_COLUMNS: usize = 10;
 
+/// Comes before the key of every row: those are keyed hashes.
+pub(super) const BEFORE_ALL: RecordKey = RecordKey([0; 32]);
+
 /// A row of either database.
 pub(super) trait Cells {
     fn bytes(&self, at: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;

@@ -49,12 +49,14 @@ pub trait Store: Send + Sync {
     /// One record, or its absence, with the tenant's position in the same snapshot.
     async fn record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError>;
 
-    /// The sealed names in a directory, ordered by key, at most `limit`, with the tenant's position in the same snapshot.
-    /// Names are ordered only once they are opened: whoever gets `limit` of them has a part that means nothing.
+    /// The sealed names in a directory, ordered by key, those behind `after` only, at most `limit`, with the tenant's
+    /// position in the same snapshot. Names are ordered only once they are opened: whoever gets `limit` of them has a part
+    /// that means nothing, except to go through all of them piece by piece.
     async fn names(
         &self,
         tenant: TenantId,
         directory: DirKey,
+        after: Option<RecordKey>,
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError>;
 

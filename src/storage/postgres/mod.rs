@@ -190,9 +190,10 @@ impl Store for PostgresStore {
         &self,
         tenant: TenantId,
         directory: DirKey,
+        after: Option<RecordKey>,
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
-        self.read_names(tenant, directory, limit).await
+        self.read_names(tenant, directory, after, limit).await
     }
 
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 
-use super::super::cells::{self, Place, limit as rows_limit};
+use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
 use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
@@ -28,7 +28,7 @@ const RECORD: &str = with_position!(
 );
 const NAMES: &str = with_position!(
     "r.key, r.name FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.dir = $2 \
-     AND r.dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' ORDER BY r.key LIMIT $3"
+     AND r.dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND r.key > $4 ORDER BY r.key LIMIT $3"
 );
 
 /// Runs one statement in the context of `tenant`.
@@ -66,9 +66,10 @@ impl PostgresStore {
         &self,
         tenant: TenantId,
         directory: DirKey,
+        after: Option<RecordKey>,
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
-        let rows = rows!(self, tenant, NAMES, &directory.0[..], rows_limit(limit.max(1)));
+        let rows = rows!(self, tenant, NAMES, &directory.0[..], rows_limit(limit.max(1)), &after.unwrap_or(BEFORE_ALL).0[..]);
         Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
     }
 

@@ -145,9 +145,10 @@ impl Store for SqliteStore {
         &self,
         tenant: TenantId,
         directory: DirKey,
+        after: Option<RecordKey>,
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
-        read::names(&self.readers, tenant, directory, limit).await
+        read::names(&self.readers, tenant, directory, after, limit).await
     }
 
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {

@@ -2,7 +2,7 @@
 
 use sqlx::SqlitePool;
 
-use super::super::cells::{self, Place, limit as rows_limit};
+use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
 use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -18,7 +18,7 @@ const RECORD: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id 
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key = ?2";
 const NAMES: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.name \
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.dir = ?2 AND r.dir <> \
-    x'0000000000000000000000000000000000000000000000000000000000000000' ORDER BY r.key LIMIT ?3";
+    x'0000000000000000000000000000000000000000000000000000000000000000' AND r.key > ?4 ORDER BY r.key LIMIT ?3";
 
 pub(super) async fn deployment(pool: &SqlitePool) -> Result<Option<Deployment>, StoreError> {
     let row = sqlx::query("SELECT id, root, edge, dev, seal, format FROM deployment").fetch_optional(pool).await?;
@@ -40,10 +40,16 @@ pub(super) async fn names(
     pool: &SqlitePool,
     tenant: TenantId,
     directory: DirKey,
+    after: Option<RecordKey>,
     limit: usize,
 ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
-    let rows =
-        sqlx::query(NAMES).bind(&tenant.0[..]).bind(&directory.0[..]).bind(rows_limit(limit.max(1))).fetch_all(pool).await?;
+    let rows = sqlx::query(NAMES)
+        .bind(&tenant.0[..])
+        .bind(&directory.0[..])
+        .bind(rows_limit(limit.max(1)))
+        .bind(&after.unwrap_or(BEFORE_ALL).0[..])
+        .fetch_all(pool)
+        .await?;
     Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
 }
 

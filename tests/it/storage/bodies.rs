@@ -118,13 +118,13 @@ pub(super) async fn positions_belong_to_their_snapshot(store: &dyn Store) {
     let ids = sample::tenants(store, 2).await;
     let absent = store.record(ids[0], record(1).key).await.unwrap();
     assert_eq!((absent.seq, absent.value), (0, None));
-    let listed = store.names(ids[0], DirKey([3; 32]), 10).await.unwrap();
+    let listed = store.names(ids[0], DirKey([3; 32]), None, 10).await.unwrap();
     assert_eq!((listed.seq, listed.value), (0, Vec::new()));
     for seq in 1..=3 {
         commit(store, ids[0], vec![Change::Put(record(seq))]).await.unwrap();
         let read = store.record(ids[0], record(seq).key).await.unwrap();
         assert_eq!((read.seq, read.value.is_some()), (u64::from(seq), true));
-        assert_eq!(store.names(ids[0], DirKey([3; 32]), 10).await.unwrap().seq, u64::from(seq));
+        assert_eq!(store.names(ids[0], DirKey([3; 32]), None, 10).await.unwrap().seq, u64::from(seq));
         assert_eq!(store.record(ids[1], record(seq).key).await.unwrap().seq, 0);
     }
 }
@@ -169,10 +169,14 @@ pub(super) async fn names_are_listed_by_directory(store: &dyn Store) {
     commit(store, ids[0], rows.iter().cloned().map(Change::Put).collect()).await.unwrap();
     let expected: Vec<_> =
         rows.iter().filter(|row| row.directory == DirKey([3; 32])).map(|row| (row.key, row.name.clone())).collect();
-    assert_eq!(store.names(ids[0], DirKey([3; 32]), 100).await.unwrap().value, expected);
-    assert_eq!(store.names(ids[0], DirKey([3; 32]), 2).await.unwrap().value, expected[..2]);
-    assert_eq!(store.names(ids[0], DirKey::NONE, 100).await.unwrap().value, Vec::new());
-    assert_eq!(store.names(ids[1], DirKey([3; 32]), 100).await.unwrap().value, Vec::new());
+    assert_eq!(store.names(ids[0], DirKey([3; 32]), None, 100).await.unwrap().value, expected);
+    assert_eq!(store.names(ids[0], DirKey([3; 32]), None, 2).await.unwrap().value, expected[..2]);
+    let rest = store.names(ids[0], DirKey([3; 32]), Some(expected[1].0), 3).await.unwrap().value;
+    assert_eq!(rest, expected[2..5]);
+    let end = store.names(ids[0], DirKey([3; 32]), expected.last().map(|last| last.0), 3).await.unwrap().value;
+    assert_eq!(end, Vec::new());
+    assert_eq!(store.names(ids[0], DirKey::NONE, None, 100).await.unwrap().value, Vec::new());
+    assert_eq!(store.names(ids[1], DirKey([3; 32]), None, 100).await.unwrap().value, Vec::new());
     let mut group = store.begin(&[Known { tenant: ids[0], seq: 1 }]).await.unwrap();
     assert_eq!(group.names(ids[0], DirKey([3; 32]), 100).await.unwrap(), expected);
     assert_eq!(group.names(ids[0], DirKey::NONE, 100).await.unwrap(), Vec::new());
