@@ -26,6 +26,11 @@ pub enum Answer {
     },
     /// The envelope of an answer that was put away: the JSON value of `wrap_info`, with the token that opens it.
     Wrapped(Json),
+    /// 202: it is under way. The usual envelope if there are sentences for the client's user, otherwise no body.
+    Accepted {
+        /// The sentences.
+        warnings: Vec<String>,
+    },
     /// A bare JSON object without envelope (`sys/health`, `sys/seal-status`, ...).
     Bare {
         /// HTTP status.
@@ -66,6 +71,7 @@ impl Answer {
     pub fn status(&self) -> u16 {
         match self {
             Self::Empty | Self::Written { .. } => 204,
+            Self::Accepted { .. } => 202,
             Self::Data(data) if data.not_found => 404,
             Self::Data(_) | Self::Auth { .. } | Self::Wrapped(_) => 200,
             Self::Bare { status, .. } => *status,

@@ -122,10 +122,10 @@ impl Call {
 
         let content_type = self.incoming.content_type.as_deref();
         let fields = Fields::parse(self.incoming.body.bytes(), content_type);
-        let sent = &self.incoming.credential;
+        let (sent, remote) = (&self.incoming.credential, self.incoming.remote.ip());
         let asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
-            Some(offered) => chain::resolve(txn, route, &offered).await?.of_offered(),
-            None => chain::resolve(txn, route, sent).await?,
+            Some(offered) => chain::resolve(txn, route, (&offered, remote)).await?.of_offered(),
+            None => chain::resolve(txn, route, (sent, remote)).await?,
         };
         trace.asked(&asked);
         let location = Location::find(txn, &asked).await?;

@@ -11,6 +11,8 @@ impl Answer {
     pub fn into_body(self, request_id: &str) -> Option<Json> {
         match self {
             Self::Empty | Self::Written { .. } => None,
+            Self::Accepted { warnings } if warnings.is_empty() => None,
+            Self::Accepted { warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, None, None)),
             Self::Bare { body, .. } => Some(body),
             Self::Data(data) => Some(envelope(request_id, &data, None, None)),
             Self::Auth { auth, warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, Some(&auth), None)),

@@ -1,5 +1,6 @@
 //! Who makes a request, once that is known.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::token::TokenEntry;
@@ -22,6 +23,8 @@ pub struct Caller {
     pub entry: Arc<TokenEntry>,
     /// Whether the token above it was given up without it, so that it is an orphan now.
     pub released: bool,
+    /// Where the request comes from.
+    pub remote: IpAddr,
     /// What its policies allow, on paths that begin in `tenant`.
     pub acl: Arc<Acl>,
     /// The tenants from the root to the request's own.

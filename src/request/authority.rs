@@ -2,7 +2,7 @@
 
 use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
-use crate::auth::Caller;
+use crate::auth::{Caller, token};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, kv};
@@ -66,6 +66,7 @@ impl Called<'_> {
             Target::Kv1(..) => kv::v1::exists(self.place()?, &call, txn).await?,
             Target::Kv2(..) => kv::v2::exists(self.place()?, &call, txn).await?,
             Target::Cubbyhole(..) => cubbyhole::exists(holder(caller)?, self.place()?, &call, txn).await?,
+            Target::Token(..) => token::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

@@ -4,6 +4,7 @@
 //! Opening a tenant's keys costs a call to its seal. Who has not shown a valid token yet makes that happen only for a
 //! tenant whose label the token carries, or within a budget: so strangers cannot have keys opened at will.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::route::{Credential, Route};
@@ -28,7 +29,11 @@ pub(super) struct Resolved {
 }
 
 /// Finds both. An unknown namespace looks like a forbidden one to whoever may not list its parent.
-pub(super) async fn resolve(txn: &mut Txn, route: &Route, credential: &Credential) -> Result<Resolved, Refusal> {
+pub(super) async fn resolve(
+    txn: &mut Txn,
+    route: &Route,
+    (credential, remote): (&Credential, IpAddr),
+) -> Result<Resolved, Refusal> {
     let root = Arc::clone(txn.tenants().root());
     let mut walk = Walk {
         chain: vec![Arc::clone(&root)],
@@ -38,6 +43,7 @@ pub(super) async fn resolve(txn: &mut Txn, route: &Route, credential: &Credentia
         found_at: 0,
         locked: None,
         credential,
+        remote,
     };
     walk.look_for_caller(txn).await?;
     for name in route.namespace.segments() {
@@ -68,6 +74,8 @@ struct Walk<'a> {
     found_at: usize,
     locked: Option<String>,
     credential: &'a Credential,
+    /// Where the request comes from.
+    remote: IpAddr,
 }
 
 impl Walk<'_> {
@@ -118,7 +126,7 @@ impl Walk<'_> {
 
     async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {
         let (None, Credential::Token(token)) = (&self.caller, self.credential) else { return Ok(()) };
-        self.caller = token::authenticate(txn, &self.chain, token).await?;
+        self.caller = token::authenticate(txn, &self.chain, token, self.remote).await?;
         self.found_at = self.names.len();
         if self.caller.is_some() {
             txn.keep_guards();

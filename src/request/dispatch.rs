@@ -228,6 +228,10 @@ impl Called<'_> {
                 }
                 Answer::Data(data)
             }
+            Answer::Accepted { mut warnings } if !warnings.is_empty() => {
+                warnings.extend(warning);
+                Answer::Accepted { warnings }
+            }
             Answer::Auth { auth, mut warnings } => {
                 warnings.extend(warning);
                 Answer::Auth { auth, warnings }

@@ -7,11 +7,11 @@ use super::dispatch::Called;
 use super::route::{Credential, Route};
 use crate::answer::{Answer, Refusal};
 use crate::auth::token::lifetime::whole_seconds;
-use crate::mount::TTL_MAX_SECONDS;
 use crate::auth::token::wrapping;
 use crate::commit::Txn;
 use crate::engine::table::Verb;
 use crate::fields::Fields;
+use crate::mount::TTL_MAX_SECONDS;
 use crate::secret::SecretText;
 use crate::time::{go_duration, parse_duration};
 

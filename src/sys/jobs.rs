@@ -2,19 +2,20 @@
 //! and of disabled mounts. Small steps through the same path as requests, with one summary event each, so that it never holds them up.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::auth::token::{is_live, revoke};
-use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep};
+use crate::auth::token::is_live;
+use crate::auth::token::revoke::{self, Walk};
+use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
 use crate::engine::{cubbyhole, kv};
 use crate::id::TenantId;
 use crate::mount::{Engine, RetiredMount};
-use crate::record::{Address, Kind, SYSTEM};
+use crate::record::{Address, Kind, RecordKey, SYSTEM};
 use crate::sys::mounts::directory;
 
 /// Between two rounds that found little to do.
@@ -28,24 +29,31 @@ const SECRETS: usize = 32;
 pub(super) struct Jobs {
     committer: Arc<Committer>,
     upkeep: Upkeep,
-    /// The accessor after which the next look at a tenant's tokens begins.
-    looked_at: HashMap<TenantId, String>,
+    /// Where the next look at a tenant's tokens begins.
+    looked_at: HashMap<TenantId, RecordKey>,
     /// The same of cubbyholes, by the accessor of their holder.
     cubbyholes_looked_at: HashMap<TenantId, String>,
+    /// Where the walk through a tenant's revoked paths stands.
+    walks: HashMap<TenantId, Walk>,
+    /// Somebody asked for all tokens to be looked at: go on without a pause until that is done.
+    thorough: bool,
 }
 
 impl Jobs {
     pub(super) fn new(committer: Arc<Committer>) -> Self {
+        let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
         let upkeep = Upkeep::new(Arc::clone(&committer));
-        Self { upkeep, committer, looked_at: HashMap::new(), cubbyholes_looked_at: HashMap::new() }
+        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, thorough: false }
     }
 
     /// Rounds for ever: the next at once while there is more to do, otherwise after a pause.
     pub(super) async fn run(mut self) {
         loop {
-            if !self.tick().await {
-                tokio::time::sleep(PAUSE).await;
+            if self.tick().await {
+                continue;
             }
+            let wanted = tokio::time::timeout(PAUSE, self.committer.tenants().jobs_wanted()).await;
+            self.thorough |= wanted == Ok(Wake::Everything);
         }
     }
 
@@ -53,31 +61,49 @@ impl Jobs {
     async fn tick(&mut self) -> bool {
         let mut more = self.upkeep.tick().await;
         for tenant in self.committer.tenants().all() {
-            self.tidy_tokens(&tenant).await;
+            more |= self.end_trees(&tenant).await | self.end_paths(&tenant).await;
+            more |= self.tidy_tokens(&tenant).await;
             more |= self.tidy_cubbyholes(&tenant).await;
             more |= self.purge_mounts(&tenant).await;
         }
-        more
+        self.thorough &= !self.looked_at.is_empty();
+        more | self.thorough
     }
 
     /// Removes rows of dead tokens, a stretch of the accessors at a time. A tenant whose ancestors are not loaded has no
     /// requests either: it waits.
-    async fn tidy_tokens(&mut self, tenant: &Arc<Tenant>) {
-        let Some(chain) = self.committer.tenants().chain(tenant) else { return };
-        let step = Arc::new(TidyTokens { chain, after: self.looked_at.remove(&tenant.id()), last: std::sync::Mutex::default() });
-        self.do_step(Arc::clone(&step) as Arc<dyn Attempt>).await;
-        if let Some(last) = step.last.lock().ok().and_then(|mut last| last.take()) {
+    async fn tidy_tokens(&mut self, tenant: &Arc<Tenant>) -> bool {
+        let Some(chain) = self.committer.tenants().chain(tenant) else { return false };
+        let step = Arc::new(TidyTokens { chain, after: self.looked_at.remove(&tenant.id()), last: Mutex::default() });
+        let more = self.do_step(Arc::clone(&step) as Arc<dyn Attempt>).await;
+        if let Some(last) = taken(&step.last) {
             self.looked_at.insert(tenant.id(), last);
         }
+        more
+    }
+
+    /// Removes rows below tokens that were ended.
+    async fn end_trees(&self, tenant: &Arc<Tenant>) -> bool {
+        self.do_step(Arc::new(EndTrees { tenant: Arc::clone(tenant) })).await
+    }
+
+    /// Removes rows of tokens that were ended by the path of their lease.
+    async fn end_paths(&mut self, tenant: &Arc<Tenant>) -> bool {
+        let walk = self.walks.remove(&tenant.id());
+        let step = Arc::new(EndPaths { tenant: Arc::clone(tenant), walk, next: Mutex::default() });
+        let changed = self.do_step(Arc::clone(&step) as Arc<dyn Attempt>).await;
+        let Some(next) = taken(&step.next) else { return changed };
+        self.walks.insert(tenant.id(), next);
+        true
     }
 
     /// Removes what dead tokens kept, likewise. Whose token is dead is out of reach already.
     async fn tidy_cubbyholes(&mut self, tenant: &Arc<Tenant>) -> bool {
         let Some(chain) = self.committer.tenants().chain(tenant) else { return false };
         let after = self.cubbyholes_looked_at.remove(&tenant.id());
-        let step = Arc::new(TidyCubbyholes { chain, after, last: std::sync::Mutex::default() });
+        let step = Arc::new(TidyCubbyholes { chain, after, last: Mutex::default() });
         let more = self.do_step(Arc::clone(&step) as Arc<dyn Attempt>).await;
-        if let Some(last) = step.last.lock().ok().and_then(|mut last| last.take()) {
+        if let Some(last) = taken(&step.last) {
             self.cubbyholes_looked_at.insert(tenant.id(), last);
         }
         more
@@ -110,20 +136,23 @@ fn conclude(txn: &mut Txn, tenant: &Arc<Tenant>, operation: Word, removed: usize
     Answer::Data(crate::answer::Data::new(None))
 }
 
+/// What the last attempt of a step has left for the next step.
+fn taken<T>(left: &Mutex<Option<T>>) -> Option<T> {
+    left.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// Looks at a stretch of a tenant's accessors.
 struct TidyTokens {
     chain: Vec<Arc<Tenant>>,
-    after: Option<String>,
-    last: std::sync::Mutex<Option<String>>,
+    after: Option<RecordKey>,
+    last: Mutex<Option<RecordKey>>,
 }
 
 #[async_trait]
 impl Attempt for TidyTokens {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let tidied = revoke::tidy(txn, &self.chain, self.after.as_deref(), ACCESSORS).await?;
-        if let Ok(mut last) = self.last.lock() {
-            *last = tidied.last;
-        }
+        let tidied = revoke::tidy(txn, &self.chain, self.after, ACCESSORS).await?;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = tidied.last;
         let Some(tenant) = self.chain.last() else { return Ok(Answer::Empty) };
         Ok(conclude(txn, tenant, Word::new("tidy-tokens"), tidied.removed, "dead tokens"))
     }
@@ -133,7 +162,7 @@ impl Attempt for TidyTokens {
 struct TidyCubbyholes {
     chain: Vec<Arc<Tenant>>,
     after: Option<String>,
-    last: std::sync::Mutex<Option<String>>,
+    last: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -156,10 +185,38 @@ impl Attempt for TidyCubbyholes {
             }
             last = Some(holder.clone());
         }
-        if let Ok(mut to) = self.last.lock() {
-            *to = last.filter(|last| holders.last().is_some_and(|end| last < end));
-        }
+        let next = last.filter(|last| holders.last().is_some_and(|end| last < end));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(conclude(txn, tenant, Word::new("tidy-cubbyholes"), removed, "objects of dead tokens"))
+    }
+}
+
+/// Removes some rows below ended tokens.
+struct EndTrees {
+    tenant: Arc<Tenant>,
+}
+
+#[async_trait]
+impl Attempt for EndTrees {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let removed = revoke::sweep(txn, &self.tenant).await?;
+        Ok(conclude(txn, &self.tenant, Word::new("revoke-tree"), removed, "tokens below revoked ones"))
+    }
+}
+
+/// Removes some tokens that were ended by path.
+struct EndPaths {
+    tenant: Arc<Tenant>,
+    walk: Option<Walk>,
+    next: Mutex<Option<Walk>>,
+}
+
+#[async_trait]
+impl Attempt for EndPaths {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let (removed, next) = revoke::clear_paths(txn, &self.tenant, self.walk.clone()).await?;
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(conclude(txn, &self.tenant, Word::new("revoke-prefix"), removed, "tokens of revoked paths"))
     }
 }
 

@@ -12,6 +12,7 @@ mod host;
 pub mod internal_ui;
 mod jobs;
 pub mod key_status;
+pub mod leases;
 pub mod mounts;
 pub mod namespaces;
 pub mod openapi;
@@ -39,6 +40,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Cors(operation) => cors::run(operation, place, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
         Operation::KeyStatus(operation) => key_status::run(operation, place, txn).await,
+        Operation::Leases(operation) => leases::run(operation, place, caller, txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
         Operation::OpenApi(operation) => openapi::run(operation, place, caller, txn).await,

@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    capabilities, cors, internal_ui, key_status, mounts, namespaces, openapi, plugins, policies, process, references, remount,
-    seal, tools, wrapping,
+    capabilities, cors, internal_ui, key_status, leases, mounts, namespaces, openapi, plugins, policies, process, references,
+    remount, seal, tools, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -79,6 +79,8 @@ parts! {
     InternalUi => internal_ui,
     /// `sys/key-status`, `sys/version-history`
     KeyStatus => key_status,
+    /// `sys/leases`
+    Leases => leases,
     /// `sys/mounts`, `sys/auth`
     Mounts => mounts,
     /// `sys/namespaces`

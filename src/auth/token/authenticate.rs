@@ -1,11 +1,15 @@
 //! From the text or accessor of a token to a live one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::batch;
 use super::entry::{
     AccessorRecord, ChildRecord, DEPTH_MAX, TokenEntry, TokenKind, accessor_address, child_address, hash_of, hex, label_of,
     token_address,
 };
+use super::epoch::Epoch;
+use super::lease::{self, LeaseRecord};
 use super::wrapping::Wrapped;
 use crate::answer::Refusal;
 use crate::auth::Caller;
@@ -35,11 +39,21 @@ pub struct Known {
 ///
 /// Counts a use, if uses are counted: a guard write, which stays when the request is refused. The use that is the
 /// last one still succeeds, and the token is gone with this commit.
-pub async fn authenticate(txn: &mut Txn, chain: &[Arc<Tenant>], token: &SecretText) -> Result<Option<Caller>, Refusal> {
+///
+/// A token that is bound to addresses, and comes from another one (`remote`), is none.
+pub async fn authenticate(
+    txn: &mut Txn,
+    chain: &[Arc<Tenant>],
+    token: &SecretText,
+    remote: IpAddr,
+) -> Result<Option<Caller>, Refusal> {
     let Some(tenant) = chain.last() else { return Ok(None) };
     let Some(standing) = standing(txn, chain, tenant, token).await? else { return Ok(None) };
     let Standing { hash, entry, released, acl } = &*standing;
     let known = Known { tenant: Arc::clone(tenant), hash: hash.clone(), entry: Arc::clone(entry), released: *released };
+    if !known.entry.may_come_from(remote) {
+        return Ok(None);
+    }
     let entry = count_use(txn, &known).await?;
     Ok(Some(Caller {
         tenant: known.tenant,
@@ -47,6 +61,7 @@ pub async fn authenticate(txn: &mut Txn, chain: &[Arc<Tenant>], token: &SecretTe
         hash: known.hash,
         entry,
         released: known.released,
+        remote,
         acl: Arc::clone(acl),
         chain: chain.to_vec(),
         namespace: String::new(),
@@ -77,7 +92,7 @@ async fn standing(
         return Ok(Some(standing));
     }
     let mark = txn.mark(tenant);
-    let Some(known) = live(txn, chain, tenant, &hex(&name)).await? else { return Ok(None) };
+    let Some(known) = known(txn, chain, tenant, text, &hex(&name)).await? else { return Ok(None) };
     let acl = Arc::new(policies::acl(txn, tenant, &known.entry.policies).await?);
     let standing = Arc::new(Standing { hash: known.hash, entry: known.entry, released: known.released, acl });
     txn.keep(tenant, name, &mark, &standing);
@@ -91,7 +106,7 @@ async fn count_use(txn: &mut Txn, known: &Known) -> Result<Arc<TokenEntry>, Refu
     let left = uses.saturating_sub(1);
     let entry = TokenEntry { uses_left: Some(left), ..TokenEntry::clone(&known.entry) };
     if left == 0 {
-        remove_rows(txn, known).await?;
+        Rows::of(known).remove(txn, &known.tenant);
     } else {
         txn.put(&known.tenant, &token_address(&known.hash), &entry, entry.expires).await?;
     }
@@ -107,12 +122,34 @@ pub async fn by_text(
     text: &SecretText,
 ) -> Result<Option<Known>, Refusal> {
     let text = text.expose();
-    if may_be_of(tenant, text) { live(txn, chain, tenant, &hash_of(tenant, text)).await } else { Ok(None) }
+    if !may_be_of(tenant, text) {
+        return Ok(None);
+    }
+    known(txn, chain, tenant, text, &hash_of(tenant, text)).await
 }
 
 /// Whether it is worth looking for a token with this text in `tenant`.
 fn may_be_of(tenant: &Tenant, text: &str) -> bool {
-    !text.is_empty() && text.len() <= TEXT_BYTES_MAX && label_of(text) == tenant.label()
+    let longest = if text.starts_with(batch::PREFIX) { batch::TEXT_BYTES_MAX } else { TEXT_BYTES_MAX };
+    !text.is_empty() && text.len() <= longest && label_of(text) == tenant.label()
+}
+
+/// The live token with this text: one that is stored at its hash, or one that carries everything itself.
+async fn known(
+    txn: &mut Txn,
+    chain: &[Arc<Tenant>],
+    tenant: &Arc<Tenant>,
+    text: &str,
+    hash: &str,
+) -> Result<Option<Known>, Refusal> {
+    if !text.starts_with(batch::PREFIX) {
+        return live(txn, chain, tenant, hash).await;
+    }
+    let Some(entry) = batch::open(tenant, text) else { return Ok(None) };
+    if !in_time(txn, &entry) || Epoch::of(txn, tenant).await?.ended(&entry) {
+        return Ok(None);
+    }
+    below_the_living(txn, chain, tenant, hash, Arc::new(entry)).await
 }
 
 /// The live token with this accessor in `tenant`, which is one of the chain.
@@ -140,9 +177,21 @@ pub async fn is_live(txn: &mut Txn, chain: &[Arc<Tenant>], accessor: &str) -> Re
     Ok(false)
 }
 
-/// The token with this hash, if it and all above it live. All of them are in the read-set.
+/// The stored token with this hash, if it and all above it live. All of them are in the read-set.
 pub async fn live(txn: &mut Txn, chain: &[Arc<Tenant>], tenant: &Arc<Tenant>, hash: &str) -> Result<Option<Known>, Refusal> {
-    let Some(entry) = service(txn, tenant, hash).await? else { return Ok(None) };
+    let entry = current(txn, tenant, hash).await?.filter(|entry| entry.kind == TokenKind::Service);
+    let Some(entry) = entry else { return Ok(None) };
+    below_the_living(txn, chain, tenant, hash, entry).await
+}
+
+/// The token, if all above it live.
+async fn below_the_living(
+    txn: &mut Txn,
+    chain: &[Arc<Tenant>],
+    tenant: &Arc<Tenant>,
+    hash: &str,
+    entry: Arc<TokenEntry>,
+) -> Result<Option<Known>, Refusal> {
     let mut above = entry.parent.clone();
     let mut released = false;
     for _ in 0..=DEPTH_MAX {
@@ -160,35 +209,57 @@ pub async fn live(txn: &mut Txn, chain: &[Arc<Tenant>], tenant: &Arc<Tenant>, ha
     Ok(None)
 }
 
-async fn service(txn: &mut Txn, tenant: &Arc<Tenant>, hash: &str) -> Result<Option<Arc<TokenEntry>>, Refusal> {
-    Ok(current(txn, tenant, hash).await?.filter(|entry| entry.kind == TokenKind::Service))
-}
-
+/// What is stored at a hash, if its time is not over and it was not ended with others.
 async fn current(txn: &mut Txn, tenant: &Arc<Tenant>, hash: &str) -> Result<Option<Arc<TokenEntry>>, Refusal> {
     let Some(found) = txn.read::<TokenEntry>(tenant, &token_address(hash)).await? else { return Ok(None) };
-    if found.value.has_expired(txn.now()) {
-        return Ok(None);
+    let lives = in_time(txn, &found.value) && !Epoch::of(txn, tenant).await?.ended(&found.value);
+    Ok(lives.then_some(found.value))
+}
+
+fn in_time(txn: &mut Txn, entry: &TokenEntry) -> bool {
+    if entry.has_expired(txn.now()) {
+        return false;
     }
-    if let Some(at) = found.value.expires {
+    if let Some(at) = entry.expires {
         txn.relies_until(at);
     }
-    Ok(Some(found.value))
+    true
 }
 
-/// Removes a token's own rows. Whatever is below it is dead from then on.
-pub(super) async fn remove_rows(txn: &mut Txn, known: &Known) -> Result<(), Refusal> {
-    txn.remove::<TokenEntry>(&known.tenant, &token_address(&known.hash)).await?;
-    if known.entry.is_wrapping() {
-        txn.remove::<Wrapped>(&known.tenant, &Wrapped::address(&known.entry)).await?;
-    }
-    remove_names(txn, known).await
+/// What leads to the rows of one token.
+pub(super) struct Rows<'a> {
+    pub(super) hash: &'a str,
+    pub(super) accessor: &'a str,
+    pub(super) parent: Option<&'a str>,
+    /// Where its lease is; empty of a wrapping token, which has none, and an answer instead.
+    pub(super) path: &'a str,
 }
 
-/// Removes the rows that lead to a token.
-pub(super) async fn remove_names(txn: &mut Txn, known: &Known) -> Result<(), Refusal> {
-    txn.remove::<AccessorRecord>(&known.tenant, &accessor_address(&known.entry.accessor)).await?;
-    if let Some(parent) = &known.entry.parent {
-        txn.remove::<ChildRecord>(&known.tenant, &child_address(&parent.hash, &known.entry.accessor)).await?;
+impl<'a> Rows<'a> {
+    pub(super) fn of(known: &'a Known) -> Self {
+        let entry = &*known.entry;
+        let parent = entry.parent.as_ref().map(|parent| parent.hash.as_str());
+        let path = entry.lease_path();
+        Self { hash: &known.hash, accessor: &entry.accessor, parent, path }
     }
-    Ok(())
+
+    /// Removes all of them. Whatever is below the token is dead from then on.
+    pub(super) fn remove(&self, txn: &mut Txn, tenant: &Arc<Tenant>) {
+        txn.forget::<TokenEntry>(tenant, &token_address(self.hash));
+        if self.path.is_empty() {
+            txn.forget::<Wrapped>(tenant, &Wrapped::address(self.accessor));
+        }
+        self.remove_names(txn, tenant);
+    }
+
+    /// Removes those that lead to the token.
+    pub(super) fn remove_names(&self, txn: &mut Txn, tenant: &Arc<Tenant>) {
+        txn.forget::<AccessorRecord>(tenant, &accessor_address(self.accessor));
+        if let Some(parent) = self.parent {
+            txn.forget::<ChildRecord>(tenant, &child_address(parent, self.accessor));
+        }
+        if !self.path.is_empty() {
+            txn.forget::<LeaseRecord>(tenant, &lease::address(tenant, self.path, self.hash));
+        }
+    }
 }

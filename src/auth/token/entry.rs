@@ -1,10 +1,13 @@
 //! What is stored about a token.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::batch;
+use super::cidr::Cidr;
 use crate::audit::event::{self, Word};
 use crate::commit::Tenant;
 use crate::id::TenantId;
@@ -24,9 +27,21 @@ pub const DEPTH_MAX: u8 = 64;
 pub enum TokenKind {
     /// A service token.
     Service,
+    /// A batch token: never stored, its text carries this.
+    Batch,
     /// Revoked without its children: it opens nothing, and whoever names it as parent is an orphan. It stays,
     /// because children may live in tenants below, where a commit here cannot reach them.
     Released,
+}
+
+impl TokenKind {
+    /// The `type` that the API shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Service | Self::Released => "service",
+            Self::Batch => "batch",
+        }
+    }
 }
 
 /// The token above, which may belong to a tenant above.
@@ -58,6 +73,18 @@ pub struct TokenEntry {
     pub display_name: String,
     /// Where it was made: `auth/token/create`.
     pub path: String,
+    /// The role that it was made with.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Whom it stands for, in the identity engine; empty for nobody.
+    #[serde(default)]
+    pub entity_id: String,
+    /// Where it may be used from; empty for anywhere.
+    #[serde(default)]
+    pub bound_cidrs: Vec<Cidr>,
+    /// The tenant's generation when it was made (`epoch`).
+    #[serde(default)]
+    pub generation: u64,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last renewed.
@@ -97,6 +124,12 @@ impl TokenEntry {
         self.policies.iter().any(|policy| policy == WRAPPING.name)
     }
 
+    /// The path that its lease is listed under: where it was made. A wrapping token has no lease: what it was made for may
+    /// be anywhere.
+    pub fn lease_path(&self) -> &str {
+        if self.is_wrapping() { "" } else { &self.path }
+    }
+
     /// As the audit log names its holder; `tenant` is the one it belongs to.
     pub fn as_event(&self, tenant: TenantId) -> Arc<event::Caller> {
         let made = self.event.get_or_init(|| {
@@ -105,10 +138,15 @@ impl TokenEntry {
                 accessor: self.accessor.clone(),
                 display_name: self.display_name.clone(),
                 policies: self.policies.clone(),
-                kind: Word::new("service"),
+                kind: Word::new(self.kind.name()),
             })
         });
         Arc::clone(made)
+    }
+
+    /// Whether it may be used from this address.
+    pub fn may_come_from(&self, remote: IpAddr) -> bool {
+        self.bound_cidrs.is_empty() || self.bound_cidrs.iter().any(|block| block.contains(remote))
     }
 
     /// Whether its time is over.
@@ -129,6 +167,9 @@ pub struct AccessorRecord {
     pub hash: String,
     /// The token above it: names the `TokenChild` row when the token's own record has expired already.
     pub parent: Option<Parent>,
+    /// Where it was made: names the `TokenLease` row, likewise.
+    #[serde(default)]
+    pub path: String,
 }
 
 crate::json_record!(AccessorRecord, Kind::TokenAccessor, Listing::Flat);
@@ -138,6 +179,9 @@ crate::json_record!(AccessorRecord, Kind::TokenAccessor, Listing::Flat);
 pub struct ChildRecord {
     /// The child's hash.
     pub hash: String,
+    /// Where it was made.
+    #[serde(default)]
+    pub path: String,
 }
 
 crate::json_record!(ChildRecord, Kind::TokenChild, Listing::Flat);
@@ -157,6 +201,14 @@ pub fn token_address(hash: &str) -> Address {
     Address::system(Kind::Token, hash)
 }
 
+/// Where it is noted that tokens below this hash are still to be cleared away. No hash is written like that.
+pub fn remains_address(hash: &str) -> Address {
+    Address { kind: Kind::TokenChild, mount: SYSTEM, directory: REMAINS.to_owned(), name: hash.to_owned() }
+}
+
+/// The directory of those notes.
+pub const REMAINS: &str = "revoked/";
+
 /// Where an accessor is.
 pub fn accessor_address(accessor: &str) -> Address {
     Address::system(Kind::TokenAccessor, accessor)
@@ -175,7 +227,7 @@ pub fn children_of(parent_hash: &str) -> String {
 /// The label at the end of a token's text, which tells the tenants that it may belong to; empty for the root.
 /// A chosen text has no dot, so it belongs to the root.
 pub fn label_of(text: &str) -> &str {
-    let body = text.strip_prefix("s.").unwrap_or(text);
+    let body = text.strip_prefix("s.").or_else(|| text.strip_prefix(batch::PREFIX)).unwrap_or(text);
     body.rsplit_once('.').map_or("", |(_, label)| label)
 }
 
@@ -192,6 +244,8 @@ mod tests {
             ("root", ""),
             ("s.", ""),
             ("", ""),
+            ("b.AAECAwQ-_w", ""),
+            ("b.AAECAwQ-_w.al5RyT", "al5RyT"),
             ("a.b", "b"),
         ] {
             assert_eq!(label_of(text), label, "{text}");

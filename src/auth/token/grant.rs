@@ -1,11 +1,15 @@
 //! Which policies a token may give to a child: pure rules, the same as those of `OpenBao`.
 
 use super::entry::ROOT_POLICY;
+use super::role::TokenRole;
 use crate::answer::Refusal;
 use crate::policy::shipped::WRAPPING;
 
 /// The policy that every token gets unless its creator declines it.
 const DEFAULT_POLICY: &str = "default";
+
+const NOT_FROM_ABOVE: &str = "root or sudo privileges required to directly generate a token in a child namespace";
+const NO_ROOT_FROM_ABOVE: &str = "root tokens may not be created from a parent namespace";
 
 /// The most policies that one token names.
 pub const POLICIES_MAX: usize = 256;
@@ -30,11 +34,10 @@ pub fn policies(asked: &[String], decline_default: bool, giver: Giver<'_>) -> Re
     let own = sanitized(giver.policies);
     let (mut names, add_default) = if giver.from_above {
         if !giver.sudo {
-            let text = "root or sudo privileges required to directly generate a token in a child namespace";
-            return Err(Refusal::invalid(text));
+            return Err(Refusal::invalid(NOT_FROM_ABOVE));
         }
         if contains(&asked_names, ROOT_POLICY) {
-            return Err(Refusal::invalid("root tokens may not be created from a parent namespace"));
+            return Err(Refusal::invalid(NO_ROOT_FROM_ABOVE));
         }
         (asked_names, true)
     } else if asked.is_empty() {
@@ -47,18 +50,101 @@ pub fn policies(asked: &[String], decline_default: bool, giver: Giver<'_>) -> Re
         }
         (asked_names, contains(&own, DEFAULT_POLICY))
     };
-    let root = contains(&names, ROOT_POLICY);
-    if add_default && !root && !contains(&names, DEFAULT_POLICY) {
+    if add_default && !contains(&names, ROOT_POLICY) {
+        add_default_to(&mut names);
+    }
+    checked(names, decline_default, &own)
+}
+
+/// The policies of a child made with a role. A role that names policies decides alone which may be given, whatever its
+/// user has; one that names none leaves it to the rules above.
+pub fn policies_by_role(
+    asked: &[String],
+    decline_default: bool,
+    role: &TokenRole,
+    giver: Giver<'_>,
+) -> Result<Vec<String>, Refusal> {
+    let allows = !role.allowed_policies.is_empty() || !role.allowed_policies_glob.is_empty();
+    let disallows = !role.disallowed_policies.is_empty() || !role.disallowed_policies_glob.is_empty();
+    if !allows && !disallows {
+        return policies(asked, decline_default, giver);
+    }
+    if giver.from_above && !giver.sudo {
+        return Err(Refusal::invalid(NOT_FROM_ABOVE));
+    }
+    let is_disallowed =
+        |name: &str| contains(&role.disallowed_policies, name) || matches_any(&role.disallowed_policies_glob, name);
+    let with_default = |names: &[String]| {
+        let mut names = sanitized(names);
+        if !decline_default && !is_disallowed(DEFAULT_POLICY) && !contains(&names, ROOT_POLICY) {
+            add_default_to(&mut names);
+        }
+        names
+    };
+    let own = sanitized(giver.policies);
+    let allowed = with_default(&role.allowed_policies);
+    let names = match (asked.is_empty(), allows) {
+        (false, _) => with_default(asked),
+        (true, true) => allowed.clone(),
+        (true, false) => with_default(giver.policies),
+    };
+    let is_allowed = |name: &String| contains(&allowed, name) || matches_any(&role.allowed_policies_glob, name);
+    if allows && !names.iter().all(is_allowed) {
+        return Err(Refusal::invalid(format!(
+            "token policies ({}) must be subset of the role's allowed policies ({}) or glob policies ({})",
+            quoted(&names),
+            quoted(&allowed),
+            quoted(&role.allowed_policies_glob)
+        )));
+    }
+    if let Some(name) = names.iter().find(|name| is_disallowed(name)) {
+        return Err(Refusal::invalid(format!("token policy {name:?} is disallowed by this role")));
+    }
+    if giver.from_above && contains(&names, ROOT_POLICY) {
+        return Err(Refusal::invalid(NO_ROOT_FROM_ABOVE));
+    }
+    checked(names, decline_default, &own)
+}
+
+/// Whether one of the globs matches all of a text; `*` stands for any characters, also none.
+pub fn matches_any(globs: &[String], text: &str) -> bool {
+    globs.iter().any(|glob| matches(glob, text))
+}
+
+fn matches(glob: &str, text: &str) -> bool {
+    let Some((head, mut rest)) = glob.split_once('*') else { return glob == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    while let Some((part, after)) = rest.split_once('*') {
+        // The first place that fits leaves the most for what follows.
+        let Some(at) = text.find(part) else { return false };
+        text = text.get(at + part.len()..).unwrap_or_default();
+        rest = after;
+    }
+    text.ends_with(rest)
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+fn add_default_to(names: &mut Vec<String>) {
+    if !contains(names, DEFAULT_POLICY) {
         names.push(DEFAULT_POLICY.to_owned());
         names.sort_unstable();
     }
+}
+
+/// What holds for every child, whatever its policies came from.
+fn checked(mut names: Vec<String>, decline_default: bool, own: &[String]) -> Result<Vec<String>, Refusal> {
+    let root = contains(&names, ROOT_POLICY);
     if decline_default {
         names.retain(|name| name != DEFAULT_POLICY);
     }
     if contains(&names, WRAPPING.name) {
         return Err(Refusal::invalid(format!("cannot assign policy {:?}", WRAPPING.name)));
     }
-    if root && !contains(&own, ROOT_POLICY) {
+    if root && !contains(own, ROOT_POLICY) {
         return Err(Refusal::invalid("root tokens may not be created without parent token being root"));
     }
     if names.len() > POLICIES_MAX {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::batch;
+use super::cidr::Cidr;
 use super::entry::{
     AccessorRecord, ChildRecord, DEPTH_MAX, Parent, ROOT_POLICY, TokenEntry, TokenKind, accessor_address, child_address, hash_of,
     token_address,
 };
+use super::epoch::Epoch;
+use super::lease;
 use super::lifetime::{Granted, Wish, grant};
 use crate::answer::Refusal;
 use crate::commit::{Tenant, Txn};
@@ -23,6 +27,8 @@ const CHOSEN_BYTES_MAX: usize = 256;
 
 /// A token to make. Whoever fills this in has decided that its receiver may have it.
 pub struct NewToken {
+    /// Service or batch.
+    pub kind: TokenKind,
     /// The text, if it is chosen rather than random: only for the root tenant.
     pub chosen: Option<SecretText>,
     /// The token above and its own depth; none for an orphan.
@@ -35,6 +41,12 @@ pub struct NewToken {
     pub display_name: String,
     /// Where it is made: `auth/token/create`.
     pub path: String,
+    /// The role that it is made with.
+    pub role: Option<String>,
+    /// Whom it stands for; empty for nobody.
+    pub entity_id: String,
+    /// Where it may be used from; empty for anywhere.
+    pub bound_cidrs: Vec<Cidr>,
     /// What its mount allows.
     pub limits: LeaseTtl,
     /// The times asked for.
@@ -63,13 +75,15 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
     let (granted, without_end) = lifetime(&new, now)?;
     let mut warnings = granted.warnings;
     let label = tenant.label();
+    let batch = new.kind == TokenKind::Batch;
     let token = match new.chosen {
-        Some(chosen) => {
+        // What seals a batch token chooses its text.
+        Some(chosen) if !batch => {
             check_chosen(chosen.expose(), &label)?;
             warnings.push("A chosen token ID is only as hard to guess as it was chosen.".to_owned());
             chosen
         }
-        None => SecretText::new(labelled(format!("s.{}", random::base62(RANDOM_LENGTH)), &label)),
+        _ => SecretText::new(labelled(format!("s.{}", random::base62(RANDOM_LENGTH)), &label)),
     };
     let hash = hash_of(tenant, token.expose());
     let address = token_address(&hash);
@@ -78,13 +92,17 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
     }
     let parent = new.parent.map(|(parent, _)| parent);
     let entry = TokenEntry {
-        kind: TokenKind::Service,
-        accessor: labelled(random::base62(RANDOM_LENGTH), &label),
+        kind: new.kind,
+        accessor: if batch { String::new() } else { labelled(random::base62(RANDOM_LENGTH), &label) },
         depth,
         policies: new.policies,
         meta: new.meta,
         display_name: new.display_name,
         path: new.path,
+        role: new.role,
+        entity_id: new.entity_id,
+        bound_cidrs: new.bound_cidrs,
+        generation: Epoch::of(txn, tenant).await?.generation,
         created: now,
         renewed: None,
         expires: (!without_end).then(|| now.plus(Duration::from_secs(granted.ttl_seconds))),
@@ -94,15 +112,23 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
         explicit_max_ttl_seconds: new.wish.explicit_max_ttl_seconds,
         period_seconds: new.wish.period_seconds,
         uses_left: new.uses,
-        renewable: new.renewable && !without_end,
+        renewable: new.renewable && !without_end && !batch,
         parent,
         event: OnceLock::new(),
     };
+    if batch {
+        return Ok(Minted { token: batch::seal(tenant, &entry)?, entry: Arc::new(entry), warnings });
+    }
     txn.put(tenant, &address, &entry, entry.expires).await?;
-    let record = AccessorRecord { hash: hash.clone(), parent: entry.parent.clone() };
+    let path = entry.lease_path();
+    if !path.is_empty() {
+        lease::add(txn, tenant, path, &hash, entry.generation).await?;
+    }
+    let record = AccessorRecord { hash: hash.clone(), parent: entry.parent.clone(), path: path.to_owned() };
     txn.put(tenant, &accessor_address(&entry.accessor), &record, None).await?;
     if let Some(parent) = &entry.parent {
-        txn.put(tenant, &child_address(&parent.hash, &entry.accessor), &ChildRecord { hash }, None).await?;
+        let child = ChildRecord { hash, path: path.to_owned() };
+        txn.put(tenant, &child_address(&parent.hash, &entry.accessor), &child, None).await?;
     }
     Ok(Minted { token, entry: Arc::new(entry), warnings })
 }
@@ -110,6 +136,10 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
 /// Makes the root token of a new deployment, without end, and with a chosen text if there is one. Returns its text.
 pub async fn root_token(txn: &mut Txn, tenant: &Arc<Tenant>, id: Option<&SecretText>) -> Result<SecretText, Refusal> {
     let new = NewToken {
+        kind: TokenKind::Service,
+        role: None,
+        entity_id: String::new(),
+        bound_cidrs: Vec::new(),
         chosen: id.map(|id| SecretText::new(id.expose().to_owned())),
         parent: None,
         policies: vec![ROOT_POLICY.to_owned()],
@@ -153,11 +183,11 @@ fn check_chosen(text: &str, label: &str) -> Result<(), Refusal> {
     if !label.is_empty() {
         return Err(Refusal::invalid("token IDs can only be manually specified in the root namespace"));
     }
-    if text.starts_with("s.") {
-        return Err(Refusal::invalid("custom token ID cannot have the 's.' prefix"));
+    if let Some(prefix) = ["hvs.", "s."].into_iter().find(|prefix| text.starts_with(prefix)) {
+        return Err(Refusal::invalid(format!("custom token ID cannot have the '{prefix}' prefix")));
     }
     if text.contains('.') {
-        return Err(Refusal::invalid("custom token ID cannot have a '.'"));
+        return Err(Refusal::invalid("custom token ID cannot have a '.' in the value"));
     }
     if text.is_empty() || text.len() > CHOSEN_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Refusal::invalid(format!("custom token ID must be 1 to {CHOSEN_BYTES_MAX} printable ASCII characters")));
@@ -172,6 +202,10 @@ mod tests {
 
     fn new(policy: &str, wish: Wish) -> NewToken {
         NewToken {
+            kind: TokenKind::Service,
+            role: None,
+            entity_id: String::new(),
+            bound_cidrs: Vec::new(),
             chosen: None,
             parent: None,
             policies: vec![policy.to_owned()],

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::lifetime::{Wish, whole_seconds};
+use super::role;
 use crate::answer::Refusal;
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::secret::SecretText;
@@ -25,8 +26,20 @@ pub enum Operation {
     Revoke(Which),
     /// End a token, and leave those below it as orphans.
     RevokeOrphan(SecretText),
+    /// End all batch tokens of the tenant.
+    RevokeBatches,
+    /// Look for rows of dead tokens now.
+    Tidy,
     /// List accessors, after this one, at most so many.
     Accessors(Option<String>, Option<usize>),
+    /// List roles, after this one, at most so many.
+    Roles(Option<String>, Option<usize>),
+    /// Show a role.
+    ReadRole(String),
+    /// Make or change a role.
+    WriteRole(String, Box<role::Change>),
+    /// Delete a role.
+    DeleteRole(String),
 }
 
 /// Which token is meant.
@@ -39,14 +52,56 @@ pub enum Which {
     Accessor(String),
 }
 
+/// Where a token is asked for.
+pub enum Endpoint {
+    /// `create`
+    Plain,
+    /// `create-orphan`
+    Orphan,
+    /// `create/:role`
+    Role(String),
+}
+
+impl Endpoint {
+    /// The path below the mount, which `sudo` is asked for.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Plain => "create".to_owned(),
+            Self::Orphan => "create-orphan".to_owned(),
+            Self::Role(role) => format!("create/{role}"),
+        }
+    }
+
+    /// The name of the role, if there is one.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Self::Plain | Self::Orphan => None,
+            Self::Role(role) => Some(role),
+        }
+    }
+}
+
+/// The kinds of tokens that may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedKind {
+    /// Stored, renewed, revoked.
+    Service,
+    /// Not stored.
+    Batch,
+}
+
 /// A token that somebody wants made.
 pub struct Ask {
-    /// The endpoint below the mount, which `sudo` is asked for: `create`.
-    pub endpoint: &'static str,
+    /// Where it is asked for.
+    pub endpoint: Endpoint,
     /// The text, if it was chosen.
     pub id: Option<SecretText>,
     /// Policies; empty to inherit the maker's.
     pub policies: Vec<String>,
+    /// Which kind of token, if that was said.
+    pub kind: Option<AskedKind>,
+    /// Whom the token is to stand for.
+    pub entity_alias: Option<String>,
     /// Do not add `default`.
     pub no_default_policy: bool,
     /// Notes about the token.
@@ -80,8 +135,8 @@ const CREATE_FIELDS: &[Field] = &[
     field("lease", "duration", "Old name of ttl."),
     field("explicit_max_ttl", "duration", "The most it may ever live, renewals included."),
     field("period", "duration", "Makes it periodic: each renewal gives this TTL, without a maximum. Needs sudo."),
-    field("type", "string", "service."),
-    field("entity_alias", "string", "Only together with a role."),
+    field("type", "string", "service or batch; a batch token is not stored, cannot be renewed, revoked or have children."),
+    field("entity_alias", "string", "Only together with a role that allows it."),
 ];
 const TOKEN: Field = field("token", "string", "Text of the token.");
 const ACCESSOR: Field = field("accessor", "string", "Accessor of the token.");
@@ -89,9 +144,12 @@ const INCREMENT: Field = field("increment", "duration", "TTL to grant; 0 for the
 
 /// Everything that `auth/token/` offers.
 pub static TABLE: &[Row<Operation>] = &[
-    Row::by_verb(Verb::Write, "create", CREATE_FIELDS, "Make a token below the caller's.", |call| ask(call, "create")),
+    Row::by_verb(Verb::Write, "create", CREATE_FIELDS, "Make a token below the caller's.", |call| ask(call, Endpoint::Plain)),
+    Row::by_verb(Verb::Write, "create/:role", CREATE_FIELDS, "Make a token as a role says.", |call| {
+        ask(call, Endpoint::Role(role::name(call)?))
+    }),
     Row::by_verb(Verb::Write, "create-orphan", CREATE_FIELDS, "Make a token that outlives the caller's.", |call| {
-        ask(call, "create-orphan")
+        ask(call, Endpoint::Orphan)
     }),
     Row::by_verb(Verb::Read, "lookup-self", &[], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
     Row::by_verb(Verb::Write, "lookup-self", &[TOKEN], "Show the caller's token.", |_| Ok(Operation::Lookup(Which::Caller))),
@@ -117,7 +175,23 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Write, "revoke-orphan", &[TOKEN], "End a token and leave those below it. Needs sudo.", |call| {
         Ok(Operation::RevokeOrphan(text(call)?))
     }),
-    Row::new(Verb::List, "accessors", Need::Sudo, &[], "List the accessors of all tokens. Needs sudo.", accessors),
+    Row::new(Verb::Write, "revoke-batch", Need::Sudo, &[], "End all batch tokens of the namespace. Needs sudo.", |_| {
+        Ok(Operation::RevokeBatches)
+    }),
+    Row::by_verb(Verb::Write, "tidy", &[], "Look for rows of dead tokens now; this also happens by itself.", |_| {
+        Ok(Operation::Tidy)
+    }),
+    Row::new(Verb::List, "accessors", Need::Sudo, &[], "List the accessors of all tokens. Needs sudo.", |call| {
+        range(call).map(|(after, limit)| Operation::Accessors(after, limit))
+    }),
+    Row::by_verb(Verb::List, "roles", &[], "List the roles.", |call| {
+        range(call).map(|(after, limit)| Operation::Roles(after, limit))
+    }),
+    Row::by_verb(Verb::Read, "roles/:role", &[], "Show a role.", |call| Ok(Operation::ReadRole(role::name(call)?))),
+    Row::new(Verb::Write, "roles/:role", Need::CreateOrUpdate, role::FIELDS, "Make or change a role.", |call| {
+        Ok(Operation::WriteRole(role::name(call)?, Box::new(role::Change::parse(call.fields)?)))
+    }),
+    Row::by_verb(Verb::Delete, "roles/:role", &[], "Delete a role.", |call| Ok(Operation::DeleteRole(role::name(call)?))),
 ];
 
 fn text(call: &Call<'_>) -> Result<SecretText, Refusal> {
@@ -147,24 +221,26 @@ fn seconds(call: &Call<'_>, name: &str) -> Result<u64, Refusal> {
     Ok(call.fields.duration(name)?.map_or(0, whole_seconds))
 }
 
-fn accessors(call: &Call<'_>) -> Result<Operation, Refusal> {
+fn range(call: &Call<'_>) -> Result<(Option<String>, Option<usize>), Refusal> {
     let limit = match call.query.value("limit") {
         None | Some("" | "-1" | "0") => None,
         Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("limit: expected a whole number"))?),
     };
-    Ok(Operation::Accessors(call.query.value("after").map(str::to_owned), limit))
+    Ok((call.query.value("after").map(str::to_owned), limit))
 }
 
-fn ask(call: &Call<'_>, endpoint: &'static str) -> Result<Operation, Refusal> {
+fn ask(call: &Call<'_>, endpoint: Endpoint) -> Result<Operation, Refusal> {
     let fields = call.fields;
-    match fields.text("type")?.as_deref() {
-        None | Some("" | "service") => {}
-        Some("batch") => return Err(Refusal::invalid("batch tokens are not offered yet: use type \"service\"")),
+    let kind = match fields.text("type")?.as_deref() {
+        None | Some("") => None,
+        Some("service") => Some(AskedKind::Service),
+        Some("batch") => Some(AskedKind::Batch),
         Some(_) => return Err(Refusal::invalid("invalid 'token_type' value")),
-    }
+    };
     let uses = fields.integer("num_uses")?.unwrap_or(0);
     let uses = u64::try_from(uses).map_err(|_| Refusal::invalid("number of uses cannot be negative"))?;
-    if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
+    let entity_alias = fields.text("entity_alias")?.filter(|alias| !alias.is_empty());
+    if entity_alias.is_some() && endpoint.role().is_none() {
         return Err(Refusal::invalid("'entity_alias' is only allowed in combination with token role"));
     }
     let meta = fields.map("meta")?;
@@ -172,6 +248,8 @@ fn ask(call: &Call<'_>, endpoint: &'static str) -> Result<Operation, Refusal> {
     let ttl_seconds = if fields.has("ttl") { seconds(call, "ttl")? } else { seconds(call, "lease")? };
     Ok(Operation::Create(Box::new(Ask {
         endpoint,
+        kind,
+        entity_alias,
         id: fields.secret("id")?.filter(|id| !id.expose().is_empty()),
         policies: fields.list("policies")?.unwrap_or_default(),
         no_default_policy: fields.boolean("no_default_policy")?.unwrap_or(false),

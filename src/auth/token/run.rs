@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authenticate::{Known, by_accessor, by_text};
-use super::entry::{Parent, TokenEntry, token_address};
-use super::grant::{Giver, policies};
+use super::create::{create, lesser};
+use super::entry::{TokenEntry, TokenKind, token_address};
+use super::epoch;
 use super::lifetime::{Wish, grant};
-use super::mint::{NewToken, mint};
-use super::operation::{Ask, NAMES_MAX, Operation, Which};
+use super::operation::{NAMES_MAX, Operation, Which};
 use super::revoke::{release, revoke};
+use super::role::{self, TokenRole};
 use super::show::{auth_json, lookup_json};
 use crate::answer::{Answer, Data, Refusal};
-use crate::auth::{Caller, policies as stored};
+use crate::auth::Caller;
 use crate::commit::{Place, Txn};
+use crate::engine::table::Call;
 use crate::record::{Kind, SYSTEM};
 use crate::secret::SecretText;
 
@@ -25,56 +27,15 @@ pub async fn run(operation: Operation, place: &Place, caller: &Caller, txn: &mut
         Operation::Renew(which, increment_seconds) => renew(&which, increment_seconds, place, caller, txn).await,
         Operation::Revoke(which) => end(&which, place, caller, txn).await,
         Operation::RevokeOrphan(text) => end_alone(text, place, caller, txn).await,
-        Operation::Accessors(after, limit) => accessors(after.as_deref(), limit, place, txn).await,
-    }
-}
-
-async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
-    if caller.entry.uses_left.is_some() {
-        return Err(Refusal::invalid("restricted use token cannot generate child tokens"));
-    }
-    let path = format!("{}{}", place.path, ask.endpoint);
-    let sudo = caller.has_sudo(&path);
-    let from_above = caller.tenant.id() != place.tenant.id();
-    let giver = Giver { policies: &caller.entry.policies, sudo, from_above };
-    let names = policies(&ask.policies, ask.no_default_policy, giver)?;
-    check_privileges(&ask, sudo)?;
-    let orphan = ask.no_parent || ask.endpoint == "create-orphan";
-    let parent = Parent { tenant: caller.tenant.id(), hash: caller.hash.clone() };
-    let new = NewToken {
-        chosen: ask.id,
-        parent: (!orphan).then_some((parent, caller.entry.depth)),
-        policies: names,
-        meta: ask.meta,
-        display_name: ask.display_name,
-        path,
-        limits: txn.lease_ttl().at(&place.mount.config),
-        wish: ask.wish,
-        uses: ask.uses,
-        renewable: ask.renewable,
-    };
-    let minted = mint(txn, &place.tenant, new).await?;
-    if minted.entry.expires.is_none() && caller.entry.expires.is_some() {
-        return Err(Refusal::invalid("expiring root tokens cannot create non-expiring root tokens"));
-    }
-    let mut warnings = minted.warnings;
-    for name in &minted.entry.policies {
-        if !minted.entry.is_root() && stored::in_force(txn, &place.tenant, name).await?.is_none() {
-            warnings.push(format!("Policy {name:?} does not exist"));
+        Operation::RevokeBatches => epoch::end_batches(txn, &place.tenant).await.map(|()| Answer::Empty),
+        Operation::Tidy => Ok(tidy(txn)),
+        Operation::Accessors(after, limit) => list(Kind::TokenAccessor, after.as_deref(), limit, place, txn).await,
+        Operation::Roles(after, limit) => list(Kind::TokenRole, after.as_deref(), limit, place, txn).await,
+        Operation::ReadRole(name) => read_role(&name, place, txn).await,
+        Operation::WriteRole(name, change) => write_role(&name, *change, place, txn).await,
+        Operation::DeleteRole(name) => {
+            txn.remove::<TokenRole>(&place.tenant, &role::address(&name)).await.map(|()| Answer::Empty)
         }
-    }
-    Ok(Answer::Auth { auth: auth_json(&minted.entry, Some(&minted.token), orphan), warnings })
-}
-
-fn check_privileges(ask: &Ask, sudo: bool) -> Result<(), Refusal> {
-    let wanted = [
-        (ask.id.is_some(), "specify token id"),
-        (ask.no_parent, "create orphan token"),
-        (ask.wish.period_seconds > 0, "create periodic token"),
-    ];
-    match wanted.into_iter().find(|(asked, _)| *asked && !sudo) {
-        Some((_, what)) => Err(Refusal::invalid(format!("root or sudo privileges required to {what}"))),
-        None => Ok(()),
     }
 }
 
@@ -97,6 +58,9 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
         (None, Which::Accessor(_)) => return Err(Refusal::invalid("invalid accessor")),
         (None, _) => return Err(Refusal::invalid("token not found")),
     };
+    if known.entry.kind == TokenKind::Batch {
+        return Err(Refusal::invalid("batch tokens cannot be renewed"));
+    }
     let address = token_address(&known.hash);
     // Read again: a caller at its last use is gone already, and must not come back.
     let Some(found) = txn.read::<TokenEntry>(&known.tenant, &address).await? else {
@@ -110,10 +74,15 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
         return Err(Refusal::invalid("lease is not renewable"));
     }
     let limits = txn.lease_ttl().at(&place.mount.config).at_most(old.max_ttl_seconds);
+    let role = role_of(&old, &known, txn).await?;
     let wish = Wish {
         ttl_seconds: if increment_seconds > 0 { increment_seconds } else { old.ttl_seconds },
-        period_seconds: old.period_seconds,
-        explicit_max_ttl_seconds: old.explicit_max_ttl_seconds,
+        // A role that has changed holds for its tokens from their next renewal on.
+        period_seconds: role.as_ref().map(|role| role.period.value).filter(|period| *period > 0).unwrap_or(old.period_seconds),
+        explicit_max_ttl_seconds: lesser(
+            old.explicit_max_ttl_seconds,
+            role.as_ref().map_or(0, |role| role.explicit_max_ttl.value),
+        ),
     };
     let now = txn.now();
     let granted = grant(limits, wish, old.created, now).map_err(|error| Refusal::invalid(error.to_string()))?;
@@ -124,9 +93,16 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
     Ok(Answer::Auth { auth: auth_json(&entry, text(which, caller), orphan), warnings: granted.warnings })
 }
 
+async fn role_of(entry: &TokenEntry, known: &Known, txn: &mut Txn) -> Result<Option<Arc<TokenRole>>, Refusal> {
+    let Some(name) = &entry.role else { return Ok(None) };
+    let found = txn.read::<TokenRole>(&known.tenant, &role::address(name)).await?;
+    let missing = || Refusal::invalid(format!("original token role {name:?} could not be found, not renewing"));
+    found.map(|found| Some(found.value)).ok_or_else(missing)
+}
+
 async fn end(which: &Which, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
     match (find(which, place, caller, txn).await?, which) {
-        (Some(known), _) => revoke(txn, &known).await?,
+        (Some(known), _) => revoke(txn, &stored(known)?).await?,
         (None, Which::Accessor(_)) => {
             let warnings = vec!["No token found with this accessor".to_owned()];
             return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
@@ -136,6 +112,14 @@ async fn end(which: &Which, place: &Place, caller: &Caller, txn: &mut Txn) -> Re
     Ok(Answer::Empty)
 }
 
+/// A token that can be ended by itself.
+fn stored(known: Known) -> Result<Known, Refusal> {
+    if known.entry.kind == TokenKind::Batch {
+        return Err(Refusal::invalid("batch tokens cannot be revoked"));
+    }
+    Ok(known)
+}
+
 async fn end_alone(text: SecretText, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
     if !caller.has_sudo(&format!("{}revoke-orphan", place.path)) {
         return Err(Refusal::invalid("root or sudo privileges required to revoke and orphan"));
@@ -143,17 +127,45 @@ async fn end_alone(text: SecretText, place: &Place, caller: &Caller, txn: &mut T
     let Some(known) = find(&Which::Text(text), place, caller, txn).await? else {
         return Err(Refusal::invalid("token to revoke not found"));
     };
-    release(txn, &known).await?;
+    release(txn, &stored(known)?).await?;
     Ok(Answer::Empty)
 }
 
-async fn accessors(after: Option<&str>, limit: Option<usize>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let names = txn.names(&place.tenant, Kind::TokenAccessor, SYSTEM, "").await?;
+/// Whether a role is there, for policies that tell making one from changing one.
+pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
+    txn.exists(&place.tenant, &role::address(call.captures.get(0))).await
+}
+
+async fn read_role(name: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let found = txn.read::<TokenRole>(&place.tenant, &role::address(name)).await?;
+    found.map(|found| Answer::data(found.value.json(name))).ok_or(Refusal::NotFound)
+}
+
+async fn write_role(name: &str, change: role::Change, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let address = role::address(name);
+    let before = txn.read::<TokenRole>(&place.tenant, &address).await?.map_or_else(Arc::default, |found| found.value);
+    let (role, warnings) = change.apply(&before, txn.lease_ttl().at(&place.mount.config))?;
+    txn.put(&place.tenant, &address, &role, None).await?;
+    if warnings.is_empty() {
+        return Ok(Answer::Empty);
+    }
+    Ok(Answer::Data(Data { warnings, ..Data::new(None) }))
+}
+
+/// Dead tokens are looked for all the time; this has the jobs look at all of them at once.
+fn tidy(txn: &mut Txn) -> Answer {
+    txn.wake_jobs(true);
+    let warning = "Tidy operation successfully started. Any information from the operation will be printed to the server's logs.";
+    Answer::Accepted { warnings: vec![warning.to_owned()] }
+}
+
+async fn list(kind: Kind, after: Option<&str>, limit: Option<usize>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let names = txn.names(&place.tenant, kind, SYSTEM, "").await?;
     let start = after.map_or(0, |after| names.partition_point(|name| &**name <= after));
     let rest = names.get(start..).unwrap_or_default();
     let shown = limit.map_or(rest, |limit| rest.get(..limit).unwrap_or(rest));
     if shown.len() > NAMES_MAX {
-        return Err(Refusal::invalid(format!("more than {NAMES_MAX} accessors: ask with after and limit")));
+        return Err(Refusal::invalid(format!("more than {NAMES_MAX} names: ask with after and limit")));
     }
     Answer::keys(shown)
 }

@@ -16,8 +16,8 @@ pub fn auth_json(entry: &TokenEntry, token: Option<&SecretText>, orphan: bool) -
             .field("metadata", &entry.meta)
             .field("lease_duration", &entry.ttl_seconds)
             .field("renewable", &entry.renewable)
-            .field("entity_id", "")
-            .field("token_type", "service")
+            .field("entity_id", &entry.entity_id)
+            .field("token_type", entry.kind.name())
             .field("orphan", &orphan)
             .null("mfa_requirement")
             .field("num_uses", &entry.uses_left.unwrap_or(0));
@@ -29,11 +29,14 @@ pub fn auth_json(entry: &TokenEntry, token: Option<&SecretText>, orphan: bool) -
 pub(super) fn lookup_json(known: &Known, namespace: &str, token: Option<&SecretText>, now: Timestamp) -> Json {
     let entry = &*known.entry;
     Json::object(|data| {
-        data.field("accessor", &entry.accessor)
-            .field("creation_time", &entry.created.unix_seconds())
+        data.field("accessor", &entry.accessor);
+        if !entry.bound_cidrs.is_empty() {
+            data.field("bound_cidrs", &entry.bound_cidrs);
+        }
+        data.field("creation_time", &entry.created.unix_seconds())
             .field("creation_ttl", &entry.creation_ttl_seconds)
             .field("display_name", &entry.display_name)
-            .field("entity_id", "")
+            .field("entity_id", &entry.entity_id)
             .field("expire_time", &entry.expires.map(Timestamp::rfc3339))
             .field("explicit_max_ttl", &entry.explicit_max_ttl_seconds)
             .field("id", token.map_or("", SecretText::expose));
@@ -57,6 +60,9 @@ pub(super) fn lookup_json(known: &Known, namespace: &str, token: Option<&SecretT
         if entry.expires.is_some() {
             data.field("renewable", &entry.renewable);
         }
-        data.field("ttl", &entry.seconds_left(now)).field("type", "service");
+        if let Some(role) = &entry.role {
+            data.field("role", role);
+        }
+        data.field("ttl", &entry.seconds_left(now)).field("type", entry.kind.name());
     })
 }

@@ -26,6 +26,9 @@ use crate::time::{ManualClock, Timestamp};
 /// A token with this policy may do everything with tokens that needs no sudo.
 const MAKER: &str = r#"path "auth/token/*" { capabilities = ["create", "read", "update", "list"] }"#;
 
+/// Where the requests of these tests come from.
+const REMOTE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 struct World {
     committer: Committer,
     clock: Arc<ManualClock>,
@@ -42,6 +45,8 @@ enum Step {
     Call { namespace: bool, token: String, verb: Verb, path: &'static str, body: String },
     /// Clear away what is dead in the root.
     Tidy,
+    /// Clear away some of what is below tokens that were ended.
+    Sweep,
 }
 
 #[async_trait]
@@ -84,17 +89,18 @@ impl Step {
                 Ok(Answer::Empty)
             }
             Self::Tidy => revoke::tidy(txn, &[root], None, 100).await.map(|_| Answer::Empty),
+            Self::Sweep => Ok(Answer::data(crate::json::Json::value(&revoke::sweep(txn, &root).await?))),
             Self::Call { namespace, token, verb, path, body } => {
                 let token = SecretText::new(token.clone());
                 let mut chain = vec![root];
-                let mut caller = authenticate(txn, &chain, &token).await?;
+                let mut caller = authenticate(txn, &chain, &token, REMOTE).await?;
                 let mut prefix = String::new();
                 if *namespace {
                     let Some((tenant, _)) = txn.child(&chain[0].clone(), "team1").await? else { return Err(Refusal::NotFound) };
                     chain.push(tenant);
                     prefix = caller.as_ref().map_or_else(String::new, |_| "team1/".to_owned());
                     if caller.is_none() {
-                        caller = authenticate(txn, &chain, &token).await?;
+                        caller = authenticate(txn, &chain, &token, REMOTE).await?;
                     }
                 }
                 let below = *namespace && prefix.is_empty();

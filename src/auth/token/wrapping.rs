@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::authenticate::{Known, by_text, remove_rows};
-use super::entry::TokenEntry;
+use super::authenticate::{Known, Rows, by_text};
+use super::entry::TokenKind;
 use super::lifetime::Wish;
 use super::mint::{NewToken, mint};
 use crate::answer::{Answer, Data, Refusal};
@@ -29,7 +29,9 @@ pub async fn wrap(txn: &mut Txn, tenant: &Arc<Tenant>, path: &str, ttl_seconds: 
             let data = Data { warnings: warnings.clone(), ..Data::new(None) };
             (Wrapped::of(&data, Some(auth)), accessor_in(auth))
         }
-        Answer::Empty | Answer::Written { .. } | Answer::Wrapped(_) | Answer::Bare { .. } => return Ok(answer),
+        Answer::Empty | Answer::Written { .. } | Answer::Accepted { .. } | Answer::Wrapped(_) | Answer::Bare { .. } => {
+            return Ok(answer);
+        }
     };
     put_away(txn, tenant, path, ttl_seconds, &wrapped, accessor.as_deref()).await
 }
@@ -60,8 +62,8 @@ pub async fn rewrap(txn: &mut Txn, known: &Known) -> Result<Option<Answer>, Refu
 }
 
 async fn take(txn: &mut Txn, known: &Known) -> Result<Option<Arc<Wrapped>>, Refusal> {
-    let found = txn.read::<Wrapped>(&known.tenant, &Wrapped::address(&known.entry)).await?;
-    remove_rows(txn, known).await?;
+    let found = txn.read::<Wrapped>(&known.tenant, &Wrapped::address(&known.entry.accessor)).await?;
+    Rows::of(known).remove(txn, &known.tenant);
     txn.note_detail(format!("answer taken out with wrapping token {}", known.entry.accessor));
     Ok(found.map(|found| found.value))
 }
@@ -75,6 +77,10 @@ async fn put_away(
     wrapped_accessor: Option<&str>,
 ) -> Result<Answer, Refusal> {
     let new = NewToken {
+        kind: TokenKind::Service,
+        role: None,
+        entity_id: String::new(),
+        bound_cidrs: Vec::new(),
         chosen: None,
         parent: None,
         policies: vec![WRAPPING.name.to_owned()],
@@ -88,7 +94,7 @@ async fn put_away(
     };
     let minted = mint(txn, tenant, new).await?;
     let entry = &minted.entry;
-    txn.put(tenant, &Wrapped::address(entry), wrapped, entry.expires).await?;
+    txn.put(tenant, &Wrapped::address(&entry.accessor), wrapped, entry.expires).await?;
     txn.note_detail(format!("answer put away for wrapping token {}", entry.accessor));
     Ok(Answer::Wrapped(Json::object(|info| {
         info.field("token", minted.token.expose()).field("accessor", &entry.accessor).field("ttl", &entry.ttl_seconds);
@@ -124,9 +130,9 @@ struct Parts<'a> {
 }
 
 impl Wrapped {
-    /// Where the answer that a token opens lives.
-    pub(super) fn address(entry: &TokenEntry) -> Address {
-        Address::system(Kind::Wrapped, entry.accessor.clone())
+    /// Where the answer lives that the token with this accessor opens.
+    pub(super) fn address(accessor: &str) -> Address {
+        Address::system(Kind::Wrapped, accessor)
     }
 
     fn of(data: &Data, auth: Option<&Json>) -> Self {

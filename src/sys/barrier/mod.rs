@@ -133,7 +133,8 @@ impl Barrier {
 
     /// Opens the root's keys and starts committing.
     async fn enter(&self, seal: Arc<dyn Seal>) -> Result<Arc<Open>, BarrierError> {
-        let tenants = Tenants::open(Arc::clone(&self.store), vec![seal], Arc::clone(&self.clock), self.settings.lease_ttl).await?;
+        let tenants =
+            Tenants::open(Arc::clone(&self.store), vec![seal], Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let open = Arc::new(Open { committer, jobs });
