@@ -240,4 +240,60 @@ mod tests {
         assert!(policies(&many, true, giver).is_ok());
         assert!(policies(&many, false, giver).is_err(), "with default it is one too many");
     }
+
+    #[test]
+    fn globs_match_the_whole_text() {
+        for (glob, text, matched) in [
+            ("*", "", true),
+            ("*", "any", true),
+            ("dev-*", "dev-", true),
+            ("dev-*", "dev", false),
+            ("*-ro", "app-ro", true),
+            ("*-ro", "app-rw", false),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1c", false),
+            ("a*a", "a", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+        ] {
+            assert_eq!(matches_any(&[glob.to_owned()], text), matched, "{glob} {text}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_names_policies_decides_alone() {
+        let role = |allowed: &str, globs: &str, not: &str| TokenRole {
+            allowed_policies: list(allowed),
+            allowed_policies_glob: list(globs),
+            disallowed_policies: list(not),
+            ..TokenRole::default()
+        };
+        let disallowed = |name: &str| Err(format!("token policy {name:?} is disallowed by this role"));
+        for (role, asked, decline, own, expected) in [
+            (role("a b", "", ""), "", false, "dev", Ok("a b default")),
+            (role("a b", "", ""), "a", false, "dev", Ok("a default")),
+            (role("a b", "", ""), "a", true, "dev", Ok("a")),
+            (role("a b", "", ""), "default", false, "dev", Ok("default")),
+            (role("", "g* x", ""), "", false, "dev", Ok("default")),
+            (role("", "g* x", ""), "good", false, "dev", Ok("default good")),
+            (role("", "", "bad"), "", false, "default dev", Ok("default dev")),
+            (role("", "", "bad"), "ok", false, "dev", Ok("default ok")),
+            (role("", "", "bad"), "bad", false, "root", disallowed("bad").map(|()| "")),
+            (role("", "", "bad default"), "ok", false, "dev", Ok("ok")),
+            (role("a b", "", "b"), "", false, "dev", disallowed("b").map(|()| "")),
+            (role("", "", ""), "ops", false, "dev", Err("child policies must be subset of parent".to_owned())),
+            (role("root", "", ""), "", false, "root", Ok("root")),
+        ] {
+            let giver = Giver { policies: &list(own), sudo: false, from_above: false };
+            let outcome = policies_by_role(&list(asked), decline, &role, giver).map_err(|refusal| match refusal {
+                Refusal::Invalid(text) => text,
+                other => format!("{other:?}"),
+            });
+            assert_eq!(outcome, expected.map(list), "{asked} from {own}");
+        }
+        let above = Giver { policies: &list("root"), sudo: false, from_above: true };
+        assert!(policies_by_role(&[], false, &role("a", "", ""), above).is_err(), "from above it takes sudo");
+        let above = Giver { sudo: true, ..above };
+        assert!(policies_by_role(&list("root"), false, &role("", "*", ""), above).is_err(), "and gives no root");
+    }
 }

@@ -327,3 +327,7 @@ fn kind(text: &str) -> Result<RoleKind, Refusal> {
         _ => return Err(Refusal::invalid(format!("invalid 'token_type' value {text:?}"))),
     })
 }
+
+#[cfg(test)]
+#[path = "role_tests.rs"]
+mod tests;
