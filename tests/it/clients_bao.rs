@@ -5,6 +5,7 @@
 //! says what holds here.
 
 mod kv;
+mod leases;
 mod namespaces;
 mod operator;
 mod tokens;
@@ -70,6 +71,8 @@ sessions! {
     token_rights: tokens::rights,
     cubbyhole: tokens::cubbyhole,
     response_wrapping: tokens::wrapping,
+    token_roles: leases::roles,
+    token_leases: leases::leases,
     namespaces: namespaces::tree,
     namespace_locks: namespaces::locks,
 }

@@ -54,3 +54,21 @@ fn engines_on_postgresql() {
     let server = Server::initialised_on_postgresql(database);
     run_script("hvac_engines.py", &server.target());
 }
+
+#[test]
+fn tokens_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_tokens.py", &server.target);
+}
+
+#[test]
+fn tokens_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_tokens.py", &server.target());
+}
+
+#[test]
+fn tokens_on_postgresql() {
+    let server = Server::initialised_on_postgresql(Database::new());
+    run_script("hvac_tokens.py", &server.target());
+}

@@ -20,5 +20,6 @@ mod storage;
 mod support;
 mod system_reads;
 mod tampering;
+mod tokens;
 mod walk;
 mod wrapping;

@@ -18,6 +18,7 @@ const NAMES_MAX: usize = 256;
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own in the API")]
 pub struct TokenRole {
     /// Which policies may be given, and are given when none is asked for.
     pub allowed_policies: Vec<String>,

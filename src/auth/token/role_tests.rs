@@ -52,7 +52,10 @@ fn old_names_are_taken_and_shown_and_new_ones_win() {
 fn what_is_not_named_stays_and_lists_are_in_normal_form() {
     let (before, _) = written(r#"{"allowed_policies":"b,A,a","orphan":"true","token_num_uses":"5"}"#).unwrap();
     let (after, _) = change(r#"{"renewable":false,"token_num_uses":0}"#).unwrap().apply(&before, LIMITS).unwrap();
-    assert_eq!((after.allowed_policies.as_slice(), after.orphan, after.renewable), (["a", "b"].map(String::from).as_slice(), true, false));
+    assert_eq!(
+        (after.allowed_policies.as_slice(), after.orphan, after.renewable),
+        (["a", "b"].map(String::from).as_slice(), true, false)
+    );
     assert_eq!(shown(&after)["token_num_uses"], serde_json::Value::Null);
     let (cleared, _) = change(r#"{"allowed_policies":""}"#).unwrap().apply(&after, LIMITS).unwrap();
     assert!(cleared.allowed_policies.is_empty());

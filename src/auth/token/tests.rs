@@ -102,9 +102,7 @@ impl Step {
             }
             Self::Tidy => revoke::tidy(txn, &[root], None, 100).await.map(|_| Answer::Empty),
             Self::Sweep => Ok(Answer::data(crate::json::Json::value(&revoke::sweep(txn, &root).await?))),
-            Self::RevokePath(prefix) => {
-                revoke::revoke_path(txn, &root, (*prefix).to_owned()).await.map(|()| Answer::Empty)
-            }
+            Self::RevokePath(prefix) => revoke::revoke_path(txn, &root, (*prefix).to_owned()).await.map(|()| Answer::Empty),
             Self::ClearPaths => {
                 let mut walk = revoke::clear_paths(txn, &root, None).await?.1;
                 while walk.is_some() {

@@ -102,7 +102,10 @@ async fn a_role_decides_what_its_tokens_get() {
     let shown = world.write(&world.root, "lookup", &format!(r#"{{"token":"{token}"}}"#)).await.unwrap();
     assert_eq!((&shown["role"], &shown["path"]), (&"ci".into(), &"auth/token/create/ci/pipe".into()));
     let refused = said(world.write(&maker, "create/ci", r#"{"policies":"ops"}"#).await);
-    assert!(refused.starts_with(r#"token policies (["default" "ops"]) must be subset of the role's allowed policies"#), "{refused}");
+    assert!(
+        refused.starts_with(r#"token policies (["default" "ops"]) must be subset of the role's allowed policies"#),
+        "{refused}"
+    );
     assert_eq!(said(world.write(&maker, "create/nope", "").await), "unknown role nope");
     assert_eq!(said(world.write(&maker, "create/ci", r#"{"entity_alias":"x"}"#).await), "invalid 'entity_alias' value");
     world.pass(3000);
@@ -123,7 +126,10 @@ async fn a_role_gives_no_root_to_who_has_it_not() {
     assert_eq!(refused, "root tokens may not be created without parent token being root");
     role(&world, "roles/no", r#"{"disallowed_policies_glob":"ma*"}"#).await;
     assert_eq!(said(world.write(&maker, "create/no", "").await), "token policy \"maker\" is disallowed by this role");
-    assert_eq!(said(world.write(&maker, "create/no", r#"{"id":"x"}"#).await), "root or sudo privileges required to specify token id");
+    assert_eq!(
+        said(world.write(&maker, "create/no", r#"{"id":"x"}"#).await),
+        "root or sudo privileges required to specify token id"
+    );
 }
 
 #[tokio::test]
