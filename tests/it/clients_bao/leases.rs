@@ -15,7 +15,7 @@ pub(super) fn roles(target: &Target) {
     let auth = &bao.json(2, &["token", "create", "-role=ci"])["auth"];
     assert_eq!((&auth["orphan"], &auth["lease_duration"], &auth["policies"]), (&true.into(), &3600.into(), &json!(["default"])));
     let token = auth["client_token"].as_str().unwrap();
-    bao.ok(&["token", "lookup", token]).row("role", "ci").row("path", "auth/token/create/ci").row("period", "1h");
+    bao.ok(&["token", "lookup", token]).row("role", "ci").row("path", "auth/token/create/ci").row("creation_ttl", "1h");
     bao.refused(&["token", "create", "-role=ci", "-policy=other"], "must be subset of the role's allowed policies");
     bao.refused(&["token", "create", "-role=nope"], "unknown role nope");
     bao.ok(&["delete", "auth/token/roles/ci"]);

@@ -7,9 +7,9 @@ from hvac_core import client, refused
 
 def roles(root):
     tokens = root.auth.token
-    tokens.create_or_update_role("app", allowed_policies="default", orphan=True, renewable=True, period="1h")
+    tokens.create_or_update_role("app", allowed_policies="default", orphan=True, renewable=True, token_period="1h")
     role = tokens.read_role("app")["data"]
-    assert (role["name"], role["orphan"], role["period"], role["token_period"]) == ("app", True, 3600, 3600), role
+    assert (role["name"], role["orphan"], role["token_period"]) == ("app", True, 3600), role
     assert tokens.list_roles()["data"]["keys"] == ["app"]
     made = tokens.create(role_name="app")["auth"]
     assert made["orphan"] and made["policies"] == ["default"] and made["lease_duration"] == 3600, made
