@@ -50,7 +50,7 @@ impl Upkeep {
         let parents: BTreeSet<TenantId> = loaded.iter().filter_map(|tenant| tenant.parent()).collect();
         for parent in loaded.iter().filter(|tenant| parents.contains(&tenant.id())) {
             let directory = parent.keyring().dir_key(Kind::NamespaceLock, SYSTEM, "");
-            let listed = match tenants.store().names(parent.id(), directory, NAMES_MAX).await {
+            let listed = match tenants.store().names(parent.id(), directory, None, NAMES_MAX).await {
                 Ok(listed) => listed.value,
                 Err(error) => {
                     tracing::warn!(%error, "sealed namespaces were not looked up; trying again later");

@@ -11,6 +11,7 @@ use crate::audit::event::{Event, Word};
 use crate::commit::{Attempt, Committer, Tenants, Txn, Upkeep, new_tenant};
 use crate::crypto::RootKey;
 use crate::id::{DeploymentId, TenantId};
+use crate::mount::LeaseTtl;
 use crate::seal::{LocalSeal, Seal};
 use crate::storage::sqlite::SqliteStore;
 use crate::storage::{Deployment, Store};
@@ -56,7 +57,8 @@ struct Replica {
 
 impl Replica {
     async fn on(store: &Arc<dyn Store>, seals: &[Arc<dyn Seal>], clock: &Arc<ManualClock>) -> Self {
-        let tenants = Tenants::open(Arc::clone(store), seals.to_vec(), Arc::clone(clock) as Arc<dyn Clock>).await.unwrap();
+        let tenants =
+            Tenants::open(Arc::clone(store), seals.to_vec(), Arc::clone(clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
         Self { committer: Arc::new(Committer::start(Arc::clone(&tenants)).unwrap()), tenants }
     }
 
