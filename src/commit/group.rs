@@ -60,7 +60,13 @@ pub(super) struct Groups {
 }
 
 /// Tenants that a group reads or writes, in the order in which they are locked.
-type Involved = BTreeMap<TenantId, Arc<Tenant>>;
+type Involved = BTreeMap<TenantId, Stake>;
+
+/// What a group needs of a tenant.
+struct Stake {
+    tenant: Arc<Tenant>,
+    locked: bool,
+}
 
 impl Groups {
     pub(super) fn new(tenants: Arc<Tenants>, encoder: BatchEncoder) -> Self {
@@ -150,13 +156,15 @@ impl Groups {
         let mut involved = Involved::new();
         let mut kept = Vec::with_capacity(items.len());
         for item in items {
-            let tenants: Vec<&Arc<Tenant>> = tenants_of(&item.commit).collect();
-            if tenants.iter().any(|tenant| involved.get(&tenant.id()).is_none_or(|known| !Arc::ptr_eq(known, tenant))) {
-                if !tenants.iter().all(|tenant| self.tenants.is_loaded(tenant)) {
-                    retry(item, again);
-                    continue;
-                }
-                involved.extend(tenants.into_iter().map(|tenant| (tenant.id(), Arc::clone(tenant))));
+            let stakes: Vec<(&Arc<Tenant>, bool)> = stakes(&item).collect();
+            let known = |tenant: &Arc<Tenant>| involved.get(&tenant.id()).is_some_and(|stake| Arc::ptr_eq(&stake.tenant, tenant));
+            if !stakes.iter().all(|(tenant, _)| known(tenant) || self.tenants.is_loaded(tenant)) {
+                retry(item, again);
+                continue;
+            }
+            for (tenant, locked) in stakes {
+                let stake = involved.entry(tenant.id()).or_insert_with(|| Stake { tenant: Arc::clone(tenant), locked });
+                stake.locked |= locked;
             }
             kept.push(item);
         }
@@ -179,7 +187,7 @@ impl Groups {
 
     /// Brings every tenant of the group up to what other servers have committed.
     fn follow(&self, group: &dyn Group, involved: &Involved) {
-        for tenant in involved.values() {
+        for Stake { tenant, .. } in involved.values() {
             let feed = group.feed(tenant.id());
             if feed.state.is_none_or(|state| state == TenantState::Erasing) {
                 self.tenants.forget(tenant.id());
@@ -206,9 +214,12 @@ impl Groups {
                     item.answer();
                     continue;
                 }
-                // It went another way this time, through tenants that this group has not locked.
-                let covered = |tenant: &Arc<Tenant>| involved.get(&tenant.id()).is_some_and(|known| Arc::ptr_eq(known, tenant));
-                if !tenants_of(&item.commit).all(covered) || !item.commit.structural.is_empty() {
+                // It went another way this time, through tenants that this group has not locked; or read one that is only
+                // watched, which may have moved on since the feed. The next group locks all that it needs.
+                let held = |tenant: &Arc<Tenant>| {
+                    involved.get(&tenant.id()).is_some_and(|stake| stake.locked && Arc::ptr_eq(&stake.tenant, tenant))
+                };
+                if !stakes(&item).all(|(tenant, _)| held(tenant)) || !item.commit.structural.is_empty() {
                     retry(item, again);
                     continue;
                 }
@@ -220,16 +231,30 @@ impl Groups {
     }
 }
 
-fn tenants_of(commit: &Commit) -> impl Iterator<Item = &Arc<Tenant>> {
-    let read = commit.reads.iter().map(|reads| &reads.tenant);
-    read.chain(commit.events.iter().map(|(tenant, _)| tenant)).chain(commit.writes.iter().map(|write| &write.tenant))
+/// The tenants of a commit, and whether each must be locked.
+///
+/// Tenants whose log takes an event are. Others that were only read (the ancestors of a namespace, where the caller's
+/// token may live) are locked too when the commit makes something lasting, and else only watched. A commit that makes
+/// nothing lasting is as if it had happened at the one moment of the feed's snapshot: all it read was current then, its
+/// own tenant stays as it was until COMMIT, and what others do to an ancestor after that moment is after it in history,
+/// as both were under way at once. A commit that writes must not be so: its write would appear after, say, the
+/// revocation of the token that it was made with, and whoever saw the one and then the other saw a forbidden order.
+/// A commit that comes a second time locks everything, so that it cannot miss its ancestors again and again.
+fn stakes(item: &Item) -> impl Iterator<Item = (&Arc<Tenant>, bool)> {
+    let commit = &item.commit;
+    let lasting = !commit.writes.is_empty() || !commit.structural.is_empty() || item.tries > 0;
+    let read = commit.reads.iter().map(move |reads| (&reads.tenant, lasting));
+    let told = commit.events.iter().map(|(tenant, _)| (tenant, true));
+    read.chain(told).chain(commit.writes.iter().map(|write| (&write.tenant, true)))
 }
 
 fn known(items: &[Item], involved: &Involved) -> Vec<Known> {
-    let mut known: Vec<Known> = involved.values().map(|tenant| Known { tenant: tenant.id(), seq: tenant.position() }).collect();
+    let known = involved.values().map(|Stake { tenant, locked }| (tenant.id(), tenant.position(), *locked));
+    let mut known: Vec<Known> = known.map(|(tenant, seq, locked)| Known { tenant, seq, locked }).collect();
     for change in items.iter().flat_map(|item| &item.commit.structural) {
-        if !known.iter().any(|known| known.tenant == change.tenant()) {
-            known.push(Known { tenant: change.tenant(), seq: 0 });
+        match known.iter_mut().find(|known| known.tenant == change.tenant()) {
+            Some(known) => known.locked = true,
+            None => known.push(Known::locked(change.tenant(), 0)),
         }
     }
     known

@@ -60,9 +60,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError>;
 
-    /// Opens a group on `tenants` (each once): locks their heads in the order of their identifiers, then, in statements begun
-    /// after the last lock was granted, reads what happened since and the database's clock. A tenant that the group will make is
-    /// named too. Whoever holds a head makes this wait, for a bounded time (`Unavailable`).
+    /// Opens a group on `tenants` (each once): locks the heads of those to be locked in the order of their identifiers, then, in
+    /// statements begun after the last lock was granted, reads what happened since in all of them and the database's clock. A
+    /// tenant that the group will make is named too. Whoever holds such a head makes this wait, for a bounded time
+    /// (`Unavailable`); a head that is only watched makes nobody wait.
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError>;
 
     /// After `StoreError::Unknown`: whether the group was committed in `tenants`. Waits for the group's old transaction to end.

@@ -15,19 +15,20 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Flattens `batches`. Every tenant named must be locked (have a feed), once, and every log row must follow its tail.
+    /// Flattens `batches`. Every tenant named must be locked, once, and every log row must follow its tail.
     pub(super) fn new(
         mut batches: Vec<Batch>,
         structural: &[Structural],
         feeds: &HashMap<TenantId, Feed>,
     ) -> Result<Self, StoreError> {
-        if structural.iter().any(|change| !feeds.contains_key(&change.tenant())) {
-            return Err(StoreError::Misused("a changed tenant is not in the group"));
+        let locked = |tenant| feeds.get(&tenant).filter(|feed| feed.locked);
+        if structural.iter().any(|change| locked(change.tenant()).is_none()) {
+            return Err(StoreError::Misused("a changed tenant is not locked by the group"));
         }
         batches.sort_unstable_by_key(|batch| batch.tenant);
         let mut plan = Self::default();
         for batch in batches {
-            let feed = feeds.get(&batch.tenant).ok_or(StoreError::Misused("a batch's tenant is not in the group"))?;
+            let feed = locked(batch.tenant).ok_or(StoreError::Misused("a batch's tenant is not locked by the group"))?;
             if batch.log.tail.seq != feed.seq().saturating_add(1) {
                 return Err(StoreError::Misused("a log row does not follow its tail"));
             }

@@ -228,11 +228,28 @@ pub struct Known {
     pub tenant: TenantId,
     /// The newest `seq` that it has seen; 0 for none (also for a tenant to be made).
     pub seq: u64,
+    /// The group may change it, so its head is locked. Else it is only watched: its feed is read after the locks were
+    /// granted, and others may change it meanwhile.
+    pub locked: bool,
 }
 
-/// A tenant as found after its lock was granted.
+impl Known {
+    /// A tenant that the group may change.
+    pub fn locked(tenant: TenantId, seq: u64) -> Self {
+        Self { tenant, seq, locked: true }
+    }
+
+    /// A tenant that the group only reads.
+    pub fn watched(tenant: TenantId, seq: u64) -> Self {
+        Self { tenant, seq, locked: false }
+    }
+}
+
+/// A tenant as found after the group's locks were granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
+    /// The group holds its head, so nobody else changes it and the group may.
+    pub locked: bool,
     /// What may be done with it; `None` when there is no such tenant.
     pub state: Option<TenantState>,
     /// Generation of its tenant key; 0 when there is no such tenant.

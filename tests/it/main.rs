@@ -13,6 +13,7 @@ mod fuzz_seeds;
 mod kv_one;
 mod mount_moves;
 mod races;
+mod replicas;
 mod security_promises;
 mod server_life;
 mod shut_namespaces;

@@ -67,9 +67,11 @@ impl PostgresGroup {
         for row in &rows {
             let place = Place { table: "tenant", row: &[] };
             let id = TenantId(place.array(row, 0, "tenant_id")?);
-            let known = tenants.iter().find(|known| known.tenant == id).map_or(0, |known| known.seq);
+            let known = tenants.iter().find(|known| known.tenant == id);
+            let feed =
+                Feed { locked: known.is_some_and(|known| known.locked), ..feed(id, known.map_or(0, |known| known.seq), row)? };
             group.now = Timestamp(place.number::<i64>(row, 1, "clock")?.saturating_mul(1000));
-            group.feeds.insert(id, feed(id, known, row)?);
+            group.feeds.insert(id, feed);
         }
         Ok(group)
     }

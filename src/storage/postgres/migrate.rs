@@ -16,7 +16,10 @@ pub(super) const OWNER: &str = "strongroom_owner";
 /// The role of the servers.
 pub(super) const RUNTIME: &str = "strongroom_runtime";
 /// One step per version.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_tables.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_tables.sql"),
+    include_str!("../../../migrations/postgres/0002_watched_tenants.sql"),
+];
 /// The version that this software needs.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 /// Keeps two migrations apart: any number that nobody else uses.

@@ -108,11 +108,12 @@ impl PostgresStore {
         }
     }
 
-    async fn open(&self, tenants: &[TenantId]) -> Result<Session, StoreError> {
+    /// A transaction that holds the heads of `locked`, which are among `tenants`.
+    async fn open(&self, tenants: &[TenantId], locked: &[TenantId]) -> Result<Session, StoreError> {
         if tenants.is_empty() {
             return Err(StoreError::Misused("a group without tenants"));
         }
-        Session::open(&self.pool, &self.key, Purpose::Write, tenants).await
+        Session::open(&self.pool, &self.key, Purpose::Write { locked }, tenants).await
     }
 }
 
@@ -198,11 +199,12 @@ impl Store for PostgresStore {
 
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
         let ids: Vec<TenantId> = tenants.iter().map(|known| known.tenant).collect();
-        Ok(Box::new(group::PostgresGroup::open(self.open(&ids).await?, tenants).await?))
+        let locked: Vec<TenantId> = tenants.iter().filter(|known| known.locked).map(|known| known.tenant).collect();
+        Ok(Box::new(group::PostgresGroup::open(self.open(&ids, &locked).await?, tenants).await?))
     }
 
     async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError> {
-        let mut session = self.open(tenants).await?;
+        let mut session = self.open(tenants, tenants).await?;
         let mut found = false;
         for tenant in tenants {
             let searching = sqlx::query_scalar(
@@ -228,7 +230,7 @@ impl Store for PostgresStore {
     }
 
     async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
-        let mut session = self.open(&[tenant]).await?;
+        let mut session = self.open(&[tenant], &[tenant]).await?;
         let erasing = sqlx::query_scalar("SELECT strongroom.erase_chunk($1, $2)")
             .bind(&tenant.0[..])
             .bind(rows_limit(limit))

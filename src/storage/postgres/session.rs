@@ -45,10 +45,12 @@ macro_rules! begin {
 
 /// What a transaction is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum Purpose<'a> {
     Read,
-    /// Locks the tenants' heads.
-    Write,
+    /// Locks the heads of these tenants of the context.
+    Write {
+        locked: &'a [TenantId],
+    },
     /// Writes without locking heads (the tenants are new).
     Initialise,
 }
@@ -63,23 +65,24 @@ impl Session {
     pub(super) async fn open(
         pool: &PgPool,
         key: &ContextKey,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         tenants: &[TenantId],
     ) -> Result<Self, StoreError> {
         let (mut session, transaction) = Self::begin(pool, purpose).await?;
         if !tenants.is_empty() {
             let context = key.sign(transaction, tenants)?;
-            let entering = sqlx::query("SELECT strongroom.enter($1, $2)")
-                .bind(context)
-                .bind(purpose == Purpose::Write)
-                .execute(session.connection()?);
-            within(entering).await?;
+            let locked: Vec<&[u8]> = match purpose {
+                Purpose::Write { locked } => locked.iter().map(|tenant| &tenant.0[..]).collect(),
+                Purpose::Read | Purpose::Initialise => Vec::new(),
+            };
+            let entering = sqlx::query("SELECT strongroom.enter($1, $2)").bind(context).bind(locked);
+            within(entering.execute(session.connection()?)).await?;
         }
         Ok(session)
     }
 
     /// Takes connections until one answers: after a restart of the database all the pooled ones are dead.
-    async fn begin(pool: &PgPool, purpose: Purpose) -> Result<(Self, Transaction), StoreError> {
+    async fn begin(pool: &PgPool, purpose: Purpose<'_>) -> Result<(Self, Transaction), StoreError> {
         let text = if purpose == Purpose::Read { begin!("READ ONLY") } else { begin!("READ WRITE") };
         let mut tries = pool.options().get_max_connections();
         let deadline = Instant::now() + BEGIN_WAIT;

@@ -56,6 +56,8 @@ impl Writer {
     pub(super) async fn feed(&mut self, known: Known) -> Result<Feed, StoreError> {
         let mut feed = self.head(known.tenant).await?;
         let newest = feed.seq();
+        // Whoever has the writer is alone with all tenants: the flag only keeps both stores to one rule.
+        feed.locked = known.locked;
         feed.complete = known.seq == newest;
         if known.seq > 0 && known.seq < newest && newest - known.seq <= FEED_ROWS_MAX as u64 {
             let connection = self.connection().await?;

@@ -52,7 +52,7 @@ pub(super) async fn rows_come_back_as_they_went(store: &dyn Store) {
 pub(super) async fn a_group_changes_all_its_tenants_or_none(store: &dyn Store) {
     let ids = sample::tenants(store, 3).await;
     let (a, b, outside) = (ids[0], ids[1], ids[2]);
-    let known = |seq| [Known { tenant: b, seq }, Known { tenant: a, seq }];
+    let known = |seq| [Known::locked(b, seq), Known::locked(a, seq)];
     let batch = |tenant: TenantId, number: u32, tail: Option<&_>| Batch {
         tenant,
         changes: vec![Change::Put(record(number))],
@@ -61,7 +61,7 @@ pub(super) async fn a_group_changes_all_its_tenants_or_none(store: &dyn Store) {
     let group = store.begin(&known(0)).await.unwrap();
     let child = sample::new_tenant(Some(a));
     drop(group);
-    let all = [known(0).to_vec(), vec![Known { tenant: child.id, seq: 0 }]].concat();
+    let all = [known(0).to_vec(), vec![Known::locked(child.id, 0)]].concat();
     let mut group = store.begin(&all).await.unwrap();
     assert_eq!(group.feed(child.id).state, None);
     assert_eq!(group.feed(a).state, Some(TenantState::Active));
@@ -91,7 +91,7 @@ pub(super) async fn a_group_changes_all_its_tenants_or_none(store: &dyn Store) {
 
 pub(super) async fn large_groups_are_applied_whole(store: &dyn Store) {
     let ids = sample::tenants(store, 40).await;
-    let known: Vec<Known> = ids.iter().map(|tenant| Known { tenant: *tenant, seq: 0 }).collect();
+    let known: Vec<Known> = ids.iter().map(|tenant| Known::locked(*tenant, 0)).collect();
     let group = store.begin(&known).await.unwrap();
     let batches: Vec<Batch> = ids
         .iter()
@@ -137,7 +137,7 @@ pub(super) async fn feeds_tell_what_happened_since(store: &dyn Store) {
     }
     let newest = rows[4].tail.clone();
     let feed_at = async |seq| {
-        let group = store.begin(&[Known { tenant, seq }]).await.unwrap();
+        let group = store.begin(&[Known::locked(tenant, seq)]).await.unwrap();
         assert!(group.now().0 > 0);
         let feed = group.feed(tenant).clone();
         group.rollback().await;
@@ -177,7 +177,7 @@ pub(super) async fn names_are_listed_by_directory(store: &dyn Store) {
     assert_eq!(end, Vec::new());
     assert_eq!(store.names(ids[0], DirKey::NONE, None, 100).await.unwrap().value, Vec::new());
     assert_eq!(store.names(ids[1], DirKey([3; 32]), None, 100).await.unwrap().value, Vec::new());
-    let mut group = store.begin(&[Known { tenant: ids[0], seq: 1 }]).await.unwrap();
+    let mut group = store.begin(&[Known::locked(ids[0], 1)]).await.unwrap();
     assert_eq!(group.names(ids[0], DirKey([3; 32]), 100).await.unwrap(), expected);
     assert_eq!(group.names(ids[0], DirKey::NONE, 100).await.unwrap(), Vec::new());
     assert_eq!(group.record(ids[0], rows[4].key).await.unwrap().as_ref(), Some(&rows[4]));
@@ -216,7 +216,7 @@ pub(super) async fn misuse_is_refused_and_changes_nothing(store: &dyn Store) {
         ),
     ];
     for (batches, structural) in wrong {
-        let group = store.begin(&[Known { tenant: inside, seq: 1 }]).await.unwrap();
+        let group = store.begin(&[Known::locked(inside, 1)]).await.unwrap();
         assert_eq!(group.feed(outside).state, None);
         let refused = group.commit(batches, structural).await;
         assert!(matches!(refused, Err(StoreError::Misused(_))), "{refused:?}");
@@ -229,7 +229,7 @@ pub(super) async fn misuse_is_refused_and_changes_nothing(store: &dyn Store) {
 pub(super) async fn dropped_groups_give_their_locks_back(store: &dyn Store) {
     let tenant = sample::tenants(store, 1).await[0];
     for _ in 0..20 {
-        drop(store.begin(&[Known { tenant, seq: 0 }]).await.unwrap());
+        drop(store.begin(&[Known::locked(tenant, 0)]).await.unwrap());
     }
     let log = commit(store, tenant, vec![Change::Put(record(1))]).await.unwrap();
     assert!(store.committed(&[tenant], log.tail.group).await.unwrap());
@@ -243,7 +243,7 @@ pub(super) async fn keys_are_replaced_whole(store: &dyn Store) {
     commit_with(store, tenant, Vec::new(), vec![Structural::Keys(tenant, keys.clone())]).await.unwrap();
     let row = store.tenant(tenant).await.unwrap().unwrap();
     assert_eq!(TenantKeys { generation: row.generation, wraps: row.wraps, keyring: row.keyring }, keys);
-    let group = store.begin(&[Known { tenant, seq: 1 }]).await.unwrap();
+    let group = store.begin(&[Known::locked(tenant, 1)]).await.unwrap();
     assert_eq!(group.feed(tenant).generation, 2);
     group.rollback().await;
 }
@@ -252,5 +252,5 @@ pub(super) async fn closed_stores_are_unavailable(store: &dyn Store) {
     let tenant = sample::tenants(store, 1).await[0];
     store.close().await;
     assert!(matches!(store.deployment().await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.begin(&[Known { tenant, seq: 0 }]).await.err(), Some(StoreError::Unavailable(_))));
+    assert!(matches!(store.begin(&[Known::locked(tenant, 0)]).await.err(), Some(StoreError::Unavailable(_))));
 }

@@ -37,7 +37,7 @@ pub(super) async fn erasing_destroys_keys_then_rows(store: &dyn Store) {
     assert_eq!(store.tenant(gone).await.unwrap(), None);
     assert!(store.log(gone, 0, 10).await.unwrap().is_empty());
     assert!(store.tenants_in(TenantState::Erasing, 10).await.unwrap().is_empty());
-    let group = store.begin(&[Known { tenant: gone, seq: 3 }]).await.unwrap();
+    let group = store.begin(&[Known::locked(gone, 3)]).await.unwrap();
     assert_eq!((group.feed(gone).state, group.feed(gone).tail.clone()), (None, None));
     group.rollback().await;
     assert!(store.record(stays, record(24).key).await.unwrap().value.is_some());

@@ -30,7 +30,7 @@ async fn replicas_see_each_others_groups_in_the_feed() {
         commit(&one, tenant, vec![Change::Put(row.clone())]).await.unwrap(),
         commit(&one, tenant, vec![Change::Remove(record(2).key)]).await.unwrap(),
     ];
-    let mut group = two.begin(&[Known { tenant, seq: 1 }]).await.unwrap();
+    let mut group = two.begin(&[Known::locked(tenant, 1)]).await.unwrap();
     let feed = group.feed(tenant);
     assert_eq!(feed.tail.as_ref(), Some(&logs[1].tail));
     assert_eq!((feed.changed.len(), feed.complete), (1, true));
@@ -48,9 +48,9 @@ async fn a_group_that_waited_sees_what_it_waited_for() {
     let Fixture { store: one, database } = Fixture::new().await;
     let two = database.store().await;
     let tenant = sample::tenants(&one, 1).await[0];
-    let first = one.begin(&[Known { tenant, seq: 0 }]).await.unwrap();
+    let first = one.begin(&[Known::locked(tenant, 0)]).await.unwrap();
     let waiting = tokio::spawn(async move {
-        let group = two.begin(&[Known { tenant, seq: 0 }]).await.unwrap();
+        let group = two.begin(&[Known::locked(tenant, 0)]).await.unwrap();
         let feed = group.feed(tenant).clone();
         group.rollback().await;
         feed
@@ -67,13 +67,31 @@ async fn a_held_head_makes_others_wait_for_a_bounded_time_only() {
     let Fixture { store: one, database } = Fixture::new().await;
     let two = database.store().await;
     let ids = sample::tenants(&one, 2).await;
-    let held = one.begin(&[Known { tenant: ids[0], seq: 0 }]).await.unwrap();
-    let refused = two.begin(&[Known { tenant: ids[0], seq: 0 }]).await.err();
+    let held = one.begin(&[Known::locked(ids[0], 0)]).await.unwrap();
+    let refused = two.begin(&[Known::locked(ids[0], 0)]).await.err();
     assert!(matches!(refused, Some(StoreError::Unavailable(_))), "{refused:?}");
     // Others' tenants are not held up.
     commit(&two, ids[1], vec![Change::Put(record(1))]).await.unwrap();
     held.rollback().await;
     commit(&two, ids[0], vec![Change::Put(record(1))]).await.unwrap();
+}
+
+/// A head that somebody else holds does not stop who only watches it, and the feed of it is as new as the locks.
+#[tokio::test]
+async fn a_watched_head_makes_nobody_wait() {
+    let Fixture { store: one, database } = Fixture::new().await;
+    let two = database.store().await;
+    let ids = sample::tenants(&one, 2).await;
+    let log = commit(&one, ids[0], vec![Change::Put(record(1))]).await.unwrap();
+    let held = one.begin(&[Known::locked(ids[0], 1)]).await.unwrap();
+    let group = two.begin(&[Known::watched(ids[0], 0), Known::locked(ids[1], 0)]).await.unwrap();
+    assert_eq!((group.feed(ids[0]).locked, group.feed(ids[1]).locked), (false, true));
+    assert_eq!(group.feed(ids[0]).tail.as_ref(), Some(&log.tail));
+    // The one who holds it is not held up either.
+    held.commit(vec![Batch { tenant: ids[0], changes: Vec::new(), log: log_row(Some(&log.tail), 1) }], Vec::new()).await.unwrap();
+    let batch = Batch { tenant: ids[0], changes: Vec::new(), log: log_row(Some(&log.tail), 1) };
+    let refused = group.commit(vec![batch], Vec::new()).await;
+    assert!(matches!(refused, Err(StoreError::Misused(_))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -82,7 +100,7 @@ async fn a_restart_of_the_database_heals_by_itself() {
     let store = database.store().await;
     let tenant = sample::tenants(&store, 1).await[0];
     let log = commit(&store, tenant, vec![Change::Put(record(1))]).await.unwrap();
-    let open = store.begin(&[Known { tenant, seq: 1 }]).await.unwrap();
+    let open = store.begin(&[Known::locked(tenant, 1)]).await.unwrap();
     database.stop();
     let lost = open.commit(vec![Batch { tenant, changes: Vec::new(), log: log_row(Some(&log.tail), 1) }], Vec::new()).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))), "{lost:?}");
@@ -200,7 +218,7 @@ async fn migrating_again_changes_nothing_and_mends_a_lost_key() {
     let file = folder.path().join("key");
     copy_with_mode(&database.key_file(), &file, 0o600);
     let owner = database.url("strongroom_owner");
-    assert_eq!(migrate(&owner, &file).await.unwrap(), Migrated { from: 1, to: 1, new_key: false });
+    assert_eq!(migrate(&owner, &file).await.unwrap(), Migrated { from: 2, to: 2, new_key: false });
     assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(database.key_file()).unwrap());
     std::fs::remove_file(&file).unwrap();
     assert!(migrate(&owner, &file).await.unwrap().new_key);

@@ -72,7 +72,7 @@ pub(super) async fn commit_with(
     changes: Vec<Change>,
     structural: Vec<Structural>,
 ) -> Result<LogRow, StoreError> {
-    let group = store.begin(&[Known { tenant, seq: 0 }]).await?;
+    let group = store.begin(&[Known::locked(tenant, 0)]).await?;
     let log = log_row(group.feed(tenant).tail.as_ref(), 1);
     group.commit(vec![Batch { tenant, changes, log: log.clone() }], structural).await?;
     Ok(log)

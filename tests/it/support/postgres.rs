@@ -112,6 +112,11 @@ impl Database {
         self.server.psql(role, &self.name, text)
     }
 
+    /// A `psql` session as a role, for a test that speaks with it.
+    pub(crate) fn psql_session(&self, role: &str) -> Command {
+        self.server.psql_command(role, &self.name)
+    }
+
     /// Stops the server at once, as a crash does; its data stays for the next start.
     pub(crate) fn stop(&self) {
         self.server.stop();
@@ -190,9 +195,8 @@ impl Server {
     }
 
     fn psql(&self, role: &str, database: &str, text: &str) -> String {
-        let mut psql = Command::new(binaries().join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", role, "-d", database, "-f", "-", "-h"])
-            .arg(&self.folder)
+        let mut psql = self
+            .psql_command(role, database)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -202,6 +206,13 @@ impl Server {
         let done = psql.wait_with_output().unwrap();
         assert!(done.status.success(), "{text}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn psql_command(&self, role: &str, database: &str) -> Command {
+        let mut psql = Command::new(binaries().join("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", role, "-d", database, "-f", "-", "-h"])
+            .arg(&self.folder);
+        psql
     }
 }
 

@@ -63,15 +63,18 @@ impl Server {
 
     /// With a configuration file, a database of its own and Shamir shares; initialised and unsealed.
     pub(crate) fn initialised_on_postgresql(database: Database) -> Self {
-        let (url, key) = (database.url("strongroom_runtime"), database.key_file());
-        let keys = format!("  connection_url = \"{url}\"\n  context_key_file = \"{}\"", key.display());
-        let mut server = Self::uninitialised(|_| format!("storage \"postgresql\" {{\n{keys}\n}}")).initialise();
+        let mut server = Self::uninitialised(|_| storage_stanza(&database)).initialise();
         server.database = Some(Rc::new(database));
         server
     }
 
     /// With a configuration file and Shamir shares. `storage` writes the storage stanza, given the server's folder.
     pub(crate) fn uninitialised(storage: impl FnOnce(&Path) -> String) -> Self {
+        Self::uninitialised_at(storage, 501)
+    }
+
+    /// The same; `health` is the status that `sys/health` is to have: 501, or 503 where the store is initialised.
+    fn uninitialised_at(storage: impl FnOnce(&Path) -> String, health: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let [ca, certificate, key] = write_certificates(folder.path());
@@ -85,7 +88,7 @@ impl Server {
         fs::write(&file, [listener, storage(folder.path()), rest].join("\n")).unwrap();
         let arguments = vec!["server".into(), "--config".into(), file.into_os_string()];
         let target = Target { url: format!("https://{address}"), ca: Some(ca), token: String::new() };
-        Self::start(arguments, folder, target, 501)
+        Self::start(arguments, folder, target, health)
     }
 
     /// Makes one key share and opens the server with it.
@@ -120,6 +123,16 @@ impl Server {
             Client::new(target).try_send("GET", "/v1/sys/health", &[], b"").is_ok_and(|reply| reply.status == health)
         });
         process
+    }
+
+    /// Another server on the same database, open with the same shares.
+    pub(crate) fn another(&self) -> Self {
+        let database = Rc::clone(self.database.as_ref().expect("replicas meet in PostgreSQL"));
+        let mut other = Self::uninitialised_at(|_| storage_stanza(&database), 503);
+        (other.keys, other.target.token) = (self.keys.clone(), self.target.token.clone());
+        other.database = Some(database);
+        other.unseal();
+        other
     }
 
     /// Starts it again, in the same folder, after it has ended. `health` is the status that `sys/health` is to have.
@@ -185,6 +198,11 @@ impl Server {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.stop()
     }
+}
+
+fn storage_stanza(database: &Database) -> String {
+    let (url, key) = (database.url("strongroom_runtime"), database.key_file());
+    format!("storage \"postgresql\" {{\n  connection_url = \"{url}\"\n  context_key_file = \"{}\"\n}}", key.display())
 }
 
 /// The binary, with nothing in its environment.
