@@ -1,15 +1,16 @@
 //! Background work: removing what has expired, and the rows of erased tenants. Small steps through the same path as
 //! requests, so that it never holds them up.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
 use super::tenant::Tenant;
-use super::txn::Txn;
+use super::txn::{Swept, Txn};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::id::TenantId;
@@ -18,18 +19,22 @@ use crate::storage::TenantState;
 
 /// Changes in one commit of a job.
 const CHUNK: usize = 256;
+/// Damaged records of one tenant that are remembered. With more of them its expired records are not removed any more.
+const DAMAGED_MAX: usize = 4096;
 /// Erased tenants worked on in one tick.
 const ERASURES: usize = 16;
 
 /// The jobs that concern every record, whatever it is.
 pub struct Upkeep {
     committer: Arc<Committer>,
+    /// Records that seem to be past their expiry and do not open: told once, and passed over.
+    damaged: Mutex<HashMap<TenantId, HashSet<RecordKey>>>,
 }
 
 impl Upkeep {
     /// Jobs that commit through `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer }
+        Self { committer, damaged: Mutex::default() }
     }
 
     /// One round. Returns true when more is left to do at once.
@@ -65,24 +70,46 @@ impl Upkeep {
     /// Removes up to `CHUNK` expired records of a tenant.
     async fn expire(&self, tenant: &Arc<Tenant>) -> bool {
         let tenants = self.committer.tenants();
-        let keys = match tenants.store().expired(tenant.id(), tenants.clock().now(), CHUNK).await {
-            Ok(keys) => keys,
+        let known = self.damaged().remove(&tenant.id()).unwrap_or_default();
+        let limit = CHUNK + known.len();
+        let found = match tenants.store().expired(tenant.id(), tenants.clock().now(), limit).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "expired records were not looked up; trying again later");
+                self.remember(tenant, known);
                 return false;
             }
         };
+        let full = found.len() == limit;
+        // What is no longer there, or no longer past its expiry, is forgotten here.
+        let (damaged, keys): (Vec<RecordKey>, Vec<RecordKey>) = found.into_iter().partition(|key| known.contains(key));
+        self.remember(tenant, damaged);
         if keys.is_empty() {
             return false;
         }
-        let full = keys.len() == CHUNK;
-        let outcome = self.committer.run(Arc::new(Expiry { tenant: Arc::clone(tenant), keys })).await;
-        match outcome {
-            Ok(_) => full,
+        let expiry = Arc::new(Expiry { tenant: Arc::clone(tenant), keys, damaged: Mutex::default() });
+        match self.committer.run(Arc::clone(&expiry) as Arc<dyn Attempt>).await {
+            Ok(_) => {
+                self.remember(tenant, expiry.found_damaged().drain(..));
+                full
+            }
             Err(refusal) => {
                 tracing::warn!(?refusal, "expired records were not removed; trying again later");
                 false
             }
+        }
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, HashMap<TenantId, HashSet<RecordKey>>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, tenant: &Tenant, damaged: impl IntoIterator<Item = RecordKey>) {
+        let mut all = self.damaged();
+        let keys = all.entry(tenant.id()).or_default();
+        keys.extend(damaged.into_iter().take(DAMAGED_MAX.saturating_sub(keys.len())));
+        if keys.is_empty() {
+            all.remove(&tenant.id());
         }
     }
 
@@ -104,16 +131,34 @@ impl Upkeep {
 struct Expiry {
     tenant: Arc<Tenant>,
     keys: Vec<RecordKey>,
+    /// Those that do not open, as the last attempt found them.
+    damaged: Mutex<Vec<RecordKey>>,
+}
+
+impl Expiry {
+    fn found_damaged(&self) -> MutexGuard<'_, Vec<RecordKey>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl Attempt for Expiry {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let mut removed = 0;
+        let (mut removed, mut damaged) = (0, Vec::new());
         for key in &self.keys {
-            removed += usize::from(txn.sweep(&self.tenant, *key).await?);
+            match txn.sweep(&self.tenant, *key).await? {
+                Swept::Removed => removed += 1,
+                Swept::Damaged => damaged.push(*key),
+                Swept::Current => {}
+            }
         }
-        let event = Event::of_job(txn.now(), self.tenant.id(), Word::new("expire"), format!("{removed} expired records removed"));
+        let mut text = format!("{removed} expired records removed");
+        if !damaged.is_empty() {
+            // For the auditor: somebody has changed the database.
+            let _ = write!(text, ", {} left because they do not open as their rows say", damaged.len());
+        }
+        *self.found_damaged() = damaged;
+        let event = Event::of_job(txn.now(), self.tenant.id(), Word::new("expire"), text);
         txn.conclude(&self.tenant, &event, false);
         Ok(Answer::Empty)
     }

@@ -27,7 +27,7 @@ pub(super) fn decode<R: Record>(tenant: &Tenant, address: &Address, key: RecordK
     } else {
         open_often(tenant, R::KIND, &key, &directory, row, &entry.opener)
     };
-    let Opened { payload, object, version } = opened.map_err(|error| damaged("record", error))?;
+    let Opened { payload, object, version } = opened.map_err(|error| damaged("record", tenant, (key, directory), error))?;
     let value = Arc::new(R::decode(payload).map_err(|error| {
         tracing::error!(%error, "a stored record does not decode");
         Refusal::Internal(error.to_string())
@@ -59,7 +59,11 @@ fn open_often(
     keyring.open_record_with(opener, kind, key, directory, row.expires_at, &row.sealed)
 }
 
-pub(super) fn damaged(what: &str, error: OpenError) -> Refusal {
-    tracing::error!(%error, what, "stored data does not open: it was changed or moved outside this server");
+/// Tells the operator which row it is, by what the database shows of it, and the client that there is no answer.
+pub(super) fn damaged(what: &str, tenant: &Tenant, (key, directory): (RecordKey, DirKey), error: OpenError) -> Refusal {
+    tracing::error!(
+        %error, what, tenant = %tenant.id(), ?key, ?directory,
+        "stored data does not open: it was changed or moved outside this server"
+    );
     Refusal::Internal(format!("a stored {what} does not open"))
 }

@@ -40,6 +40,17 @@ pub struct Txn {
     guard: usize,
 }
 
+/// What became of a record that seemed to be past its expiry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Swept {
+    /// It was, and is removed.
+    Removed,
+    /// It is not there any more, or was renewed.
+    Current,
+    /// It does not open as the row says: nothing was done.
+    Damaged,
+}
+
 /// What was found at a key: kept so that a later write continues the object.
 struct Seen {
     tenant: TenantId,
@@ -275,20 +286,33 @@ impl Txn {
         }
     }
 
-    /// Removes a record by its key if it is past its expiry, whatever it is. True when it was.
-    pub(super) async fn sweep(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<bool, Refusal> {
+    /// Removes a record by its key if it is past its expiry, whatever it is.
+    ///
+    /// The row's expiry is only what the database says. It is the record's own when the record opens with it: one that
+    /// does not open was edited, and is left as it is for people to look at.
+    pub(super) async fn sweep(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Swept, Refusal> {
         let entry = self.stored(tenant, key).await?;
         let Some(row) = entry.row.as_ref().filter(|row| row.expires_at.is_some_and(|at| at <= self.now)) else {
-            return Ok(false);
+            return Ok(Swept::Current);
         };
+        let keyring = tenant.keyring();
+        if let Err(error) = keyring.verify_record(&key, &row.directory, row.expires_at, &row.sealed) {
+            damaged("record", tenant, (key, row.directory), error);
+            return Ok(Swept::Damaged);
+        }
         let listed = if row.directory == DirKey::NONE {
             None
         } else {
-            let name = tenant.keyring().open_name(&key, &row.directory, &row.name).map_err(|error| damaged("name", error))?;
-            Some((false, name.into_boxed_str()))
+            match keyring.open_name(&key, &row.directory, &row.name) {
+                Ok(name) => Some((false, name.into_boxed_str())),
+                Err(error) => {
+                    damaged("name", tenant, (key, row.directory), error);
+                    return Ok(Swept::Damaged);
+                }
+            }
         };
         self.collected.writes.push(Write { tenant: Arc::clone(tenant), key, directory: row.directory, listed, row: None });
-        Ok(true)
+        Ok(Swept::Removed)
     }
 
     /// Whether it sees something that is not committed: its own writes, or those of its group.
@@ -350,7 +374,10 @@ impl Txn {
         }
         let mut names = Vec::with_capacity(fill.value.len());
         for (key, sealed) in &fill.value {
-            let name = tenant.keyring().open_name(key, &directory, sealed).map_err(|error| damaged("name", error))?;
+            // One that does not open refuses the whole listing: a shorter one would hide from its reader that a row was
+            // tampered with, and what is not listed is thought not to be there.
+            let name = tenant.keyring().open_name(key, &directory, sealed);
+            let name = name.map_err(|error| damaged("name", tenant, (*key, directory), error))?;
             names.push(name.into_boxed_str());
         }
         names.sort_unstable();

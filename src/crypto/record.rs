@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 const PREFIX: usize = 16 + 8;
 const ROW: usize = 32 + 32 + 1 + 8;
 const CONTENT_HEAD: usize = ROW + 8;
+/// Numbers of kinds go up to here: how many `verify_record` tries.
+const KIND_MAX: u8 = 63;
 
 /// The row that a payload is sealed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ impl Keyring {
     /// # Errors
     /// Not a record of this tenant and kind, damaged, or of a newer format.
     pub fn opener(&self, kind: Kind, sealed: &[u8]) -> Result<RecordOpener, OpenError> {
-        Ok(self.try_opener(kind, sealed)?)
+        Ok(self.try_opener(kind as u8, sealed)?)
     }
 
     /// `open_record` with what `opener` made of the same bytes.
@@ -92,7 +94,31 @@ impl Keyring {
         expires_at: Option<Timestamp>,
         sealed: &[u8],
     ) -> Result<Opened, OpenError> {
-        Ok(self.try_open_record_with(opener, kind, key, directory, expires_at, sealed)?)
+        Ok(self.try_open_record_with(opener, kind as u8, key, directory, expires_at, sealed)?)
+    }
+
+    /// Checks that a row of whatever kind is as it was sealed: for jobs that know of a row no more than the store does.
+    /// The kind is part of what is authenticated, so each is tried; all but one fail at the 32 bytes of the wrap.
+    ///
+    /// # Errors
+    /// As `open_record` of every kind.
+    pub fn verify_record(
+        &self,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<(), OpenError> {
+        let mut fault = Fault::Wrap;
+        for kind in 1..=KIND_MAX {
+            let opener = self.try_opener(kind, sealed);
+            match opener.and_then(|opener| self.try_open_record_with(&opener, kind, key, directory, expires_at, sealed)) {
+                Ok(_) => return Ok(()),
+                Err(Fault::Wrap) => {}
+                Err(other) => fault = other,
+            }
+        }
+        Err(fault.into())
     }
 
     /// The same record with its `DataKey` wrapped by the newest wrapping key; the payload is neither decrypted nor changed.
@@ -101,7 +127,7 @@ impl Keyring {
     /// As `open_record`, except that damage to the payload alone goes unnoticed.
     pub fn rewrap_record(&self, kind: Kind, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
-        let place = self.place(kind, prefix)?;
+        let place = self.place(kind as u8, prefix)?;
         let mut rewrapped = Vec::with_capacity(sealed.len());
         rewrapped.extend_from_slice(prefix);
         envelope::rewrap_into(&mut rewrapped, |version| self.wrapping_key(version), self.newest(), &place, envelope)?;
@@ -140,10 +166,11 @@ impl Keyring {
         expires_at: Option<Timestamp>,
         sealed: &[u8],
     ) -> Result<Opened, Fault> {
+        let kind = kind as u8;
         self.try_open_record_with(&self.try_opener(kind, sealed)?, kind, key, directory, expires_at, sealed)
     }
 
-    fn try_opener(&self, kind: Kind, sealed: &[u8]) -> Result<RecordOpener, Fault> {
+    fn try_opener(&self, kind: u8, sealed: &[u8]) -> Result<RecordOpener, Fault> {
         let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
         let place = self.place(kind, prefix)?;
         PayloadKey::unwrap(|version| self.wrapping_key(version), &place, envelope).map(RecordOpener)
@@ -152,7 +179,7 @@ impl Keyring {
     fn try_open_record_with(
         &self,
         opener: &RecordOpener,
-        kind: Kind,
+        kind: u8,
         key: &RecordKey,
         directory: &DirKey,
         expires_at: Option<Timestamp>,
@@ -175,11 +202,11 @@ impl Keyring {
         Ok(Opened { payload, object: place.object, version: place.version })
     }
 
-    fn place(&self, kind: Kind, prefix: &[u8]) -> Result<Place, Fault> {
+    fn place(&self, kind: u8, prefix: &[u8]) -> Result<Place, Fault> {
         let (object, version) = prefix.split_first_chunk().ok_or(Fault::Truncated)?;
         let version = u64::from_be_bytes(version.try_into().map_err(|_| Fault::Truncated)?);
         let object = ObjectId(*object);
-        Ok(Place { deployment: self.deployment, tenant: self.tenant, kind: kind as u8, object, version })
+        Ok(Place { deployment: self.deployment, tenant: self.tenant, kind, object, version })
     }
 }
 

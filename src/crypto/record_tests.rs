@@ -92,6 +92,21 @@ fn every_part_of_the_place_counts() {
 }
 
 #[test]
+fn a_row_of_any_kind_is_verified_without_knowing_which() {
+    let keyring = Keyring::generate(DEPLOYMENT, TENANT);
+    for kind in [Kind::Namespace, Kind::Token, Kind::RetiredMount] {
+        let subject = Subject { kind, ..subject() };
+        let sealed = keyring.seal_record(&subject, &secret(20));
+        let verify = |key, expires_at| keyring.verify_record(key, &subject.directory, expires_at, &sealed).is_ok();
+        assert!(verify(&subject.key, subject.expires_at), "{kind:?}");
+        assert!(!verify(&RecordKey([9; 32]), subject.expires_at), "{kind:?}");
+        assert!(!verify(&subject.key, Some(Timestamp(0))) && !verify(&subject.key, None), "{kind:?}");
+        let stranger = Keyring::generate(DEPLOYMENT, TENANT);
+        assert!(stranger.verify_record(&subject.key, &subject.directory, subject.expires_at, &sealed).is_err(), "{kind:?}");
+    }
+}
+
+#[test]
 fn no_expiry_and_the_epoch_are_different() {
     assert_ne!(row(&subject().key, &subject().directory, None), row(&subject().key, &subject().directory, Some(Timestamp(0))));
 }
@@ -115,7 +130,7 @@ fn a_length_beyond_the_content_is_refused() {
     let keyring = Keyring::generate(DEPLOYMENT, TENANT);
     let mut sealed = vec![5; 16];
     sealed.extend_from_slice(&3_u64.to_be_bytes());
-    let place = keyring.place(subject().kind, &sealed).ok().unwrap();
+    let place = keyring.place(subject().kind as u8, &sealed).ok().unwrap();
     let row = row(&subject().key, &subject().directory, subject().expires_at);
     envelope::seal_into(&mut sealed, keyring.newest(), &place, Fresh::random(), &[&row, &u64::MAX.to_be_bytes()], 256);
     assert_eq!(fault(&keyring, &subject(), &sealed), Some(Fault::Content));

@@ -81,6 +81,13 @@ impl<'a> Stage<'a> {
         self.server.come_back();
     }
 
+    /// The server's log complains about a row with one of these keys.
+    pub(super) fn log_names_one_of(&self, keys: &[Vec<u8>]) -> bool {
+        let log = self.server.output();
+        let complaints = || log.lines().filter(|line| line.contains("stored data does not open"));
+        keys.iter().any(|key| complaints().any(|line| line.contains(&data_encoding::HEXLOWER.encode(&key[..8]))))
+    }
+
     /// The server is up, and what was not touched is as it was.
     #[track_caller]
     pub(super) fn is_well(&self) {
