@@ -1,9 +1,12 @@
 //! Wiring: from a configuration to a running server.
 
 mod dev;
+mod process;
 mod seals;
 mod stores;
+mod supervisor;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +29,8 @@ use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
+
+use supervisor::Supervisor;
 
 pub use dev::{DevOptions, run_dev};
 pub use stores::{migrate, role_statements};
@@ -62,17 +67,26 @@ pub enum AppError {
     Io(String, #[source] std::io::Error),
 }
 
-/// `server --config`: runs until SIGTERM or SIGINT.
-pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<(), AppError> {
+/// `server --config`: runs until SIGTERM or SIGINT. `notify_socket` is where a service manager wants to be told.
+pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>, notify_socket: Option<&OsStr>) -> Result<(), AppError> {
     let config = crate::config::load(paths, connection_url)?;
     let log = logging::start(config.log_level, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    runtime()?.block_on(serve_config(config, paths, log))
+    process::forbid_dumps();
+    if !config.disable_mlock {
+        process::lock_memory();
+    }
+    runtime()?.block_on(serve_config(config, paths, log, Supervisor::new(notify_socket)))
 }
 
-async fn serve_config(config: Config, paths: &[PathBuf], log: Option<LogControl>) -> Result<(), AppError> {
+async fn serve_config(
+    config: Config,
+    paths: &[PathBuf],
+    log: Option<LogControl>,
+    supervisor: Supervisor,
+) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let guard = seals::guard(&config)?;
     let store = stores::open(&config.storage).await?;
@@ -94,7 +108,10 @@ async fn serve_config(config: Config, paths: &[PathBuf], log: Option<LogControl>
         // Up and sealed is better than down: probes and operators see why, and a later start may succeed.
         Err(error) => tracing::error!(%error, "sealed: the seal or the store did not open"),
     }
-    running.until_told_to_stop(|| reload_level(paths, log.as_ref())).await?;
+    supervisor.ready();
+    running.until_told_to_stop(|| reload_level(paths, log.as_ref())).await;
+    supervisor.stopping();
+    running.drain().await;
     close(&barrier, &*store).await;
     Ok(())
 }
@@ -208,19 +225,22 @@ impl Running {
         Ok(reloader)
     }
 
-    /// Serves until SIGTERM or SIGINT; on SIGHUP reads certificates and whatever `reload` does. Requests in flight are
-    /// let finish.
-    async fn until_told_to_stop(mut self, reload: impl Fn()) -> Result<(), AppError> {
+    /// Serves until SIGTERM or SIGINT; on SIGHUP reads certificates and whatever `reload` does.
+    async fn until_told_to_stop(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
-                _ = self.signals.term.recv() => break,
-                _ = self.signals.int.recv() => break,
+                _ = self.signals.term.recv() => return,
+                _ = self.signals.int.recv() => return,
                 _ = self.signals.hup.recv() => {
                     self.reload_certificates();
                     reload();
                 }
             }
         }
+    }
+
+    /// Takes no new connections, and lets requests in flight finish.
+    async fn drain(mut self) {
         tracing::info!("stopping: letting requests in flight finish");
         self.stop.send_replace(true);
         while let Some(ended) = self.listeners.join_next().await {
@@ -230,7 +250,6 @@ impl Running {
                 Err(error) => tracing::error!(%error, "a listener ended badly"),
             }
         }
-        Ok(())
     }
 
     fn reload_certificates(&self) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AppError, DEV_LOG, ListenerSettings, Running, close, runtime};
+use super::{AppError, DEV_LOG, ListenerSettings, Running, close, process, runtime};
 use crate::commit::Committer;
 use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
@@ -41,6 +41,7 @@ pub struct DevOptions {
 /// Runs until SIGTERM or SIGINT.
 pub fn run_dev(options: DevOptions) -> Result<(), AppError> {
     let log = logging::start(options.log_level.unwrap_or(DEV_LOG.0), DEV_LOG.1);
+    process::forbid_dumps();
     runtime()?.block_on(serve(options, log))
 }
 
@@ -65,7 +66,8 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let address = running.listen(listener(options.address, &certificates)).await?;
     write_env(&folder, address, &certificates.ca, &token)?;
     greet(&folder, address);
-    running.until_told_to_stop(|| {}).await?;
+    running.until_told_to_stop(|| {}).await;
+    running.drain().await;
     close(&barrier, &*store).await;
     Ok(())
 }

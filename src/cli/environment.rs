@@ -75,6 +75,11 @@ impl Environment {
         }
     }
 
+    /// Where a service manager wants to be told that the server is ready: `sd_notify(3)`.
+    pub(super) fn notify_socket(&self) -> Option<OsString> {
+        (self.0)("NOTIFY_SOCKET").filter(|value| !value.is_empty())
+    }
+
     /// The token: from the environment, else from its file.
     pub(super) fn token(&self) -> Result<Option<SecretText>, Failure> {
         if let Some(token) = self.secret("TOKEN") {

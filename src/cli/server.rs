@@ -54,7 +54,7 @@ impl Server {
                 log_level,
             })
         } else {
-            app::run(&self.config, environment.secret("PG_CONNECTION_URL"))
+            app::run(&self.config, environment.secret("PG_CONNECTION_URL"), environment.notify_socket().as_deref())
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::local(error.to_string()))
     }

@@ -53,6 +53,8 @@ pub struct Config {
     pub keyring_refresh: Duration,
     /// How long an opened keyring outlives an outage of its seal.
     pub keyring_max_age: Duration,
+    /// Do not lock memory.
+    pub disable_mlock: bool,
     /// Metrics.
     pub telemetry: Telemetry,
     /// `host` or `host:port` that the server may fetch from (JWKS, discovery); empty allows none.

@@ -65,11 +65,12 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         max_lease_ttl,
         keyring_refresh,
         keyring_max_age,
+        disable_mlock: top.boolean("disable_mlock")?.is_some_and(|(value, _)| value),
         telemetry: telemetry(top)?,
         outbound_allow: outbound_allow(top)?,
         warnings: Vec::new(),
     };
-    for key in ["ui", "disable_mlock", "cluster_addr"] {
+    for key in ["ui", "cluster_addr"] {
         without_effect(top, key, &mut warnings)?;
     }
     Ok(Config { warnings, ..config })
@@ -79,9 +80,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
 fn without_effect(top: &mut Stanza, key: &'static str, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let warning = match key {
         "ui" => top.boolean(key)?.filter(|(on, _)| *on).map(|(_, setting)| (setting, "there is no web interface")),
-        "cluster_addr" => top.text(key)?.map(|(_, setting)| (setting, "replicas only meet in the database")),
-        // Memory is not locked: the operating system's swap is to be off or encrypted, with either value.
-        _ => top.boolean(key)?.and(None),
+        _ => top.text(key)?.map(|(_, setting)| (setting, "replicas only meet in the database")),
     };
     warnings.extend(warning.map(|(setting, why)| format!("{setting}: has no effect: {why}")));
     Ok(())

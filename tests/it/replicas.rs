@@ -154,7 +154,9 @@ fn a_hung_holder_of_a_parents_head_does_not_stop_its_childrens_reads() {
     let own = token(&team, &json!({"policies": ["reader"]})).text;
     let clients =
         [team.clone(), pair.two.in_namespace("team"), team.with_token(&own), pair.two.in_namespace("team").with_token(&own)];
-    clients.iter().for_each(|client| assert_eq!(read(client, "a"), json!({"k": "v"})));
+    for client in &clients {
+        assert_eq!(read(client, "a"), json!({"k": "v"}));
+    }
 
     let holder = Holder::of_root(pair.database());
     // On both servers at once, with tokens of the parent and of the child: the parent is watched, and not locked.

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use serde_json::json;
 
 use crate::support::client::Client;
 use crate::support::fixture::{put, ready};
-use crate::support::process::{Finished, PATIENCE, run};
+use crate::support::process::{Finished, PATIENCE, Process, run};
 use crate::support::server::Server;
 use crate::support::{full, on_stores, tools};
 
@@ -267,4 +269,57 @@ fn shares_open_and_the_api_seals() {
     assert_eq!(stranger.call("GET", "sys/seal-status", None).expect(200).json()["progress"], 0);
     open([2, 0]);
     assert_eq!(root.call("GET", "secret/data/a", None).expect(200).json()["data"]["data"]["k"], "v");
+}
+
+#[test]
+fn a_server_has_no_core_dumps_and_locks_its_memory_where_it_may() {
+    let proc = |server: &Server, file: &str| fs::read_to_string(format!("/proc/{}/{file}", server.process_id())).unwrap();
+    let locked_kilobytes = |server: &Server| -> u64 {
+        let status = proc(server, "status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().to_owned();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let server = Server::initialised_on_sqlite();
+    let limits = proc(&server, "limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    let warned = server.output().contains("memory is not locked");
+    assert_eq!(
+        locked_kilobytes(&server) == 0,
+        warned,
+        "either it is locked, or the log says that it is not\n{}",
+        server.output()
+    );
+
+    let store = |folder: &Path| format!("disable_mlock = true\n{}", sqlite(&folder.join("store.db")));
+    let server = Server::uninitialised(store).initialise();
+    assert_eq!(locked_kilobytes(&server), 0);
+    assert!(!server.output().contains("memory is not locked"), "{}", server.output());
+}
+
+#[test]
+fn a_service_manager_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let mut server = Server::initialised_on_sqlite();
+    assert!(server.stop().success());
+    let abstract_name = format!("strongroom-test-{}", strongroom::random::uuid());
+    let path = server.folder().join("notify");
+    let by_path = UnixDatagram::bind(&path).unwrap();
+    let by_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&abstract_name).unwrap()).unwrap();
+    for (socket, name) in [(by_path, path.display().to_string()), (by_name, format!("@{abstract_name}"))] {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let told = || {
+            let mut state = [0; 64];
+            let length = socket.recv(&mut state).unwrap();
+            String::from_utf8_lossy(&state[..length]).into_owned()
+        };
+        let mut command = server.same_command();
+        command.env("NOTIFY_SOCKET", &name);
+        let mut process = Process::start(command, server.folder(), "notifying");
+        assert_eq!(told(), "READY=1");
+        // Ready means that it can be asked.
+        Client::new(&server.target()).call("GET", "sys/health", None).expect(503);
+        process.ask_to_stop();
+        assert_eq!(told(), "STOPPING=1");
+        assert!(process.stop().success(), "{}", process.output());
+    }
 }

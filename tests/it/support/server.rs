@@ -127,7 +127,7 @@ impl Server {
 
     /// Another server on the same database, open with the same shares.
     pub(crate) fn another(&self) -> Self {
-        let database = Rc::clone(self.database.as_ref().expect("replicas meet in PostgreSQL"));
+        let database = Rc::clone(self.database.as_ref().unwrap());
         let mut other = Self::uninitialised_at(|_| storage_stanza(&database), 503);
         (other.keys, other.target.token) = (self.keys.clone(), self.target.token.clone());
         other.database = Some(database);
@@ -172,6 +172,11 @@ impl Server {
     pub(crate) fn sqlite_file(&self) -> PathBuf {
         let [dev, own] = ["dev/strongroom.db", "store.db"].map(|name| self.folder.path().join(name));
         if dev.exists() { dev } else { own }
+    }
+
+    /// The id of its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it at once, as a crash would.
