@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
+use crate::http::ceremonies::Unauthenticated;
 use crate::http::service::Service;
 use crate::http::tls::{TlsError, TlsFiles, TlsReloader};
 use crate::logging::{self, LogControl, LogFormat, LogLevel};
@@ -139,6 +140,7 @@ struct ListenerSettings {
     address: SocketAddr,
     tls: Option<TlsFiles>,
     limits: Limits,
+    unauthenticated: Unauthenticated,
     request_bytes_max: usize,
     request_duration_max: Duration,
 }
@@ -155,6 +157,10 @@ impl From<&Listener> for ListenerSettings {
             address: listener.address,
             tls: listener.tls.as_ref().map(TlsFiles::from),
             limits,
+            unauthenticated: Unauthenticated {
+                rekey: !listener.disable_unauthed_rekey,
+                generate_root: !listener.disable_unauthed_generate_root,
+            },
             request_bytes_max: listener.max_request_size,
             request_duration_max: listener.max_request_duration,
         }
@@ -205,8 +211,12 @@ impl Running {
         let address = socket.local_addr().map_err(|error| AppError::Listen(settings.address, error))?;
         let tls = settings.tls.map(|files| self.certificate(files)).transpose()?;
         let (barrier, outsiders, process) = (Arc::clone(&self.barrier), Arc::clone(&self.outsiders), Arc::clone(&self.process));
-        let service =
-            Arc::new(Service::new(barrier, outsiders, process, settings.request_bytes_max, settings.request_duration_max));
+        let service = Arc::new(Service::new(
+            (barrier, outsiders, process),
+            settings.unauthenticated,
+            settings.request_bytes_max,
+            settings.request_duration_max,
+        ));
         let mut stop = self.stop.subscribe();
         tracing::info!(%address, tls = tls.is_some(), "listening");
         self.listeners.spawn(accept::serve(

@@ -53,6 +53,10 @@ pub enum Kind {
     CorsConfig = 19,
     /// That a mount was moved, for a while.
     RemountStatus = 20,
+    /// When a tenant's keys were changed last.
+    KeyState = 22,
+    /// Which seals new tenants are wrapped by.
+    SealEpoch = 23,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::fields::Fields;
+use crate::sys::barrier::Step;
 use crate::sys::process;
 
 pub use outsiders::Outsiders;
@@ -41,13 +42,14 @@ pub struct Outcome {
     pub errand: Option<Errand>,
 }
 
-/// What only the process can do, after the commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What only the process can do, and not a tenant's transaction: after the commit.
 pub enum Errand {
     /// Seal the server.
     Seal,
     /// Tell about the process, or change something of it: that is the answer.
     Process(process::Operation),
+    /// Take a step of a ceremony, whose outcome is the answer.
+    Ceremony(Step),
 }
 
 /// Handles one request.
@@ -55,8 +57,8 @@ pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming:
     let route = Route::parse(&incoming);
     let call = Arc::new(Call { incoming, route, outsiders: Arc::clone(outsiders), errand: Mutex::default() });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
-    let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).filter(|_| answer.is_ok());
-    Outcome { answer, errand }
+    let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Outcome { errand: errand.filter(|_| answer.is_ok()), answer }
 }
 
 /// A request that is being handled: everything here is fixed, so that an attempt can be repeated.
@@ -104,7 +106,7 @@ impl Call {
         outcome: Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
         let over_rate = || Err(Refusal::TooMany("too many requests without a valid token; slow down".into()));
-        let edge = Arc::clone(txn.tenants().edge());
+        let edge = txn.tenants().edge();
         match self.outsiders.admit(self.incoming.remote.ip(), txn.now()) {
             Admission::Logged => self.conclude(txn, &trace, &edge, outcome),
             Admission::FirstOverRate => {
@@ -144,9 +146,13 @@ impl Call {
         if operation.only_wrapped() && route.wrap_ttl.is_none() {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
-        *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = operation.errand();
-        let answer = operation.run(&call, txn).await?;
-        let answer = call.finish(answer, &fields);
+        let (answer, errand) = operation.run(&call, txn).await;
+        if matches!(errand, Some(Errand::Ceremony(_))) && route.wrap_ttl.is_some() {
+            // Its answer is known only after the commit: it would be given in the clear.
+            return Err(Refusal::invalid("what a step of a key ceremony answers cannot be wrapped"));
+        }
+        *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = errand;
+        let answer = call.finish(answer?, &fields);
         call.wrap(answer, txn).await
     }
 }

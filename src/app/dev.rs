@@ -13,6 +13,7 @@ use crate::commit::Committer;
 use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
 use crate::http::accept::Limits;
+use crate::http::ceremonies::Unauthenticated;
 use crate::http::tls::{ClientCertificates, TlsFiles};
 use crate::json::Json;
 use crate::logging::{self, LogControl, LogLevel};
@@ -93,6 +94,7 @@ fn listener(address: SocketAddr, certificates: &DevCertificates) -> ListenerSett
         address,
         tls: Some(tls),
         limits: Limits::default(),
+        unauthenticated: Unauthenticated::default(),
         request_bytes_max: 1 << 20,
         request_duration_max: Duration::from_secs(90),
     }
@@ -121,7 +123,7 @@ async fn open(barrier: &Barrier, folder: &Path, wanted: Option<SecretText>) -> R
     match (wanted, token_of(folder)) {
         (None, Some(token)) => Ok(token),
         (Some(wanted), Some(token)) if crate::crypto::equal(wanted.expose().as_bytes(), token.expose().as_bytes()) => Ok(token),
-        (wanted, _) => Ok(barrier.another_root_token(wanted).await?),
+        (wanted, _) => Ok(barrier.another_root_token(wanted, "a root token was made").await?),
     }
 }
 

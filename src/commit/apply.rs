@@ -72,8 +72,8 @@ impl Groups {
         let id = crate::random::frequent();
         let (batches, applied) = self.batches(&mut items, sealed, id, group.now());
         let structural: Vec<Structural> = items.iter_mut().flat_map(|item| std::mem::take(&mut item.commit.structural)).collect();
-        let erased = structural.iter().filter_map(erased);
-        let dropped: Vec<TenantId> = erased.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
+        let gone = structural.iter().filter_map(keys_gone);
+        let dropped: Vec<TenantId> = gone.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
         let tenants: Vec<TenantId> = batches.iter().map(|batch| batch.tenant).collect();
         let outcome = match group.commit(batches, structural).await {
             Err(StoreError::Unknown(cause)) => self.resolve(&tenants, id, cause.to_string()).await,
@@ -153,9 +153,10 @@ impl Groups {
     }
 }
 
-fn erased(change: &Structural) -> Option<TenantId> {
+/// The tenant whose loaded keys are not those of the store any more.
+fn keys_gone(change: &Structural) -> Option<TenantId> {
     match change {
-        Structural::State(tenant, TenantState::Erasing) => Some(*tenant),
+        Structural::State(tenant, TenantState::Erasing) | Structural::Keys(tenant, _) => Some(*tenant),
         _ => None,
     }
 }

@@ -76,6 +76,7 @@ impl Groups {
     /// Commits `items` in one transaction and answers them. A group that the database refuses is split, so that a
     /// culprit fails alone. Returns what has to go into another group.
     pub(super) async fn commit(&mut self, items: Vec<Item>) -> Vec<Item> {
+        self.tenants.reload_fixed().await;
         let mut again = Vec::new();
         let mut groups = vec![items];
         while let Some(items) = groups.pop() {
@@ -197,7 +198,12 @@ impl Groups {
             }
             let Some(next) = feed.tail.as_ref().and_then(|tail| Head::of(tenant.id(), tail).ok()) else { continue };
             let chained = feed.complete && feed.changed.first().is_none_or(|row| row.prev_root == tenant.head().root);
-            tenant.follow(next, chained.then(|| changed_keys(feed)).as_deref());
+            let changed = chained.then(|| changed_keys(feed));
+            if changed.as_deref().is_none_or(|changed| tenant.keys_changed(changed)) {
+                // Another server changed its keys, or may have: what is loaded may not open what is stored.
+                self.tenants.forget(tenant.id());
+            }
+            tenant.follow(next, changed.as_deref());
         }
     }
 
@@ -205,7 +211,13 @@ impl Groups {
     async fn accept(&self, items: Vec<Item>, involved: &Involved, clock: Timestamp, again: &mut Vec<Item>) -> Accepted {
         let overlay = Overlay::default();
         let mut accepted = Accepted { items: Vec::with_capacity(items.len()), rerun: false };
+        let dropped: Vec<TenantId> =
+            involved.values().filter(|stake| !self.tenants.is_loaded(&stake.tenant)).map(|stake| stake.tenant.id()).collect();
         for mut item in items {
+            if !dropped.is_empty() && stakes(&item).any(|(tenant, _)| dropped.contains(&tenant.id())) {
+                retry(item, again);
+                continue;
+            }
             let now = latest(clock, &item.commit);
             if !current(&item.commit, &overlay, now) {
                 accepted.rerun = true;

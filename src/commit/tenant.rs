@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::derived::{Derived, Shelf};
+use super::keys::KeyState;
 use super::log::Head;
 use super::recent::{ByHash, Recent};
 use crate::crypto::{Keyring, RecordOpener};
@@ -24,6 +25,8 @@ pub struct Tenant {
     id: TenantId,
     parent: Option<TenantId>,
     keyring: Keyring,
+    /// The record that changes with the tenant's stored keys.
+    key_state: RecordKey,
     state: RwLock<State>,
 }
 
@@ -70,7 +73,8 @@ impl Tenant {
         let recent = Recent::from(head.seq);
         let state =
             State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
-        Self { id, parent, keyring, state: RwLock::new(state) }
+        let key_state = keyring.record_key(&KeyState::address());
+        Self { id, parent, keyring, key_state, state: RwLock::new(state) }
     }
 
     /// Which tenant it is.
@@ -86,6 +90,11 @@ impl Tenant {
     /// Its working keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Whether these changes mean that its stored keys are others now.
+    pub(super) fn keys_changed(&self, changed: &[(u64, [u8; 32])]) -> bool {
+        changed.iter().any(|(_, key)| *key == self.key_state.0)
     }
 
     /// What ends its tokens and accessors; empty for the root.

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
+
 use super::budget::LoadBudget;
+use super::keys::Seals;
 use super::log::{Head, LoadError};
 use super::tenant::Tenant;
 use crate::answer::Refusal;
@@ -50,12 +53,12 @@ pub enum Wake {
 /// The loaded tenants, the seals that open them, and the store that holds them.
 pub struct Tenants {
     store: Arc<dyn Store>,
-    seals: Vec<Arc<dyn Seal>>,
+    seals: ArcSwap<Seals>,
     clock: Arc<dyn Clock>,
     deployment: DeploymentId,
     lease_ttl: LeaseTtl,
-    root: Arc<Tenant>,
-    edge: Arc<Tenant>,
+    root: ArcSwap<Tenant>,
+    edge: ArcSwap<Tenant>,
     loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     budget: LoadBudget,
     wanted: Mutex<Option<Wake>>,
@@ -69,22 +72,22 @@ impl Tenants {
     /// Fails when no seal opens them.
     pub async fn open(
         store: Arc<dyn Store>,
-        seals: Vec<Arc<dyn Seal>>,
+        seals: Seals,
         clock: Arc<dyn Clock>,
         lease_ttl: LeaseTtl,
     ) -> Result<Arc<Self>, KeyError> {
         let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
-        let root = load(&*store, &seals, deployment.id, deployment.root, None).await?;
-        let edge = load(&*store, &seals, deployment.id, deployment.edge, None).await?;
+        let root = load(&*store, &seals.list, deployment.id, deployment.root, None).await?;
+        let edge = load(&*store, &seals.list, deployment.id, deployment.edge, None).await?;
         let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
         Ok(Arc::new(Self {
             store,
-            seals,
+            seals: ArcSwap::from_pointee(seals),
             clock,
             deployment: deployment.id,
             lease_ttl,
-            root,
-            edge,
+            root: ArcSwap::new(root),
+            edge: ArcSwap::new(edge),
             loaded: RwLock::new(loaded.into()),
             budget: LoadBudget::default(),
             wanted: Mutex::new(None),
@@ -94,13 +97,23 @@ impl Tenants {
     }
 
     /// The tenant that all others descend from.
-    pub fn root(&self) -> &Arc<Tenant> {
-        &self.root
+    pub fn root(&self) -> Arc<Tenant> {
+        self.root.load_full()
     }
 
     /// The tenant whose log takes the events of callers without a verified credential.
-    pub fn edge(&self) -> &Arc<Tenant> {
-        &self.edge
+    pub fn edge(&self) -> Arc<Tenant> {
+        self.edge.load_full()
+    }
+
+    /// The seals that wrap now.
+    pub fn seals(&self) -> Arc<Seals> {
+        self.seals.load_full()
+    }
+
+    /// Takes other seals into use, for what is opened and wrapped from now on.
+    pub fn set_seals(&self, seals: Seals) {
+        self.seals.store(Arc::new(seals));
     }
 
     /// The default and longest TTL of the server, which mounts may change for themselves.
@@ -160,6 +173,23 @@ impl Tenants {
         self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
     }
 
+    /// Loads the root and the edge again when their keys were changed: nobody else would.
+    pub(super) async fn reload_fixed(&self) {
+        for slot in [&self.root, &self.edge] {
+            let tenant = slot.load_full();
+            if self.is_loaded(&tenant) {
+                continue;
+            }
+            match load(&*self.store, &self.seals().list, self.deployment, tenant.id(), None).await {
+                Ok(new) => {
+                    self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(new.id(), Arc::clone(&new));
+                    slot.store(new);
+                }
+                Err(error) => tracing::error!(%error, "keys that were changed do not load; trying again"),
+            }
+        }
+    }
+
     /// Drops the keys of a tenant and of all tenants below it, and everything derived from them.
     pub(super) fn forget(&self, tenant: TenantId) {
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +225,7 @@ impl Tenants {
         if let Some(tenant) = self.get(namespace.tenant) {
             return Ok(tenant);
         }
-        let tenant = load(&*self.store, &self.seals, self.deployment, namespace.tenant, Some((parent, namespace)))
+        let tenant = load(&*self.store, &self.seals().list, self.deployment, namespace.tenant, Some((parent, namespace)))
             .await
             .map_err(key_refusal)?;
         self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(&tenant));
@@ -203,8 +233,8 @@ impl Tenants {
     }
 
     /// Keys of a tenant to be made, and the commitment to its key.
-    pub(super) async fn generate(&self, parent: Option<TenantId>) -> Result<(NewTenant, String), Refusal> {
-        new_tenant(&self.seals, self.deployment, parent)
+    pub(super) async fn generate(&self, seals: &Seals, parent: Option<TenantId>) -> Result<(NewTenant, String), Refusal> {
+        new_tenant(&seals.list, self.deployment, parent)
             .await
             .map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
     }
@@ -219,14 +249,20 @@ pub async fn new_tenant(
     let (id, generation) = (TenantId::random(), 1);
     let key = TenantKey::generate();
     let context = WrapContext { deployment, tenant: id, generation };
-    let mut wraps = Vec::with_capacity(seals.len());
-    for seal in seals {
-        let wrap = seal.wrap(&key.secret(), &context).await.map_err(|error| (id, error))?;
-        wraps.push(Wrap { seal: seal.name().to_owned(), wrap });
-    }
+    let wraps = wraps(seals, &key, &context).await.map_err(|error| (id, error))?;
     let keyring = Keyring::generate(deployment, id).seal(&key, generation);
     let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
     Ok((NewTenant { id, parent, keys: TenantKeys { generation, wraps, keyring } }, commitment))
+}
+
+/// A tenant key, wrapped by every seal.
+pub(super) async fn wraps(seals: &[Arc<dyn Seal>], key: &TenantKey, context: &WrapContext) -> Result<Vec<Wrap>, SealError> {
+    let mut wraps = Vec::with_capacity(seals.len());
+    for seal in seals {
+        let wrap = seal.wrap(&key.secret(), context).await?;
+        wraps.push(Wrap { seal: seal.name().to_owned(), wrap });
+    }
+    Ok(wraps)
 }
 
 /// Unwraps, opens and verifies one tenant.
@@ -257,7 +293,7 @@ async fn load(
 }
 
 /// Asks the seals that hold a wrap, in the configured order, until one opens it.
-async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) -> Result<TenantKey, KeyError> {
+pub(super) async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) -> Result<TenantKey, KeyError> {
     let mut last = SealError::DoesNotOpen { seal: "(none that is configured)".into() };
     for seal in seals {
         for wrap in wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
@@ -271,7 +307,7 @@ async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) 
 }
 
 /// What a client is told when a tenant's keys are not to be had.
-fn key_refusal(error: KeyError) -> Refusal {
+pub(super) fn key_refusal(error: KeyError) -> Refusal {
     match error {
         KeyError::Store(error) => store_refusal(&error),
         KeyError::Seal(..) => {

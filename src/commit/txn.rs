@@ -139,7 +139,8 @@ impl Txn {
         let read = self.tenants.store().names(tenant.id(), directory, after, limit).await;
         let fill = read.map_err(|error| super::tenants::store_refusal(&error))?;
         let open = |(key, sealed): (RecordKey, Vec<u8>)| {
-            let name = tenant.keyring().open_name(&key, &directory, &sealed).map_err(|error| damaged("name", error))?;
+            let name = tenant.keyring().open_name(&key, &directory, &sealed);
+            let name = name.map_err(|error| damaged("name", tenant, (key, directory), error))?;
             Ok((key, name.into_boxed_str()))
         };
         fill.value.into_iter().map(open).collect()
@@ -247,7 +248,8 @@ impl Txn {
         name: &str,
         custom_metadata: BTreeMap<String, String>,
     ) -> Result<Arc<Namespace>, Refusal> {
-        let (new, commitment) = self.tenants.generate(Some(parent.id())).await?;
+        let seals = self.current_seals().await?;
+        let (new, commitment) = self.tenants.generate(&seals, Some(parent.id())).await?;
         let generation = new.keys.generation;
         let (lock, sealed) = (None, false);
         let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now, lock, sealed };

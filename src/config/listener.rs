@@ -50,6 +50,9 @@ fn listener(stanza: &mut Stanza, request_size_default: usize, warnings: &mut Vec
             count.ok_or_else(|| setting.wrong("must be from 1 to 1000000"))?
         }
     };
+    let mut disabled = |key| Ok(stanza.boolean(key)?.is_none_or(|(value, _)| value));
+    let (disable_unauthed_rekey, disable_unauthed_generate_root) =
+        (disabled("disable_unauthed_rekey_endpoints")?, disabled("disable_unauthed_generate_root_endpoints")?);
     let unauthenticated_metrics = match stanza.stanza("telemetry")? {
         None => false,
         Some(mut telemetry) => {
@@ -66,6 +69,8 @@ fn listener(stanza: &mut Stanza, request_size_default: usize, warnings: &mut Vec
         header_timeout: stanza.duration_or("http_read_header_timeout", Duration::from_secs(10))?,
         idle_timeout: stanza.duration_or("http_idle_timeout", Duration::from_mins(5))?,
         connections_max,
+        disable_unauthed_rekey,
+        disable_unauthed_generate_root,
         unauthenticated_metrics,
         place: stanza.place.clone(),
     })

@@ -80,6 +80,10 @@ pub struct Listener {
     pub idle_timeout: Duration,
     /// Most connections at a time.
     pub connections_max: u32,
+    /// `sys/rekey/*`, which needs no token, is not offered.
+    pub disable_unauthed_rekey: bool,
+    /// `sys/generate-root/*`, which needs no token, is not offered.
+    pub disable_unauthed_generate_root: bool,
     /// `sys/metrics` answers without a token.
     pub unauthenticated_metrics: bool,
     /// Where the stanza stands.

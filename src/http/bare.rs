@@ -68,15 +68,7 @@ fn answered(outcome: Result<(u16, Json), BareError>) -> axum::response::Response
         Ok((status, body)) => reply::respond(status, Some(body)),
         Err(BareError::Method) => reply::refuse(&Refusal::UnsupportedOperation),
         Err(BareError::Refused(refusal)) => reply::refuse(&refusal),
-        Err(BareError::Barrier(BarrierError::Invalid(text))) => reply::refuse(&Refusal::Invalid(text)),
-        Err(BareError::Barrier(BarrierError::Store(error))) => {
-            tracing::warn!(%error, "the store did not answer");
-            reply::refuse(&Refusal::Unavailable("storage is unavailable".into()))
-        }
-        Err(BareError::Barrier(error)) => {
-            tracing::error!(%error, "the server's state was not changed");
-            reply::refuse(&Refusal::Internal(error.to_string()))
-        }
+        Err(BareError::Barrier(error)) => reply::refuse(&error.refusal()),
     };
     reply.map(Body::new)
 }
@@ -143,19 +135,7 @@ async fn try_initialise(barrier: &Barrier, body: &[u8]) -> Result<(u16, Json), B
     let fields = Fields::parse(body, None)?;
     let request = InitRequest::parse(&fields, barrier.opens_itself())?;
     let made = barrier.initialise(&request, None).await?;
-    let encoded = |encoding: &data_encoding::Encoding| -> Vec<_> {
-        made.shares.iter().map(|share| zeroize::Zeroizing::new(encoding.encode(share.expose()))).collect()
-    };
-    let body = Json::object(|o| {
-        o.strings("keys", &texts(&encoded(&data_encoding::HEXLOWER)));
-        o.strings("keys_base64", &texts(&encoded(&data_encoding::BASE64)));
-        o.field("root_token", made.root_token.expose());
-    });
-    Ok((200, body))
-}
-
-fn texts(list: &[zeroize::Zeroizing<String>]) -> Vec<&str> {
-    list.iter().map(|text| text.as_str()).collect()
+    Ok((200, made.json()))
 }
 
 async fn unseal(State(barrier): State<Arc<Barrier>>, method: Method, body: Bytes) -> axum::response::Response {

@@ -5,6 +5,7 @@
 pub mod accept;
 mod activity;
 mod bare;
+pub mod ceremonies;
 mod cors;
 mod reply;
 pub mod service;

@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 
 use super::accept::Connection;
 use super::bare;
+use super::ceremonies::{self, Unauthenticated};
 use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
-use crate::answer::Refusal;
+use crate::answer::{Answer, Refusal};
 use crate::crypto;
 use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Outsiders};
 use crate::secret::{SecretBytes, SecretText, append};
-use crate::sys::barrier::Barrier;
+use crate::sys::barrier::{Barrier, BarrierError};
 use crate::sys::process::Process;
 
 /// The longest body of the routes that work while the server is sealed, in bytes: a few shares, and nothing else.
@@ -34,21 +35,21 @@ pub struct Service {
     outsiders: Arc<Outsiders>,
     process: Arc<Process>,
     bare: axum::Router,
+    unauthenticated: Unauthenticated,
     request_bytes_max: usize,
     request_duration_max: Duration,
 }
 
 impl Service {
-    /// `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
+    /// `unauthenticated` are the older paths that need no token; `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
     pub fn new(
-        barrier: Arc<Barrier>,
-        outsiders: Arc<Outsiders>,
-        process: Arc<Process>,
+        (barrier, outsiders, process): (Arc<Barrier>, Arc<Outsiders>, Arc<Process>),
+        unauthenticated: Unauthenticated,
         request_bytes_max: usize,
         request_duration_max: Duration,
     ) -> Self {
         let bare = bare::router(Arc::clone(&barrier));
-        Self { barrier, outsiders, process, bare, request_bytes_max, request_duration_max }
+        Self { barrier, outsiders, process, bare, unauthenticated, request_bytes_max, request_duration_max }
     }
 
     /// Serves one request. A panic costs this request only.
@@ -89,6 +90,11 @@ impl Service {
         if bare::ROUTES.contains(&path) {
             return bare::serve(self.bare.clone(), request, BARE_BODY_MAX).await;
         }
+        if ceremonies::PATHS.contains(&path) {
+            let (path, method) = (path.to_owned(), request.method().clone());
+            let body = whole_body(request.into_body(), BARE_BODY_MAX).await;
+            return Box::pin(self.unauthenticated.serve(&self.barrier, &path, &method, &body)).await;
+        }
         let Some(open) = self.barrier.open() else { return reply::refuse(&Refusal::Sealed) };
         let path = path.to_owned();
         let namespace = request.headers().get(&NAMESPACE).cloned();
@@ -103,6 +109,10 @@ impl Service {
             Some(Errand::Seal) => {
                 drop(open);
                 self.barrier.seal().await;
+            }
+            Some(Errand::Ceremony(step)) => {
+                let done = Box::pin(self.barrier.ceremony(step)).await.map_err(BarrierError::refusal);
+                answer = done.map(|json| json.map_or(Answer::Empty, Answer::data));
             }
         }
         let mut reply = reply::reply(answer, &id);

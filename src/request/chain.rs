@@ -34,7 +34,7 @@ pub(super) async fn resolve(
     route: &Route,
     (credential, remote): (&Credential, IpAddr),
 ) -> Result<Resolved, Refusal> {
-    let root = Arc::clone(txn.tenants().root());
+    let root = txn.tenants().root();
     let mut walk = Walk {
         chain: vec![Arc::clone(&root)],
         here: root,

@@ -121,12 +121,23 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// What is to be done when it is in the log.
-    pub(super) fn errand(&self) -> Option<Errand> {
+    /// Runs it, and returns what is left to do once it is in the log.
+    pub(super) async fn run(self, call: &Called<'_>, txn: &mut Txn) -> (Result<Answer, Refusal>, Option<Errand>) {
+        let place = match call.place() {
+            Ok(place) => place,
+            Err(refusal) => return (Err(refusal), None),
+        };
         match self {
-            Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)) => Some(Errand::Seal),
-            Self::Sys(sys::Operation::Process(operation)) => Some(Errand::Process(*operation)),
-            _ => None,
+            Self::Sys(sys::Operation::Ceremonies(operation)) => {
+                let answer = sys::ceremonies::run(&operation, place);
+                let sys::ceremonies::Operation::Step(step) = operation else { return (answer, None) };
+                (answer, Some(Errand::Ceremony(step)))
+            }
+            Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)) => (Ok(Answer::Empty), Some(Errand::Seal)),
+            Self::Sys(sys::Operation::Process(operation)) => {
+                (sys::process::run(operation, place), Some(Errand::Process(operation)))
+            }
+            operation => (operation.run_here(call, place, txn).await, None),
         }
     }
 
@@ -135,8 +146,7 @@ impl Operation {
         matches!(self, Self::Sys(sys::Operation::Wrapping(operation)) if operation.only_wrapped())
     }
 
-    pub(super) async fn run(self, call: &Called<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let place = call.place()?;
+    async fn run_here(self, call: &Called<'_>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
         let caller = call.asked.caller.as_ref();
         // Rare operations are boxed: the future of every request would be as large as the largest of them.
         match self {

@@ -40,8 +40,9 @@ pub trait Store: Send + Sync {
     /// Writes the installation and its first tenants, all or nothing. False when there was one already: nothing is changed then.
     async fn initialise(&self, deployment: &Deployment, tenants: &[NewTenant]) -> Result<bool, StoreError>;
 
-    /// Replaces the public seal configuration of the installation.
-    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError>;
+    /// Replaces the public seal configuration of the installation, if it is still `before`. False when it is another: nothing
+    /// is changed then.
+    async fn replace_seal(&self, before: &[u8], after: &[u8]) -> Result<bool, StoreError>;
 
     /// A tenant with its sealed keys and its newest log row, in one snapshot.
     async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError>;

@@ -152,7 +152,7 @@ struct Look(Mutex<Option<Arc<CorsConfig>>>);
 #[async_trait]
 impl Attempt for Look {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = Arc::clone(txn.tenants().root());
+        let root = txn.tenants().root();
         let found = txn.read::<CorsConfig>(&root, &address()).await?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = found.map(|found| found.value);
         Ok(Answer::Empty)

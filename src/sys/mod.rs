@@ -6,12 +6,13 @@
 
 pub mod barrier;
 pub mod capabilities;
+pub mod ceremonies;
 pub mod cors;
 pub mod help;
 mod host;
 pub mod internal_ui;
 mod jobs;
-pub mod key_status;
+pub mod keyring;
 pub mod leases;
 pub mod mounts;
 pub mod namespaces;
@@ -24,6 +25,7 @@ pub mod remount;
 mod route;
 pub mod seal;
 pub mod tools;
+pub mod version_history;
 pub mod wrapping;
 
 pub use route::{Operation, Route, Routed, route, rows};
@@ -36,10 +38,11 @@ use crate::commit::{Place, Txn};
 /// needs nobody.
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
+        Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
+        Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
         Operation::Cors(operation) => cors::run(operation, place, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
-        Operation::KeyStatus(operation) => key_status::run(operation, place, txn).await,
         Operation::Leases(operation) => leases::run(operation, place, caller, txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
@@ -50,6 +53,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation),
+        Operation::VersionHistory(operation) => version_history::run(operation, place, txn).await,
         Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
         Operation::Tools(operation) => tools::run(&operation),
     }

@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    capabilities, cors, internal_ui, key_status, leases, mounts, namespaces, openapi, plugins, policies, process, references,
-    remount, seal, tools, wrapping,
+    capabilities, ceremonies, cors, internal_ui, keyring, leases, mounts, namespaces, openapi, plugins, policies, process,
+    references, remount, seal, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -73,12 +73,14 @@ macro_rules! parts {
 parts! {
     /// `sys/capabilities*`
     Capabilities => capabilities,
+    /// `sys/rotate/root`, `sys/generate-root-token`
+    Ceremonies => ceremonies,
     /// `sys/config/cors`
     Cors => cors,
     /// `sys/internal/ui/*`
     InternalUi => internal_ui,
-    /// `sys/key-status`, `sys/version-history`
-    KeyStatus => key_status,
+    /// `sys/rotate/keyring`, `sys/key-status`
+    Keyring => keyring,
     /// `sys/leases`
     Leases => leases,
     /// `sys/mounts`, `sys/auth`
@@ -101,6 +103,8 @@ parts! {
     Seal => seal,
     /// `sys/tools`
     Tools => tools,
+    /// `sys/version-history`
+    VersionHistory => version_history,
     /// `sys/wrapping`
     Wrapping => wrapping,
 }

@@ -4,12 +4,14 @@
 //! What is asserted holds for both. Where this server differs on purpose, the session stays away, and a test of its own
 //! says what holds here.
 
+mod ceremonies;
 mod kv;
 mod leases;
 mod namespaces;
 mod operator;
 mod tokens;
 
+use crate::support::hvac::run_script;
 use crate::support::openbao::OpenBao;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
@@ -87,4 +89,41 @@ fn openbao_is_initialised_sealed_and_unsealed() {
 fn this_server_is_initialised_sealed_and_unsealed() {
     let server = Server::uninitialised_on_sqlite();
     operator::ceremony(&server.target());
+}
+
+#[test]
+fn openbao_changes_its_keys() {
+    let server = OpenBao::uninitialised();
+    ceremonies::keys(&server.target);
+}
+
+#[test]
+fn openbao_has_new_shares_verified() {
+    let server = OpenBao::uninitialised();
+    ceremonies::verified(&server.target);
+}
+
+#[test]
+fn this_server_changes_its_keys() {
+    let server = Server::uninitialised_on_sqlite();
+    ceremonies::keys(&server.target());
+}
+
+#[test]
+fn this_server_has_new_shares_verified() {
+    let server = Server::uninitialised_on_sqlite();
+    ceremonies::verified(&server.target());
+}
+
+/// Shares and tokens that are typed at hidden prompts, and Ctrl-C at them.
+#[test]
+fn what_is_typed_on_a_terminal_of_openbao() {
+    let server = OpenBao::uninitialised();
+    run_script("terminal.py", &server.target);
+}
+
+#[test]
+fn what_is_typed_on_a_terminal_of_this_server() {
+    let server = Server::uninitialised_on_sqlite();
+    run_script("terminal.py", &server.target());
 }

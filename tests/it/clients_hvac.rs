@@ -72,3 +72,16 @@ fn tokens_on_postgresql() {
     let server = Server::initialised_on_postgresql(Database::new());
     run_script("hvac_tokens.py", &server.target());
 }
+
+#[test]
+fn ceremonies_on_openbao() {
+    let server = OpenBao::uninitialised_with_older_ceremonies();
+    run_script("hvac_ceremonies.py", &server.target);
+}
+
+#[test]
+fn ceremonies_on_sqlite() {
+    let lines = "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = false\n";
+    let server = Server::uninitialised_with_listener(lines);
+    run_script("hvac_ceremonies.py", &server.target());
+}

@@ -5,6 +5,7 @@ mod architecture;
 mod audit_log;
 mod bad_input;
 mod canary;
+mod ceremonies;
 mod clients_bao;
 mod clients_hvac;
 mod cubbyhole;

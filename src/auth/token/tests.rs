@@ -9,7 +9,7 @@ use super::*;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::policies;
-use crate::commit::{Attempt, Committer, Place, Tenants, Txn, new_tenant};
+use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, new_tenant};
 use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
@@ -64,7 +64,7 @@ enum Step {
 #[async_trait]
 impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = Arc::clone(txn.tenants().root());
+        let root = txn.tenants().root();
         let outcome = self.decide(txn).await;
         let event = Event {
             time: txn.now(),
@@ -90,7 +90,7 @@ impl Attempt for Step {
 
 impl Step {
     async fn decide(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = Arc::clone(txn.tenants().root());
+        let root = txn.tenants().root();
         match self {
             Self::Start => {
                 let record =
@@ -177,7 +177,8 @@ impl World {
         let (edge, _) = new_tenant(&seals, id, None).await.unwrap();
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
         assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
-        let tenants = Tenants::open(Arc::new(store), vec![seal], Arc::clone(&clock) as _, LeaseTtl::USUAL).await.unwrap();
+        let seals = Seals { epoch: 0, list: vec![seal] };
+        let tenants = Tenants::open(Arc::new(store), seals, Arc::clone(&clock) as _, LeaseTtl::USUAL).await.unwrap();
         let committer = Committer::start(tenants).unwrap();
         committer.run(Arc::new(Step::Start)).await.unwrap();
         Self { committer, clock, root: "dev-root".to_owned(), _folder: folder }

@@ -173,10 +173,13 @@ impl Store for PostgresStore {
         Ok(true)
     }
 
-    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError> {
+    async fn replace_seal(&self, before: &[u8], after: &[u8]) -> Result<bool, StoreError> {
         let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &[]).await?;
-        within(sqlx::query("UPDATE strongroom.deployment SET seal = $1").bind(seal).execute(session.connection()?)).await?;
-        session.commit().await
+        let text = "UPDATE strongroom.deployment SET seal = $2 WHERE seal = $1";
+        let replacing = sqlx::query(text).bind(before).bind(after).execute(session.connection()?);
+        let replaced = within(replacing).await?.rows_affected() > 0;
+        session.commit().await?;
+        Ok(replaced)
     }
 
     async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {

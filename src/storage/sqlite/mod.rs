@@ -126,11 +126,11 @@ impl Store for SqliteStore {
         Ok(true)
     }
 
-    async fn set_seal(&self, seal: &[u8]) -> Result<(), StoreError> {
+    async fn replace_seal(&self, before: &[u8], after: &[u8]) -> Result<bool, StoreError> {
         let mut writer = self.writer().await?;
         let connection = writer.connection().await?;
-        sqlx::query("UPDATE deployment SET seal = ?1").bind(seal).execute(connection).await?;
-        Ok(())
+        let replacing = sqlx::query("UPDATE deployment SET seal = ?2 WHERE seal = ?1").bind(before).bind(after);
+        Ok(replacing.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {

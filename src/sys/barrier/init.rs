@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Barrier, BarrierError, Guard, SealRecord};
+use super::ceremony::{refuse_pgp, write_shares};
+use super::record::{SealRecord, ShamirRecord};
+use super::{Barrier, BarrierError, Guard};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::token;
-use crate::commit::{Attempt, Txn, new_tenant};
+use crate::commit::{Attempt, Seals, Txn, new_tenant};
 use crate::crypto::RootKey;
 use crate::fields::Fields;
 use crate::id::DeploymentId;
+use crate::json::Json;
 use crate::seal::shamir::split;
 use crate::seal::{LocalSeal, Seal};
 use crate::secret::{SecretBytes, SecretText};
@@ -31,10 +34,25 @@ pub struct InitRequest {
 
 /// What is shown once, and never again.
 pub struct Initialised {
-    /// The shares; none where the server opens itself.
-    pub shares: Vec<SecretBytes>,
+    /// The shares: of the root key, or recovery shares where the server opens itself.
+    shares: Vec<SecretBytes>,
+    auto: bool,
     /// The root token.
     pub root_token: SecretText,
+}
+
+impl Initialised {
+    /// The bare object that clients read.
+    pub fn json(&self) -> Json {
+        Json::object(|o| {
+            let (secret, recovery): (&[_], &[_]) = if self.auto { (&[], &self.shares) } else { (&self.shares, &[]) };
+            write_shares(o, ["keys", "keys_base64"], secret);
+            if !recovery.is_empty() {
+                write_shares(o, ["recovery_keys", "recovery_keys_base64"], recovery);
+            }
+            o.field("root_token", self.root_token.expose());
+        })
+    }
 }
 
 /// A root key that was just made or found: its guard, what is stored about it, and its shares.
@@ -45,32 +63,28 @@ struct NewRoot {
 }
 
 impl InitRequest {
-    /// Reads the body. Numbers of recovery shares are accepted and unused where the server opens itself.
+    /// Reads the body. Where the server opens itself the numbers are those of recovery shares, and none is fine.
     pub fn parse(fields: &Fields<'_>, auto: bool) -> Result<Self, Refusal> {
-        for encrypted in ["pgp_keys", "recovery_pgp_keys"] {
-            if fields.list(encrypted)?.is_some_and(|keys| !keys.is_empty()) {
-                return Err(Refusal::invalid(format!("unsupported: {encrypted}; take the shares over a trusted connection")));
-            }
-        }
-        if fields.text("root_token_pgp_key")?.is_some_and(|key| !key.is_empty()) {
-            return Err(Refusal::invalid("unsupported: root_token_pgp_key"));
-        }
-        if auto {
-            return Ok(Self { shares: 0, threshold: 0 });
-        }
+        refuse_pgp(fields, &["pgp_keys", "recovery_pgp_keys", "root_token_pgp_key"])?;
         let number = |name| match fields.integer(name)? {
             None => Ok(0),
             Some(value) => u8::try_from(value).map_err(|_| Refusal::invalid(format!("{name} must be between 1 and 255"))),
         };
-        let (shares, threshold) = (number("secret_shares")?, number("secret_threshold")?);
+        let names = if auto { ["recovery_shares", "recovery_threshold"] } else { ["secret_shares", "secret_threshold"] };
+        let [shares, threshold] = names;
+        let (shares, threshold) = (number(shares)?, number(threshold)?);
+        if auto && shares == 0 && threshold == 0 {
+            return Ok(Self { shares, threshold });
+        }
+        let [name, needed] = names;
         if shares == 0 || threshold == 0 {
-            return Err(Refusal::invalid("secret_shares and secret_threshold must be at least 1"));
+            return Err(Refusal::invalid(format!("{name} and {needed} must be at least 1")));
         }
         if threshold > shares {
-            return Err(Refusal::invalid("secret_threshold must not be larger than secret_shares"));
+            return Err(Refusal::invalid(format!("{needed} must not be larger than {name}")));
         }
         if threshold == 1 && shares > 1 {
-            return Err(Refusal::invalid("secret_threshold must be at least 2 when there is more than one share"));
+            return Err(Refusal::invalid(format!("{needed} must be at least 2 when there is more than one share")));
         }
         Ok(Self { shares, threshold })
     }
@@ -90,21 +104,20 @@ impl Barrier {
             return Err(BarrierError::Invalid("Vault is already initialized".into()));
         }
         let NewRoot { seal, record, shares } = self.root_key(request)?;
-        let record = serde_json::to_vec(&record).map_err(|error| BarrierError::Failed(error.to_string()))?;
-        self.create(&seal, record).await?;
-        self.enter(seal).await?;
-        let root_token = self.another_root_token(root_token).await;
+        self.create(&seal, record.bytes()?).await?;
+        self.enter(Seals { epoch: 0, list: vec![seal] }).await?;
+        let root_token = self.another_root_token(root_token, "a root token was made").await;
         if matches!(self.guard, Guard::Shamir) {
             self.close().await;
         }
-        Ok(Initialised { shares, root_token: root_token? })
+        Ok(Initialised { shares, auto: self.opens_itself(), root_token: root_token? })
     }
 
     /// Makes a root token, with an event of its own. For `initialise`, and for a development server that is started
-    /// again with another token; nobody can ask for it over the API.
-    pub async fn another_root_token(&self, id: Option<SecretText>) -> Result<SecretText, BarrierError> {
+    /// again with another token, and for people with key shares. `why` is what the event says.
+    pub async fn another_root_token(&self, id: Option<SecretText>, why: &'static str) -> Result<SecretText, BarrierError> {
         let open = self.open().ok_or_else(|| BarrierError::Invalid("Vault is sealed".into()))?;
-        let mint = Arc::new(MintRootToken { id, minted: std::sync::Mutex::default() });
+        let mint = Arc::new(MintRootToken { id, why, minted: std::sync::Mutex::default() });
         let minted = open.committer().run(Arc::clone(&mint) as Arc<dyn Attempt>).await;
         minted.map_err(|refusal| BarrierError::Failed(format!("the root token was not made: {refusal:?}")))?;
         let token = mint.minted.lock().ok().and_then(|mut minted| minted.take());
@@ -113,16 +126,22 @@ impl Barrier {
 
     /// The key that guards the deployment.
     fn root_key(&self, request: &InitRequest) -> Result<NewRoot, BarrierError> {
+        let shares_of = |root: &RootKey| {
+            let made = split(root, usize::from(request.shares), usize::from(request.threshold));
+            made.map_err(|error| BarrierError::Invalid(error.to_string()))
+        };
         match &self.guard {
             Guard::Auto(seal) => {
-                Ok(NewRoot { seal: Arc::clone(seal) as Arc<dyn Seal>, record: SealRecord::Static, shares: Vec::new() })
+                // Shares of a key that opens nothing: they prove who may ask for a root token.
+                let made = if request.shares == 0 { None } else { Some(shares_of(&RootKey::generate())?) };
+                let (recovery, shares) = made.map_or((None, Vec::new()), |(set, shares)| (Some(set), shares));
+                Ok(NewRoot { seal: Arc::clone(seal) as Arc<dyn Seal>, record: SealRecord::Static { recovery }, shares })
             }
             Guard::Shamir => {
                 let root = RootKey::generate();
-                let made = split(&root, usize::from(request.shares), usize::from(request.threshold));
-                let (set, shares) = made.map_err(|error| BarrierError::Invalid(error.to_string()))?;
+                let (set, shares) = shares_of(&root)?;
                 let seal: Arc<dyn Seal> = Arc::new(LocalSeal::shamir("shamir", root));
-                Ok(NewRoot { seal, record: SealRecord::Shamir { shares: set }, shares })
+                Ok(NewRoot { seal, record: SealRecord::Shamir(ShamirRecord::first(set)), shares })
             }
         }
     }
@@ -145,18 +164,19 @@ impl Barrier {
 /// Puts the first token into the root tenant, with an event like every other change.
 struct MintRootToken {
     id: Option<SecretText>,
+    why: &'static str,
     minted: std::sync::Mutex<Option<SecretText>>,
 }
 
 #[async_trait]
 impl Attempt for MintRootToken {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = Arc::clone(txn.tenants().root());
+        let root = txn.tenants().root();
         let token = token::root_token(txn, &root, self.id.as_ref()).await?;
         if let Ok(mut minted) = self.minted.lock() {
             *minted = Some(token);
         }
-        let event = Event::of_job(txn.now(), root.id(), Word::new("init"), "a root token was made".to_owned());
+        let event = Event::of_job(txn.now(), root.id(), Word::new("init"), self.why.to_owned());
         txn.conclude(&root, &event, false);
         Ok(Answer::Empty)
     }

@@ -4,24 +4,31 @@
 //! What a request needs while the server is open is one value, [`Open`], that is swapped: after `seal` nothing new finds
 //! it, and what was under way is answered before the keys are gone.
 
+mod ceremony;
+mod gathered;
+mod generate_root;
 mod init;
+mod keeper;
+mod record;
+mod rekey;
 mod status;
 mod unseal;
 
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
-use serde::{Deserialize, Serialize};
 
-use crate::commit::{Committer, KeyError, Tenants};
+use crate::answer::Refusal;
+use crate::commit::{Committer, KeyError, Seals, Tenants};
 use crate::mount::LeaseTtl;
-use crate::seal::shamir::ShareSet;
 use crate::seal::{LocalSeal, Seal};
 use crate::storage::{Store, StoreError};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
+pub use ceremony::{Share, Step};
 pub use init::{InitRequest, Initialised};
+pub use rekey::RekeyRequest;
 pub use status::{API_VERSION, Health, SealStatus};
 
 /// How the root key of this server is guarded, from its configuration.
@@ -32,20 +39,15 @@ pub enum Guard {
     Shamir,
 }
 
-/// The public part of the seal, stored with the deployment.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum SealRecord {
-    Static,
-    Shamir { shares: ShareSet },
-}
-
 /// Why the server did not change its state. The texts are for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum BarrierError {
     /// 400: the input is wrong, or it is not the time for it.
     #[error("{0}")]
     Invalid(String),
+    /// 503: the server is sealed.
+    #[error("Vault is sealed")]
+    Sealed,
     /// 503: the store is away.
     #[error("storage is unavailable: {0}")]
     Store(#[from] StoreError),
@@ -57,10 +59,29 @@ pub enum BarrierError {
     Failed(String),
 }
 
+impl BarrierError {
+    /// What a client is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Invalid(text) => Refusal::Invalid(text),
+            Self::Sealed => Refusal::Sealed,
+            Self::Store(error) => {
+                tracing::warn!(%error, "the store did not answer");
+                Refusal::Unavailable("storage is unavailable".into())
+            }
+            error => {
+                tracing::error!(%error, "the server's state was not changed");
+                Refusal::Internal(error.to_string())
+            }
+        }
+    }
+}
+
 /// An open server.
 pub struct Open {
     committer: Arc<Committer>,
     jobs: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
 }
 
 impl Open {
@@ -73,6 +94,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.jobs.abort();
+        self.keeper.abort();
     }
 }
 
@@ -94,6 +116,10 @@ pub struct Barrier {
     settings: Settings,
     open: ArcSwapOption<Open>,
     progress: Mutex<unseal::Progress>,
+    rekey: Mutex<Option<rekey::Rekey>>,
+    root_generation: Mutex<Option<generate_root::Attempt>>,
+    /// Tells the keeper that there is something to do.
+    wake: Arc<keeper::Bell>,
     /// One change of state at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -101,8 +127,18 @@ pub struct Barrier {
 impl Barrier {
     /// A sealed server on `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, settings: Settings) -> Self {
-        let progress = Mutex::new(unseal::Progress::default());
-        Self { store, clock, guard, settings, open: ArcSwapOption::empty(), progress, changing: tokio::sync::Mutex::new(()) }
+        Self {
+            store,
+            clock,
+            guard,
+            settings,
+            open: ArcSwapOption::empty(),
+            progress: Mutex::default(),
+            rekey: Mutex::default(),
+            root_generation: Mutex::default(),
+            wake: Arc::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The open server; none while it is sealed.
@@ -127,17 +163,18 @@ impl Barrier {
             }));
         }
         let Guard::Auto(seal) = &self.guard else { return Ok(false) };
-        self.enter(Arc::clone(seal) as Arc<dyn Seal>).await?;
+        self.enter(Seals { epoch: 0, list: vec![Arc::clone(seal) as Arc<dyn Seal>] }).await?;
         Ok(true)
     }
 
     /// Opens the root's keys and starts committing.
-    async fn enter(&self, seal: Arc<dyn Seal>) -> Result<Arc<Open>, BarrierError> {
-        let tenants =
-            Tenants::open(Arc::clone(&self.store), vec![seal], Arc::clone(&self.clock), self.settings.lease_ttl).await?;
+    async fn enter(&self, seals: Seals) -> Result<Arc<Open>, BarrierError> {
+        let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
-        let open = Arc::new(Open { committer, jobs });
+        let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));
+        let keeper = tokio::spawn(keeper.run());
+        let open = Arc::new(Open { committer, jobs, keeper });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)
     }
@@ -150,8 +187,10 @@ impl Barrier {
 
     async fn close(&self) {
         self.progress().reset();
+        self.forget_ceremonies();
         if let Some(open) = self.open.swap(None) {
             open.jobs.abort();
+            open.keeper.abort();
             open.committer.stop().await;
         }
     }

@@ -1,6 +1,7 @@
 //! What the server says about itself to anybody: `sys/seal-status`, `sys/health`, `sys/leader`.
 
-use super::{Barrier, BarrierError, Guard, SealRecord};
+use super::record::SealRecord;
+use super::{Barrier, BarrierError, Guard};
 use crate::json::Json;
 
 /// What clients gate features on: the version of the API that is spoken, as plain semver.
@@ -36,11 +37,9 @@ impl Barrier {
     pub async fn status(&self) -> Result<SealStatus, BarrierError> {
         let deployment = self.store.deployment().await?;
         let sealed = self.open.load().is_none();
-        let record = deployment.as_ref().and_then(|deployment| serde_json::from_slice(&deployment.seal).ok());
-        let (threshold, shares) = match record {
-            Some(SealRecord::Shamir { shares }) => (shares.threshold, shares.shares.len()),
-            _ => (0, 0),
-        };
+        let record = deployment.as_ref().and_then(|deployment| SealRecord::of(deployment).ok());
+        let sets = record.as_ref().map(SealRecord::sets).unwrap_or_default();
+        let (threshold, shares) = sets.first().map_or((0, 0), |set| (set.threshold, set.share_count()));
         let (progress, nonce) = self.progress().shown();
         Ok(SealStatus {
             sealed,

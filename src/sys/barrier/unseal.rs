@@ -1,38 +1,28 @@
 //! `sys/unseal`: shares come in one at a time until there are enough.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
-use super::{Barrier, BarrierError, SealRecord, SealStatus};
-use crate::seal::LocalSeal;
-use crate::seal::shamir::combine;
-use crate::secret::{SecretBytes, SecretText};
+use super::gathered::Gathered;
+use super::record::SealRecord;
+use super::{Barrier, BarrierError, SealStatus};
+use crate::secret::SecretText;
 
-/// Shares that were brought since the last reset.
+/// An unsealing that is under way.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Which share each is, and the share.
-    shares: Vec<(usize, SecretBytes)>,
+    shares: Gathered,
     /// Names this attempt, so that people see whether they work on the same one.
     nonce: String,
 }
 
 impl Progress {
     pub(super) fn reset(&mut self) {
-        self.shares.clear();
+        self.shares.reset();
         self.nonce.clear();
     }
 
     pub(super) fn shown(&self) -> (usize, String) {
-        (self.shares.len(), self.nonce.clone())
-    }
-
-    fn add(&mut self, which: usize, share: SecretBytes) {
-        if self.shares.is_empty() {
-            self.nonce = crate::random::uuid();
-        }
-        if !self.shares.iter().any(|(known, _)| *known == which) {
-            self.shares.push((which, share));
-        }
+        (self.shares.count(), self.nonce.clone())
     }
 }
 
@@ -47,7 +37,8 @@ impl Barrier {
         self.status().await
     }
 
-    /// Takes one share, as hexadecimal or base64. One that is not of this deployment is told at once.
+    /// Takes one share, as hexadecimal or base64. One that is not of this deployment is told at once. While the root key
+    /// is being changed, shares of the old and of the new one open; new ones show that people have them.
     pub async fn unseal(&self, share: &SecretText) -> Result<SealStatus, BarrierError> {
         let _alone = self.changing.lock().await;
         let Some(deployment) = self.store.deployment().await? else {
@@ -56,38 +47,36 @@ impl Barrier {
         if self.open.load().is_some() {
             return self.status().await;
         }
-        let record = serde_json::from_slice(&deployment.seal).map_err(|error| BarrierError::Failed(error.to_string()))?;
-        let SealRecord::Shamir { shares: set } = record else {
+        let record = SealRecord::of(&deployment)?;
+        let SealRecord::Shamir(shamir) = &record else {
             return Err(BarrierError::Invalid("this deployment has no shares: its seal opens it at start".into()));
         };
-        let share =
-            decode(share.expose()).ok_or_else(|| BarrierError::Invalid("'key' must be a valid hex or base64 string".into()))?;
-        let which = set.recognises(&share).ok_or_else(|| {
-            BarrierError::Invalid(
-                "this key share does not belong to this deployment's seal; the shares given before are kept".into(),
-            )
-        })?;
-        let enough = {
+        let joined = {
             let mut progress = self.progress();
-            progress.add(which, share);
-            progress.shares.len() >= usize::from(set.threshold)
+            if progress.shares.count() == 0 {
+                progress.nonce = crate::random::uuid();
+            }
+            let added = progress.shares.add(&record.sets(), share);
+            if progress.shares.count() == 0 {
+                progress.nonce.clear();
+            }
+            added?
         };
-        if enough {
-            let shares: Vec<SecretBytes> =
-                std::mem::take(&mut self.progress().shares).into_iter().map(|(_, share)| share).collect();
-            self.progress().reset();
-            let root = combine(&shares, &set).map_err(|error| BarrierError::Invalid(error.to_string()))?;
-            self.enter(Arc::new(LocalSeal::shamir("shamir", root))).await?;
+        if let Some((set, root)) = joined {
+            let by_new = set.id != shamir.shares.id;
+            let seals = shamir.seals(deployment.id, set, root).await;
+            let seals = seals.ok_or_else(|| BarrierError::Failed("the stored seal is damaged".into()))?;
+            self.enter(seals).await?;
             tracing::info!("unsealed");
+            if by_new {
+                self.confirm_next().await?;
+            } else if shamir.next.is_some() {
+                tracing::warn!(
+                    "the root key is being changed and nobody has shown the new shares yet: both old and new ones open; unseal \
+                     with the new ones, or change the root key again"
+                );
+            }
         }
         self.status().await
     }
-}
-
-/// Clients send a share as they got it: hexadecimal or base64.
-fn decode(text: &str) -> Option<SecretBytes> {
-    let text = text.trim();
-    let hex = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
-    let raw = hex.or_else(|| data_encoding::BASE64.decode(text.as_bytes()).ok());
-    raw.filter(|raw| !raw.is_empty()).map(SecretBytes::new)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::lock;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Tenants, Txn, Upkeep, new_tenant};
+use crate::commit::{Attempt, Committer, Seals, Tenants, Txn, Upkeep, new_tenant};
 use crate::crypto::RootKey;
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
@@ -30,7 +30,7 @@ enum Step {
 #[async_trait]
 impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = Arc::clone(txn.tenants().root());
+        let root = txn.tenants().root();
         let outcome = match self {
             Self::MakeTeam => txn.create_child(&root, "team", BTreeMap::default()).await.map(|_| Answer::Empty),
             Self::Seal => lock::seal(&root, "team", txn).await,
@@ -57,8 +57,14 @@ struct Replica {
 
 impl Replica {
     async fn on(store: &Arc<dyn Store>, seals: &[Arc<dyn Seal>], clock: &Arc<ManualClock>) -> Self {
-        let tenants =
-            Tenants::open(Arc::clone(store), seals.to_vec(), Arc::clone(clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
+        let tenants = Tenants::open(
+            Arc::clone(store),
+            Seals { epoch: 0, list: seals.to_vec() },
+            Arc::clone(clock) as Arc<dyn Clock>,
+            LeaseTtl::USUAL,
+        )
+        .await
+        .unwrap();
         Self { committer: Arc::new(Committer::start(Arc::clone(&tenants)).unwrap()), tenants }
     }
 

@@ -21,7 +21,10 @@ pub(super) async fn deployment_is_made_once(store: &dyn Store) {
     let row = store.tenant(root.id).await.unwrap().unwrap();
     assert_eq!((row.state, row.parent, row.tail), (TenantState::Active, None, None));
     assert_eq!(TenantKeys { generation: row.generation, wraps: row.wraps, keyring: row.keyring }, root.keys);
-    store.set_seal(b"{}").await.unwrap();
+    assert!(!store.replace_seal(b"another", b"{}").await.unwrap());
+    let seal = store.deployment().await.unwrap().unwrap().seal;
+    assert_ne!(seal, b"{}");
+    assert!(store.replace_seal(&seal, b"{}").await.unwrap());
     assert_eq!(store.deployment().await.unwrap().unwrap().seal, b"{}");
 }
 

@@ -33,9 +33,20 @@ impl OpenBao {
 
     /// Neither initialised nor unsealed, without TLS.
     pub(crate) fn uninitialised() -> Self {
+        Self::uninitialised_with_listener("")
+    }
+
+    /// The same, which offers the ceremonies that need no token.
+    pub(crate) fn uninitialised_with_older_ceremonies() -> Self {
+        Self::uninitialised_with_listener(
+            "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = false\n",
+        )
+    }
+
+    fn uninitialised_with_listener(lines: &str) -> Self {
         Self::start(|folder, address| {
             let file = folder.join("server.hcl");
-            let listener = format!("listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}");
+            let listener = format!("listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n{lines}}}");
             std::fs::write(&file, format!("storage \"inmem\" {{}}\n{listener}\napi_addr = \"http://{address}\"\n")).unwrap();
             let target = Target { url: format!("http://{address}"), ca: None, token: String::new() };
             (vec!["server".to_owned(), format!("-config={}", file.display())], target)

@@ -75,11 +75,24 @@ impl Server {
 
     /// The same; `health` is the status that `sys/health` is to have: 501, or 503 where the store is initialised.
     fn uninitialised_at(storage: impl FnOnce(&Path) -> String, health: u16) -> Self {
+        Self::configured(storage, "", health)
+    }
+
+    /// On SQLite, with further lines in the listener's stanza.
+    pub(crate) fn uninitialised_with_listener(lines: &str) -> Self {
+        Self::configured(
+            |folder| format!("storage \"sqlite\" {{\n  path = \"{}\"\n}}", folder.join("store.db").display()),
+            lines,
+            501,
+        )
+    }
+
+    fn configured(storage: impl FnOnce(&Path) -> String, listener_lines: &str, health: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let [ca, certificate, key] = write_certificates(folder.path());
         let listener = format!(
-            "listener \"tcp\" {{\n  address = \"{address}\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n}}",
+            "listener \"tcp\" {{\n  address = \"{address}\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n{listener_lines}}}",
             certificate.display(),
             key.display()
         );
@@ -172,6 +185,16 @@ impl Server {
     pub(crate) fn sqlite_file(&self) -> PathBuf {
         let [dev, own] = ["dev/strongroom.db", "store.db"].map(|name| self.folder.path().join(name));
         if dev.exists() { dev } else { own }
+    }
+
+    /// The key shares that open it, hexadecimal.
+    pub(crate) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// Other key shares open it from now on.
+    pub(crate) fn set_keys(&mut self, keys: &[String]) {
+        self.keys = keys.to_vec();
     }
 
     /// The id of its process.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::{KvMetadata, TABLE, exists, run};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Place, Tenants, Txn, new_tenant};
+use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, new_tenant};
 use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
@@ -109,6 +109,7 @@ impl Server {
         let (edge, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
         assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+        let seals = Seals { epoch: 0, list: seals };
         let tenants = Tenants::open(store, seals, Arc::clone(&clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
         let mount = Mount {
             id: MountId::random(),
@@ -121,7 +122,7 @@ impl Server {
             seal_wrap: false,
             external_entropy_access: false,
         };
-        let place = Place { tenant: Arc::clone(tenants.root()), mount: Arc::new(mount), path: "secret/".to_owned() };
+        let place = Place { tenant: tenants.root(), mount: Arc::new(mount), path: "secret/".to_owned() };
         Self { committer: Committer::start(tenants).unwrap(), place: Arc::new(place), clock, _folder: folder }
     }
 
