@@ -184,6 +184,8 @@ struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    /// A file at its limit: caught, so that the write fails with an error instead of ending the server.
+    _file_limit: Signal,
 }
 
 impl Signals {
@@ -193,6 +195,7 @@ impl Signals {
             term: catch(SignalKind::terminate())?,
             int: catch(SignalKind::interrupt())?,
             hup: catch(SignalKind::hangup())?,
+            _file_limit: catch(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 }

@@ -10,6 +10,7 @@ mod clients_bao;
 mod clients_hvac;
 mod cubbyhole;
 mod documents;
+mod faults;
 mod fuzz_seeds;
 mod kv_one;
 mod mount_moves;

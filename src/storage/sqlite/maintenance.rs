@@ -13,13 +13,15 @@ use super::writer::Writer;
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// Past this size the log is emptied and cut, with the writer held.
-const WAL_BYTES_MAX: u64 = 64 << 20;
+pub(super) const WAL_BYTES_MAX: u64 = 64 << 20;
 
 pub(super) struct Checkpoints {
     /// A connection of its own: a passive checkpoint hinders neither the writer nor the readers.
     pub(super) connection: SqliteConnection,
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) wal: PathBuf,
+    /// `WAL_BYTES_MAX`, or what a test sets.
+    pub(super) wal_bytes_max: u64,
     /// Groups committed so far.
     pub(super) commits: Arc<AtomicU64>,
 }
@@ -44,7 +46,7 @@ impl Checkpoints {
     async fn tick(&mut self) -> Result<(), StoreError> {
         sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut self.connection).await?;
         let size = tokio::fs::metadata(&self.wal).await.map_or(0, |metadata| metadata.len());
-        if size > WAL_BYTES_MAX {
+        if size > self.wal_bytes_max {
             let mut writer = self.writer.lock().await;
             let connection = writer.connection().await?;
             sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;

@@ -51,6 +51,11 @@ impl SqliteStore {
     /// Opens the file, makes it when it is not there, and brings its schema up to date.
     /// `Refused` when another server has it, or it is not ours, or it is of a newer version.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_bounded(path, clock, maintenance::WAL_BYTES_MAX).await
+    }
+
+    /// The same, with another size past which the write-ahead log is emptied, in bytes.
+    pub async fn open_bounded(path: &Path, clock: Arc<dyn Clock>, wal_bytes_max: u64) -> Result<Self, StoreError> {
         let lock = open::Lock::take(path)?;
         open::create(path)?;
         let options = open::options(path);
@@ -69,6 +74,7 @@ impl SqliteStore {
             connection: options.connect().await?,
             writer: Arc::clone(&writer),
             wal: open::suffixed(path, "-wal"),
+            wal_bytes_max,
             commits: Arc::clone(&commits),
         };
         let checkpoints = tokio::spawn(checkpoints.run()).abort_handle();

@@ -63,6 +63,32 @@ async fn what_was_committed_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_long_write_ahead_log_is_emptied_between_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, wal) = (folder.path().join("store.db"), folder.path().join("store.db-wal"));
+    let bound = 100_000;
+    let store = SqliteStore::open_bounded(&file, Arc::new(SystemClock), bound).await.unwrap();
+    let tenant = sample::tenants(&store, 1).await[0];
+    let length = || std::fs::metadata(&wal).map_or(0, |wal| wal.len());
+    let mut log = commit(&store, tenant, (0..500).map(|number| Change::Put(record(number))).collect()).await.unwrap();
+    assert!(length() > bound, "{}", length());
+    let begun = std::time::Instant::now();
+    while length() > 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{} bytes are left", length());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Nothing is lost with it, and the next group goes on.
+    for number in [0, 499] {
+        assert!(store.record(tenant, record(number).key).await.unwrap().value.is_some());
+    }
+    let next = sample::log_row(Some(&log.tail), 1);
+    let group = store.begin(&[strongroom::storage::Known::locked(tenant, 1)]).await.unwrap();
+    group.commit(vec![strongroom::storage::Batch { tenant, changes: Vec::new(), log: next.clone() }], Vec::new()).await.unwrap();
+    log = next;
+    assert_eq!(store.tenant(tenant).await.unwrap().unwrap().tail, Some(log.tail));
+}
+
+#[tokio::test]
 async fn files_are_their_owners_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let fixture = Fixture::new().await;

@@ -83,6 +83,11 @@ impl Database {
         self.server.key_file()
     }
 
+    /// Where the server listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.server.folder.join(".s.PGSQL.5432")
+    }
+
     /// Everything on disk that is this database's: its own files, and what it shares with others of its server (their
     /// directory, what was written ahead, the server's output).
     pub(crate) fn places(&self) -> Vec<PathBuf> {
