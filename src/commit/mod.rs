@@ -18,6 +18,7 @@ mod group;
 mod jobs;
 mod keys;
 mod log;
+mod names;
 mod opening;
 mod overlay;
 mod recent;

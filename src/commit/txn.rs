@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::NAMES_MAX;
 use super::collected::{Commit, Notes, Prepared, Reads, Write};
 use super::opening::{damaged, decode};
 use super::overlay::{Overlay, Touch};
@@ -11,7 +10,7 @@ use super::tenant::{Entry, Tenant};
 use super::tenants::{Tenants, Wake};
 use crate::answer::Refusal;
 use crate::audit::event::Event;
-use crate::id::{MountId, ObjectId, TenantId};
+use crate::id::{ObjectId, TenantId};
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
@@ -30,9 +29,9 @@ pub struct Found<R> {
 
 /// One request's transaction: reads are remembered, writes are sealed and collected, nothing is stored here.
 pub struct Txn {
-    tenants: Arc<Tenants>,
+    pub(super) tenants: Arc<Tenants>,
     now: Timestamp,
-    overlay: Option<Overlay>,
+    pub(super) overlay: Option<Overlay>,
     pub(super) collected: Commit,
     seen: Vec<Seen>,
     notes: Notes,
@@ -94,56 +93,6 @@ impl Txn {
     pub async fn exists(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<bool, Refusal> {
         let key = tenant.keyring().record_key(address);
         Ok(self.entry(tenant, key).await?.is_some())
-    }
-
-    /// Names in a directory, sorted bytewise; its own writes included.
-    pub async fn names(
-        &mut self,
-        tenant: &Arc<Tenant>,
-        kind: Kind,
-        mount: MountId,
-        directory: &str,
-    ) -> Result<Arc<[Box<str>]>, Refusal> {
-        let key = tenant.keyring().dir_key(kind, mount, directory);
-        let base = self.stored_names(tenant, key).await?;
-        let mut changes = self.overlay.as_ref().map(|overlay| overlay.names(tenant.id(), key)).unwrap_or_default();
-        let own = self.collected.writes.iter().filter(|write| write.tenant.id() == tenant.id() && write.directory == key);
-        changes.extend(own.filter_map(|write| write.listed.clone()));
-        if changes.is_empty() {
-            return Ok(base);
-        }
-        let mut names: Vec<Box<str>> = base.to_vec();
-        for (added, name) in changes {
-            match (names.binary_search(&name), added) {
-                (Err(at), true) => names.insert(at, name),
-                (Ok(at), false) => drop(names.remove(at)),
-                _ => {}
-            }
-        }
-        Ok(names.into())
-    }
-
-    /// Up to `limit` names of a directory with their keys, those behind `after` in the order of the keys, as they are in
-    /// the store: for work that goes through a directory piece by piece, however long it is. What this transaction and
-    /// its group have changed is not in there, and the directory is not remembered as read: every record that matters
-    /// is to be read on its own.
-    pub async fn page(
-        &mut self,
-        tenant: &Arc<Tenant>,
-        address: (Kind, MountId, &str),
-        after: Option<RecordKey>,
-        limit: usize,
-    ) -> Result<Vec<(RecordKey, Box<str>)>, Refusal> {
-        let (kind, mount, directory) = address;
-        let directory = tenant.keyring().dir_key(kind, mount, directory);
-        let read = self.tenants.store().names(tenant.id(), directory, after, limit).await;
-        let fill = read.map_err(|error| super::tenants::store_refusal(&error))?;
-        let open = |(key, sealed): (RecordKey, Vec<u8>)| {
-            let name = tenant.keyring().open_name(&key, &directory, &sealed);
-            let name = name.map_err(|error| damaged("name", tenant, (key, directory), error))?;
-            Ok((key, name.into_boxed_str()))
-        };
-        fill.value.into_iter().map(open).collect()
     }
 
     /// Writes a record. It continues the object that was read at this address in this transaction; otherwise it is a
@@ -358,35 +307,6 @@ impl Txn {
         tenant.fill(key, fill.seq, &entry);
         self.remember(tenant, key.0, fill.seq);
         Ok(entry)
-    }
-
-    async fn stored_names(&mut self, tenant: &Arc<Tenant>, directory: DirKey) -> Result<Arc<[Box<str>]>, Refusal> {
-        if let (position, Some(names)) = tenant.cached_names(&directory) {
-            self.remember(tenant, directory.0, position);
-            return Ok(names);
-        }
-        let fill = self
-            .tenants
-            .store()
-            .names(tenant.id(), directory, None, NAMES_MAX + 1)
-            .await
-            .map_err(|error| super::tenants::store_refusal(&error))?;
-        if fill.value.len() > NAMES_MAX {
-            return Err(Refusal::invalid(format!("the directory has more than {NAMES_MAX} names and cannot be listed")));
-        }
-        let mut names = Vec::with_capacity(fill.value.len());
-        for (key, sealed) in &fill.value {
-            // One that does not open refuses the whole listing: a shorter one would hide from its reader that a row was
-            // tampered with, and what is not listed is thought not to be there.
-            let name = tenant.keyring().open_name(key, &directory, sealed);
-            let name = name.map_err(|error| damaged("name", tenant, (*key, directory), error))?;
-            names.push(name.into_boxed_str());
-        }
-        names.sort_unstable();
-        let names: Arc<[Box<str>]> = names.into();
-        tenant.fill_names(directory, fill.seq, &names);
-        self.remember(tenant, directory.0, fill.seq);
-        Ok(names)
     }
 
     pub(super) fn remember(&mut self, tenant: &Arc<Tenant>, key: [u8; 32], position: u64) {
