@@ -27,6 +27,7 @@ pub mod reference;
 pub mod request;
 pub mod seal;
 pub mod secret;
+pub mod stanza;
 pub mod storage;
 pub mod sys;
 pub mod time;

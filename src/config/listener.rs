@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::place::ConfigError;
-use super::stanza::Stanza;
-use super::{Listener, REQUEST_SIZE_MAX, Tls, TlsVersion};
+use super::{ConfigError, Listener, REQUEST_SIZE_MAX, Tls, TlsVersion};
+use crate::stanza::Stanza;
 
 /// `max_request_size`, bytes.
 pub(super) fn request_size(stanza: &mut Stanza) -> Result<Option<usize>, ConfigError> {

@@ -1,31 +1,16 @@
 //! From the paths of `--config` to texts, and from there to a `Config` whose files can be read.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::place::ConfigError;
-use super::{Config, FileSetting, SealKind, Storage, parse};
+use super::{Config, ConfigError, FileSetting, SealKind, Storage, parse};
 use crate::secret::SecretText;
-
-/// One configuration file.
-pub struct Source {
-    /// As the operator named it; `.json` is read as JSON, everything else as HCL.
-    pub file: PathBuf,
-    /// Its text, which may hold passwords.
-    pub text: SecretText,
-}
+use crate::stanza;
 
 /// Reads every file, and every `*.hcl` and `*.json` of every folder (sorted by name), as one configuration, and
 /// checks that the files it names can be opened. `connection_url` stands in for the one of `storage "postgresql"`.
 pub fn load(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<Config, ConfigError> {
-    let mut sources = Vec::new();
-    for path in paths {
-        for file in files_of(path)? {
-            let text = fs::read_to_string(&file).map_err(|source| ConfigError::Unreadable { file: file.clone(), source })?;
-            sources.push(Source { file, text: SecretText::new(text) });
-        }
-    }
+    let sources = stanza::read(paths)?;
     let config = parse(&sources, connection_url)?;
     for file in named_files(&config) {
         fs::File::open(&file.path)
@@ -37,26 +22,6 @@ pub fn load(paths: &[PathBuf], connection_url: Option<SecretText>) -> Result<Con
             })?;
     }
     Ok(config)
-}
-
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        let known = matches!(file.extension().and_then(OsStr::to_str), Some("hcl" | "json"));
-        if known && file.is_file() {
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        return Err(ConfigError::Whole(format!("{}: no *.hcl or *.json file in this folder", path.display())));
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn named_files(config: &Config) -> impl Iterator<Item = &FileSetting> {

@@ -4,24 +4,21 @@
 //! not read the environment. Durations are `std::time::Duration`, sizes are bytes. A value of the file is never
 //! part of an error: it may be a password.
 
-mod hcl;
-mod json;
 mod listener;
 mod load;
 mod parse;
-mod place;
 mod sanitized;
 mod seal;
-mod stanza;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use load::{Source, load};
+pub use load::load;
 pub use parse::parse;
-pub use place::{ConfigError, Place, Setting};
+
+pub use crate::stanza::{FileError as ConfigError, FileSetting, Place, Setting, Source};
 
 use crate::logging::{LogFormat, LogLevel};
 use crate::secret::SecretText;
@@ -112,15 +109,6 @@ pub enum TlsVersion {
     Tls12,
     /// RFC 8446
     Tls13,
-}
-
-/// A file that the configuration names, and where it does: so that whoever reads the file can say so.
-#[derive(Clone, Debug)]
-pub struct FileSetting {
-    /// The file.
-    pub path: PathBuf,
-    /// The key that names it.
-    pub setting: Setting,
 }
 
 /// The `storage` stanza.

@@ -4,26 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listener::{listeners, request_size};
-use super::load::Source;
-use super::place::{ConfigError, Place};
 use super::seal::seals;
-use super::stanza::Stanza;
-use super::{Config, Postgres, Storage, Telemetry, hcl, json};
+use super::{Config, ConfigError, Place, Postgres, Source, Storage, Telemetry};
 use crate::logging::{LogFormat, LogLevel};
 use crate::secret::SecretText;
+use crate::stanza::{self, Stanza};
 
 const THIRTY_TWO_DAYS: Duration = Duration::from_hours(768);
 const REQUEST_SIZE_DEFAULT: usize = 1 << 20;
 
 /// Reads all sources as one configuration. See `load` for `connection_url`.
 pub fn parse(sources: &[Source], connection_url: Option<SecretText>) -> Result<Config, ConfigError> {
-    let mut entries = Vec::new();
-    for source in sources {
-        let file = Arc::new(source.file.clone());
-        let json = source.file.extension().is_some_and(|extension| extension == "json");
-        let read = if json { json::entries } else { hcl::entries };
-        entries.extend(read(&file, source.text.expose())?);
-    }
+    let entries = stanza::entries(sources)?;
     let Some(first) = sources.first() else {
         return Err(ConfigError::Whole("no configuration: name a file with --config".to_owned()));
     };

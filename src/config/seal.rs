@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::place::ConfigError;
-use super::stanza::Stanza;
-use super::{FileSetting, Seal, SealKind, StaticKey};
+use super::{ConfigError, FileSetting, Seal, SealKind, StaticKey};
+use crate::stanza::Stanza;
 
 /// All of them, or Shamir.
 pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {

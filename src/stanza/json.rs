@@ -8,15 +8,15 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::place::{ConfigError, Place};
-use super::stanza::{Entry, Value};
+use super::place::{FileError, Place};
+use super::{Entry, Value};
 use crate::secret::SecretText;
 
 /// Deeper nesting is refused; the deepest stanza needs five.
 const DEPTH_MAX: usize = 16;
 
 /// Reads a JSON object. Duplicate keys stay duplicate entries, for the reader of the stanza to judge.
-pub(super) fn entries(file: &Arc<PathBuf>, text: &str) -> Result<Vec<Entry>, ConfigError> {
+pub(super) fn entries(file: &Arc<PathBuf>, text: &str) -> Result<Vec<Entry>, FileError> {
     Reader { file, text }.object(text.trim(), DEPTH_MAX)
 }
 
@@ -33,15 +33,15 @@ impl<'a> Reader<'a> {
         Place { file: Arc::clone(self.file), line: before.matches('\n').count() + 1 }
     }
 
-    fn broken(&self, part: &str, error: &serde_json::Error) -> ConfigError {
+    fn broken(&self, part: &str, error: &serde_json::Error) -> FileError {
         let mut place = self.place(part);
         place.line += error.line().saturating_sub(1);
         // serde_json quotes values in errors of type, not in errors of syntax.
         let problem = if error.is_data() { "must be an object in braces".to_owned() } else { format!("not JSON: {error}") };
-        ConfigError::Syntax { place, problem }
+        FileError::Syntax { place, problem }
     }
 
-    fn object(&self, part: &'a str, depth: usize) -> Result<Vec<Entry>, ConfigError> {
+    fn object(&self, part: &'a str, depth: usize) -> Result<Vec<Entry>, FileError> {
         let mut json = serde_json::Deserializer::from_str(part);
         let pairs = json.deserialize_map(Pairs).and_then(|pairs| json.end().map(|()| pairs));
         let pairs = pairs.map_err(|error| self.broken(part, &error))?;
@@ -52,9 +52,9 @@ impl<'a> Reader<'a> {
         pairs.into_iter().map(entry).collect()
     }
 
-    fn value(&self, part: &'a str, depth: usize) -> Result<Value, ConfigError> {
+    fn value(&self, part: &'a str, depth: usize) -> Result<Value, FileError> {
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(ConfigError::Syntax { place: self.place(part), problem: "is nested too deeply".to_owned() });
+            return Err(FileError::Syntax { place: self.place(part), problem: "is nested too deeply".to_owned() });
         };
         let failed = |error: serde_json::Error| self.broken(part, &error);
         match part.as_bytes().first() {
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
             }
             Some(b'"') => serde_json::from_str(part).map(|text| Value::Text(SecretText::new(text))).map_err(failed),
             Some(b't' | b'f') => serde_json::from_str(part).map(Value::Boolean).map_err(failed),
-            Some(b'n') => Err(ConfigError::Syntax { place: self.place(part), problem: "null is not a value".to_owned() }),
+            Some(b'n') => Err(FileError::Syntax { place: self.place(part), problem: "null is not a value".to_owned() }),
             _ => Ok(Value::Number(part.to_owned())),
         }
     }

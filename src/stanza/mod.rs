@@ -1,25 +1,47 @@
-//! A stanza as a list of entries, which a typed reader takes one by one; what nobody took is unknown.
+//! Files that an operator writes, HCL or JSON, as entries with their places, and typed readers of them.
+//!
+//! A stanza is a list of entries, which a reader takes one by one; what nobody took is unknown. Must not know what any
+//! key means. Durations are `std::time::Duration`. A value of a file is never part of an error: it may be a password.
+
+mod hcl;
+mod json;
+mod place;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::FileSetting;
-use super::place::{ConfigError, Place, Setting};
+pub use place::{FileError, FileSetting, Place, Setting};
+pub use source::{Source, read};
+
 use crate::secret::SecretText;
 use crate::time::parse_duration;
 
+/// All sources as one list of entries, in order.
+pub(crate) fn entries(sources: &[Source]) -> Result<Vec<Entry>, FileError> {
+    let mut entries = Vec::new();
+    for source in sources {
+        let file = Arc::new(source.file.clone());
+        let json = source.file.extension().is_some_and(|extension| extension == "json");
+        let read = if json { json::entries } else { hcl::entries };
+        entries.extend(read(&file, source.text.expose())?);
+    }
+    Ok(entries)
+}
+
 /// One `key = value` or `key "label" { .. }`.
-pub(super) struct Entry {
-    pub(super) key: String,
+pub(crate) struct Entry {
+    pub(crate) key: String,
     /// Labels of a block; empty for an attribute, and for blocks of the JSON form.
-    pub(super) labels: Vec<String>,
-    pub(super) place: Place,
-    pub(super) value: Value,
+    pub(crate) labels: Vec<String>,
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// What an entry holds. No `Debug`: it may be a password.
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(SecretText),
     /// Written without quotes.
     Number(String),
@@ -29,32 +51,32 @@ pub(super) enum Value {
 }
 
 /// Entries of one stanza, or of all files together, that are still to be read.
-pub(super) struct Stanza {
+pub(crate) struct Stanza {
     /// `listener "tcp"`; empty at the top.
     name: String,
-    pub(super) place: Place,
+    pub(crate) place: Place,
     entries: Vec<Entry>,
     known: Vec<&'static str>,
 }
 
 impl Stanza {
-    pub(super) fn new(name: String, place: Place, entries: Vec<Entry>) -> Self {
+    pub(crate) fn new(name: String, place: Place, entries: Vec<Entry>) -> Self {
         Self { name, place, entries, known: Vec::new() }
     }
 
-    pub(super) fn setting(&self, key: &str, place: &Place) -> Setting {
+    pub(crate) fn setting(&self, key: &str, place: &Place) -> Setting {
         let key = if self.name.is_empty() { key.to_owned() } else { format!("{} {key}", self.name) };
         Setting { place: place.clone(), key }
     }
 
     /// Takes every entry of this key.
-    pub(super) fn take_all(&mut self, key: &'static str) -> Vec<Entry> {
+    pub(crate) fn take_all(&mut self, key: &'static str) -> Vec<Entry> {
         self.known.push(key);
         self.entries.extract_if(.., |entry| entry.key == key).collect()
     }
 
     /// Takes the one entry of this key; two are an error that names both places.
-    fn take(&mut self, key: &'static str) -> Result<Option<(Value, Setting)>, ConfigError> {
+    fn take(&mut self, key: &'static str) -> Result<Option<(Value, Setting)>, FileError> {
         let mut found = self.take_all(key).into_iter();
         let Some(entry) = found.next() else { return Ok(None) };
         if let Some(second) = found.next() {
@@ -65,7 +87,7 @@ impl Stanza {
     }
 
     /// A text that may be secret.
-    pub(super) fn secret(&mut self, key: &'static str) -> Result<Option<(SecretText, Setting)>, ConfigError> {
+    pub(crate) fn secret(&mut self, key: &'static str) -> Result<Option<(SecretText, Setting)>, FileError> {
         match self.take(key)? {
             None => Ok(None),
             Some((Value::Text(text), setting)) => Ok(Some((text, setting))),
@@ -74,12 +96,12 @@ impl Stanza {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<(String, Setting)>, ConfigError> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<(String, Setting)>, FileError> {
         Ok(self.secret(key)?.map(|(text, setting)| (text.expose().to_owned(), setting)))
     }
 
     /// A text that is one of `words`.
-    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Result<Option<T>, ConfigError> {
+    pub(crate) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Result<Option<T>, FileError> {
         let Some((text, setting)) = self.text(key)? else { return Ok(None) };
         let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|(_, value)| *value);
         let names = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
@@ -87,7 +109,7 @@ impl Stanza {
     }
 
     /// True or false, also as Vault's users write it: `"true"`, `1`, `"1"`.
-    pub(super) fn boolean(&mut self, key: &'static str) -> Result<Option<(bool, Setting)>, ConfigError> {
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Result<Option<(bool, Setting)>, FileError> {
         let Some((value, setting)) = self.take(key)? else { return Ok(None) };
         let word = match &value {
             Value::Boolean(value) => return Ok(Some((*value, setting))),
@@ -103,7 +125,7 @@ impl Stanza {
     }
 
     /// A whole number.
-    pub(super) fn integer(&mut self, key: &'static str) -> Result<Option<(u64, Setting)>, ConfigError> {
+    pub(crate) fn integer(&mut self, key: &'static str) -> Result<Option<(u64, Setting)>, FileError> {
         let Some((value, setting)) = self.take(key)? else { return Ok(None) };
         let number = match &value {
             Value::Number(number) => number.parse().ok(),
@@ -114,7 +136,7 @@ impl Stanza {
     }
 
     /// A duration: seconds, or Go's form in quotes.
-    pub(super) fn duration(&mut self, key: &'static str) -> Result<Option<(Duration, Setting)>, ConfigError> {
+    pub(crate) fn duration(&mut self, key: &'static str) -> Result<Option<(Duration, Setting)>, FileError> {
         let Some((value, setting)) = self.take(key)? else { return Ok(None) };
         let duration = match &value {
             Value::Number(number) => parse_duration(number),
@@ -127,7 +149,7 @@ impl Stanza {
     }
 
     /// A duration that is not zero, or `default`.
-    pub(super) fn duration_or(&mut self, key: &'static str, default: Duration) -> Result<Duration, ConfigError> {
+    pub(crate) fn duration_or(&mut self, key: &'static str, default: Duration) -> Result<Duration, FileError> {
         match self.duration(key)? {
             None => Ok(default),
             Some((Duration::ZERO, setting)) => Err(setting.wrong("must be longer than zero")),
@@ -136,7 +158,7 @@ impl Stanza {
     }
 
     /// An IP address with a port; a host name is not looked up.
-    pub(super) fn address(&mut self, key: &'static str) -> Result<Option<(SocketAddr, Setting)>, ConfigError> {
+    pub(crate) fn address(&mut self, key: &'static str) -> Result<Option<(SocketAddr, Setting)>, FileError> {
         let Some((text, setting)) = self.text(key)? else { return Ok(None) };
         let text = text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
         let address = text.parse().map_err(|_| setting.wrong("is not an IP address with a port, like \"127.0.0.1:8200\""))?;
@@ -144,7 +166,7 @@ impl Stanza {
     }
 
     /// A path of a file.
-    pub(super) fn file(&mut self, key: &'static str) -> Result<Option<FileSetting>, ConfigError> {
+    pub(crate) fn file(&mut self, key: &'static str) -> Result<Option<FileSetting>, FileError> {
         let Some((path, setting)) = self.text(key)? else { return Ok(None) };
         if path.is_empty() {
             return Err(setting.wrong("must name a file"));
@@ -153,7 +175,7 @@ impl Stanza {
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<(Vec<String>, Setting)>, ConfigError> {
+    pub(crate) fn texts(&mut self, key: &'static str) -> Result<Option<(Vec<String>, Setting)>, FileError> {
         let Some((value, setting)) = self.take(key)? else { return Ok(None) };
         let Value::List(values) = value else { return Err(setting.wrong("must be a list of texts")) };
         let mut texts = Vec::with_capacity(values.len());
@@ -166,12 +188,12 @@ impl Stanza {
 
     /// Every stanza of this key, whatever its form: labelled blocks (HCL) or nested objects and lists of them (JSON).
     /// `labels` is how many labels one has; a further one is optional where `named`.
-    pub(super) fn stanzas(
+    pub(crate) fn stanzas(
         &mut self,
         key: &'static str,
         labels: usize,
         named: bool,
-    ) -> Result<Vec<(Vec<String>, Stanza)>, ConfigError> {
+    ) -> Result<Vec<(Vec<String>, Stanza)>, FileError> {
         let mut found = Vec::new();
         for entry in self.take_all(key) {
             let setting = self.setting(key, &entry.place);
@@ -186,7 +208,7 @@ impl Stanza {
     }
 
     /// The one stanza of this key, without labels.
-    pub(super) fn stanza(&mut self, key: &'static str) -> Result<Option<Stanza>, ConfigError> {
+    pub(crate) fn stanza(&mut self, key: &'static str) -> Result<Option<Stanza>, FileError> {
         let mut found = self.stanzas(key, 0, false)?.into_iter().map(|(_, stanza)| stanza);
         let first = found.next();
         if let (Some(first), Some(second)) = (&first, found.next()) {
@@ -196,7 +218,7 @@ impl Stanza {
     }
 
     /// Refuses what was not taken.
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
+    pub(crate) fn finish(self) -> Result<(), FileError> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
         let setting = self.setting(&entry.key, &entry.place);
         Err(setting.wrong(format!("unknown key; known here: {}", self.known.join(", "))))

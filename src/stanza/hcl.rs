@@ -8,13 +8,13 @@ use hcl_edit::Span;
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 
-use super::place::{ConfigError, Place};
-use super::stanza::{Entry, Value};
+use super::place::{FileError, Place};
+use super::{Entry, Value};
 use crate::secret::SecretText;
 
-/// Reads HCL. Expressions (variables, functions, interpolation) are refused: a configuration holds values only.
-pub(super) fn entries(file: &Arc<PathBuf>, text: &str) -> Result<Vec<Entry>, ConfigError> {
-    let body = hcl_edit::parser::parse_body(text).map_err(|error| ConfigError::Syntax {
+/// Reads HCL. Expressions (variables, functions, interpolation) are refused: a file holds values only.
+pub(super) fn entries(file: &Arc<PathBuf>, text: &str) -> Result<Vec<Entry>, FileError> {
+    let body = hcl_edit::parser::parse_body(text).map_err(|error| FileError::Syntax {
         place: Place { file: Arc::clone(file), line: error.location().line() },
         // The parser's own form also shows the line, which may hold a password.
         problem: format!("not HCL: {}", one_line(error.message())),
@@ -38,11 +38,11 @@ impl Reader<'_> {
         Place { file: Arc::clone(self.file), line: before.matches('\n').count() + 1 }
     }
 
-    fn body(&self, body: &Body) -> Result<Vec<Entry>, ConfigError> {
+    fn body(&self, body: &Body) -> Result<Vec<Entry>, FileError> {
         body.iter().map(|structure| self.structure(structure)).collect()
     }
 
-    fn structure(&self, structure: &Structure) -> Result<Entry, ConfigError> {
+    fn structure(&self, structure: &Structure) -> Result<Entry, FileError> {
         match structure {
             Structure::Attribute(attribute) => {
                 let place = self.place(attribute.key.span().or_else(|| attribute.span()));
@@ -58,7 +58,7 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&self, expression: &Expression, place: &Place) -> Result<Value, ConfigError> {
+    fn value(&self, expression: &Expression, place: &Place) -> Result<Value, FileError> {
         match expression {
             Expression::Bool(value) => Ok(Value::Boolean(*value.value())),
             Expression::Number(value) => Ok(Value::Number(value.value().to_string())),
@@ -85,7 +85,7 @@ impl Reader<'_> {
     }
 }
 
-fn unsupported(place: &Place) -> ConfigError {
+fn unsupported(place: &Place) -> FileError {
     let problem = "only plain values are allowed: no variables, functions or ${..} (write $${ for a literal ${)".to_owned();
-    ConfigError::Syntax { place: place.clone(), problem }
+    FileError::Syntax { place: place.clone(), problem }
 }

@@ -36,15 +36,15 @@ impl fmt::Display for Setting {
 
 impl Setting {
     /// The error that `problem` (a half sentence, without values) is wrong with this setting.
-    pub fn wrong(&self, problem: impl Into<String>) -> ConfigError {
-        ConfigError::Wrong { setting: self.clone(), problem: problem.into() }
+    pub fn wrong(&self, problem: impl Into<String>) -> FileError {
+        FileError::Wrong { setting: self.clone(), problem: problem.into() }
     }
 }
 
-/// Why the configuration is refused: always one line, never a value of the file. The operator's to mend.
+/// Why files are refused: always one line, never a value of the file. The operator's to mend.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A configuration file or folder cannot be read.
+pub enum FileError {
+    /// A file or folder cannot be read.
     #[error("{}: cannot be read: {source}", .file.display())]
     Unreadable {
         /// Which.
@@ -76,7 +76,16 @@ pub enum ConfigError {
         /// What is missing.
         problem: String,
     },
-    /// The configuration as a whole.
+    /// The files as a whole.
     #[error("{0}")]
     Whole(String),
+}
+
+/// A file that a setting names, and where it does: so that whoever reads the file can say so.
+#[derive(Clone, Debug)]
+pub struct FileSetting {
+    /// The file.
+    pub path: PathBuf,
+    /// The key that names it.
+    pub setting: Setting,
 }
