@@ -31,3 +31,4 @@ pub mod stanza;
 pub mod storage;
 pub mod sys;
 pub mod time;
+pub mod tree;

@@ -14,6 +14,7 @@ type Target = fn(&[u8]);
 
 /// All targets, by the name of their folder of seeds.
 pub(super) const TARGETS: &[(&str, Target)] = &[
+    ("apply", texts::apply),
     ("audit_batch", stored::audit_batch),
     ("audit_event", stored::audit_event),
     ("config", texts::config),

@@ -95,6 +95,17 @@ pub(super) fn config(data: &[u8]) {
     }
 }
 
+/// A description for `apply`, as HCL and as JSON. An error is one line.
+pub(super) fn apply(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for file in ["fuzz.hcl", "fuzz.json"] {
+        let source = Source { file: PathBuf::from(file), text: SecretText::new(text.to_owned()) };
+        if let Err(error) = strongroom::cli::apply::parse(&[source]) {
+            assert!(!error.to_string().contains('\n'), "an error has more than one line");
+        }
+    }
+}
+
 /// References.
 pub(super) fn reference(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

@@ -8,6 +8,7 @@ use clap::Args;
 use super::failure::Failure;
 use super::output::Format;
 use crate::secret::SecretText;
+use crate::stanza::Whence;
 
 /// Flags of every client command.
 #[derive(Args)]
@@ -64,6 +65,19 @@ impl Environment {
     /// Like `text`, for secrets.
     pub(super) fn secret(&self, name: &str) -> Option<SecretText> {
         self.text(name).map(SecretText::new)
+    }
+
+    /// What a file says is elsewhere: in a variable of any name, or in another file.
+    pub(super) fn find(&self, whence: &Whence) -> Result<SecretText, String> {
+        match whence {
+            Whence::Environment(name) => (self.0)(name)
+                .and_then(|value| value.into_string().ok())
+                .map(SecretText::new)
+                .ok_or_else(|| format!("the environment has no {name}")),
+            Whence::File(file) => std::fs::read_to_string(file)
+                .map(SecretText::new)
+                .map_err(|error| format!("{} cannot be read: {error}", file.display())),
+        }
     }
 
     /// Like `text`, for true and false.

@@ -23,6 +23,14 @@ impl Failure {
         Self::Local(text.into())
     }
 
+    /// The same, with more to say.
+    pub(super) fn with(self, more: &str) -> Self {
+        match self {
+            Self::Local(text) => Self::Local(text + more),
+            Self::Server { status, what, text } => Self::Server { status, what, text: text + more },
+        }
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Local(_) => 1,

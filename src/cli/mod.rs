@@ -3,6 +3,7 @@
 //! The only place that reads the environment, prints, and ends the process. Exit codes: 0 done, 1 something here is
 //! wrong (arguments, files, no connection), 2 the server refused (`status`: sealed).
 
+pub mod apply;
 mod client;
 mod environment;
 mod failure;
@@ -55,6 +56,8 @@ enum Command {
     Reference(Group<reference::Reference>),
     /// Create and list tenants (namespaces)
     Tenant(Group<tenant::Tenant>),
+    /// Bring namespaces, mounts, policies, roles and groups to what files say
+    Apply(OfClient<apply::Apply>),
 }
 
 // A command that asks a server, with the flags that say which one and how. (A docstring would be its help text.)
@@ -107,6 +110,10 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         Command::Status(OfClient { verb, flags }) => {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output);
+        }
+        Command::Apply(OfClient { verb, flags }) => {
+            let (client, output) = asking(&flags)?;
+            return verb.run(&client, &output, environment);
         }
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,

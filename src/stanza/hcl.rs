@@ -9,10 +9,11 @@ use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 
 use super::place::{FileError, Place};
-use super::{Entry, Value};
+use super::{Entry, Origin, Value};
 use crate::secret::SecretText;
 
-/// Reads HCL. Expressions (variables, functions, interpolation) are refused: a file holds values only.
+/// Reads HCL. Expressions (variables, functions, interpolation) are refused: a file holds values only, and says where others
+/// are with `env(..)` and `file(..)`.
 pub(super) fn entries(file: &Arc<PathBuf>, text: &str) -> Result<Vec<Entry>, FileError> {
     let body = hcl_edit::parser::parse_body(text).map_err(|error| FileError::Syntax {
         place: Place { file: Arc::clone(file), line: error.location().line() },
@@ -63,6 +64,20 @@ impl Reader<'_> {
             Expression::Bool(value) => Ok(Value::Boolean(*value.value())),
             Expression::Number(value) => Ok(Value::Number(value.value().to_string())),
             Expression::String(value) => Ok(Value::Text(SecretText::new(value.value().clone()))),
+            Expression::HeredocTemplate(heredoc) => {
+                let mut text = String::new();
+                for element in &heredoc.template {
+                    text.push_str(element.as_literal().ok_or_else(|| unsupported(place))?.value());
+                }
+                Ok(Value::Text(SecretText::new(text)))
+            }
+            Expression::FuncCall(call) => {
+                let argument = match (call.args.len(), call.args.get(0)) {
+                    (1, Some(Expression::String(argument))) if !call.name.is_namespaced() => argument.value(),
+                    _ => return Err(unsupported(place)),
+                };
+                Origin::of_call(call.name.name.as_str(), argument, place).map(Value::Origin).ok_or_else(|| unsupported(place))
+            }
             Expression::Array(array) => {
                 array.iter().map(|item| self.value(item, place)).collect::<Result<_, _>>().map(Value::List)
             }
@@ -86,6 +101,8 @@ impl Reader<'_> {
 }
 
 fn unsupported(place: &Place) -> FileError {
-    let problem = "only plain values are allowed: no variables, functions or ${..} (write $${ for a literal ${)".to_owned();
+    let problem = "only plain values are allowed, env(\"NAME\") and file(\"path\"): no variables, other functions or ${..} \
+                   (write $${ for a literal ${)"
+        .to_owned();
     FileError::Syntax { place: place.clone(), problem }
 }

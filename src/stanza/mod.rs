@@ -5,6 +5,7 @@
 
 mod hcl;
 mod json;
+mod origin;
 mod place;
 mod source;
 
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use origin::checked_entries;
+pub use origin::{LookUp, Origin, Whence};
 pub use place::{FileError, FileSetting, Place, Setting};
 pub use source::{Source, read};
 
@@ -48,6 +51,8 @@ pub(crate) enum Value {
     Boolean(bool),
     List(Vec<Value>),
     Block(Vec<Entry>),
+    /// It stands elsewhere.
+    Origin(Origin),
 }
 
 /// Entries of one stanza, or of all files together, that are still to be read.
@@ -76,7 +81,7 @@ impl Stanza {
     }
 
     /// Takes the one entry of this key; two are an error that names both places.
-    fn take(&mut self, key: &'static str) -> Result<Option<(Value, Setting)>, FileError> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Result<Option<(Value, Setting)>, FileError> {
         let mut found = self.take_all(key).into_iter();
         let Some(entry) = found.next() else { return Ok(None) };
         if let Some(second) = found.next() {
@@ -115,7 +120,7 @@ impl Stanza {
             Value::Boolean(value) => return Ok(Some((*value, setting))),
             Value::Text(text) => text.expose(),
             Value::Number(number) => number,
-            Value::List(_) | Value::Block(_) => "",
+            Value::List(_) | Value::Block(_) | Value::Origin(_) => "",
         };
         match word {
             "true" | "1" => Ok(Some((true, setting))),
@@ -130,7 +135,7 @@ impl Stanza {
         let number = match &value {
             Value::Number(number) => number.parse().ok(),
             Value::Text(text) => text.expose().parse().ok(),
-            Value::Boolean(_) | Value::List(_) | Value::Block(_) => None,
+            _ => None,
         };
         number.map(|number| Some((number, setting.clone()))).ok_or_else(|| setting.wrong("must be a whole number"))
     }
@@ -217,6 +222,11 @@ impl Stanza {
         Ok(first)
     }
 
+    /// Everything that was not taken.
+    pub(crate) fn rest(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// Refuses what was not taken.
     pub(crate) fn finish(self) -> Result<(), FileError> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
@@ -257,6 +267,6 @@ fn unfold(
             found.push((labels, place.clone(), entries));
             Ok(())
         }
-        Value::Text(_) | Value::Number(_) | Value::Boolean(_) => Err("must be a stanza in braces"),
+        _ => Err("must be a stanza in braces"),
     }
 }

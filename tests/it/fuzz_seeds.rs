@@ -180,6 +180,10 @@ fn good_seeds_are_accepted() {
         let parsed = config::parse(&[Source { file: PathBuf::from(name), text: SecretText::new(text(name)) }], None);
         assert!(parsed.is_ok(), "{name}: {:?}", parsed.err());
     }
+    for name in ["apply/tenant.hcl", "apply/secrets.hcl", "apply/all.json"] {
+        let parsed = strongroom::cli::apply::parse(&[Source { file: PathBuf::from(name), text: SecretText::new(text(name)) }]);
+        assert!(parsed.is_ok(), "{name}: {:?}", parsed.err());
+    }
     assert!(["audit_event/full", "audit_event/short"].iter().all(|name| Event::parse(&read(name)).is_ok()));
     assert_eq!(batch::decode(&read("audit_batch/two")).unwrap().len(), 2);
     assert_eq!(Frontier::from_bytes(&read("frontier/seven")).unwrap().size(), 7);

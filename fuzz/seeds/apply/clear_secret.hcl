@@ -1,0 +1,3 @@
+object "x" {
+  db_password = "hunter2"
+}

@@ -1,0 +1,3 @@
+namespace "acme" {
+  policy "x" { rules = <<EOT
+path
