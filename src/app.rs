@@ -1,6 +1,7 @@
 //! Wiring: from a configuration to a running server.
 
 mod dev;
+mod first_start;
 mod process;
 mod seals;
 mod stores;
@@ -26,6 +27,7 @@ use crate::logging::{self, LogControl, LogFormat, LogLevel};
 use crate::mount::LeaseTtl;
 use crate::request::Outsiders;
 use crate::secret::SecretText;
+use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
 use crate::sys::process::Process;
@@ -63,13 +65,22 @@ pub enum AppError {
     /// An address that cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// A request of an `initialize` stanza was refused.
+    #[error("initialize: {0}")]
+    Initialize(String),
     /// Something the operating system refused.
     #[error("{0}: {1}")]
     Io(String, #[source] std::io::Error),
 }
 
-/// `server --config`: runs until SIGTERM or SIGINT. `notify_socket` is where a service manager wants to be told.
-pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>, notify_socket: Option<&OsStr>) -> Result<(), AppError> {
+/// `server --config`: runs until SIGTERM or SIGINT. `notify_socket` is where a service manager wants to be told, `look_up`
+/// finds what `initialize` stanzas take from elsewhere.
+pub fn run(
+    paths: &[PathBuf],
+    connection_url: Option<SecretText>,
+    notify_socket: Option<&OsStr>,
+    look_up: &LookUp<'_>,
+) -> Result<(), AppError> {
     let config = crate::config::load(paths, connection_url)?;
     let log = logging::start(config.log_level, config.log_format);
     for warning in &config.warnings {
@@ -79,7 +90,7 @@ pub fn run(paths: &[PathBuf], connection_url: Option<SecretText>, notify_socket:
     if !config.disable_mlock {
         process::lock_memory();
     }
-    runtime()?.block_on(serve_config(config, paths, log, Supervisor::new(notify_socket)))
+    runtime()?.block_on(serve_config(config, paths, log, Supervisor::new(notify_socket), look_up))
 }
 
 async fn serve_config(
@@ -87,6 +98,7 @@ async fn serve_config(
     paths: &[PathBuf],
     log: Option<LogControl>,
     supervisor: Supervisor,
+    look_up: &LookUp<'_>,
 ) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let guard = seals::guard(&config)?;
@@ -99,10 +111,17 @@ async fn serve_config(
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
     let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;
+    let made = match first_start::run(&config.initialize, &*store, &barrier, look_up).await {
+        Ok(made) => made,
+        Err(error) => {
+            close(&barrier, &*store).await;
+            return Err(error);
+        }
+    };
     for listener in &config.listeners {
         running.listen(listener.into()).await?;
     }
-    match barrier.open_at_start().await {
+    match if made { Ok(true) } else { barrier.open_at_start().await } {
         Ok(true) => tracing::info!("open"),
         Ok(false) => tracing::info!("sealed: waiting for sys/init or sys/unseal"),
         Err(BarrierError::Failed(text)) => return Err(BarrierError::Failed(text).into()),

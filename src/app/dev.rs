@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::first_start::{reason, send};
 use super::{AppError, DEV_LOG, ListenerSettings, Running, close, process, runtime};
 use crate::commit::Committer;
 use crate::config::TlsVersion;
@@ -18,9 +19,8 @@ use crate::http::tls::{ClientCertificates, TlsFiles};
 use crate::json::Json;
 use crate::logging::{self, LogControl, LogLevel};
 use crate::mount::LeaseTtl;
-use crate::request::{self, Body, Credential, Incoming, Outsiders};
 use crate::seal::{LocalSeal, static_key};
-use crate::secret::{SecretBytes, SecretText};
+use crate::secret::SecretText;
 use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
 use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
@@ -127,23 +127,14 @@ async fn open(barrier: &Barrier, folder: &Path, wanted: Option<SecretText>) -> R
     }
 }
 
-/// Through the pipeline, like everybody else.
 async fn mount_secret(committer: &Committer, token: &SecretText) -> Result<(), AppError> {
-    let incoming = Incoming {
-        id: crate::random::uuid().into(),
-        method: "POST".to_owned(),
-        path: "sys/mounts/secret".to_owned(),
-        query: String::new(),
-        namespace: None,
-        credential: Credential::Token(SecretText::new(token.expose().to_owned())),
-        wrap_ttl: None,
-        content_type: None,
-        body: Body::Whole(SecretBytes::new(br#"{"type":"kv","options":{"version":"2"}}"#.to_vec())),
-        remote: ([127, 0, 0, 1], 0).into(),
-        certificate: None,
-    };
-    let outcome = request::handle(committer, &Arc::new(Outsiders::default()), incoming).await;
-    outcome.answer.map(drop).map_err(|refusal| BarrierError::Failed(format!("secret/ was not mounted: {refusal:?}")).into())
+    let body = Json::object(|mount| {
+        mount.field("type", "kv").object("options", |options| {
+            options.field("version", "2");
+        });
+    });
+    let mounted = send(committer, "POST", "sys/mounts/secret", Some(body), token).await;
+    mounted.map_err(|refusal| BarrierError::Failed(format!("secret/ was not mounted: {}", reason(&refusal))).into())
 }
 
 const TOKEN_LINE: &str = "export VAULT_TOKEN='";

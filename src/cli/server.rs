@@ -54,7 +54,9 @@ impl Server {
                 log_level,
             })
         } else {
-            app::run(&self.config, environment.secret("PG_CONNECTION_URL"), environment.notify_socket().as_deref())
+            let socket = environment.notify_socket();
+            let look_up = |whence: &_| environment.find(whence);
+            app::run(&self.config, environment.secret("PG_CONNECTION_URL"), socket.as_deref(), &look_up)
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::local(error.to_string()))
     }

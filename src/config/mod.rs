@@ -4,6 +4,7 @@
 //! not read the environment. Durations are `std::time::Duration`, sizes are bytes. A value of the file is never
 //! part of an error: it may be a password.
 
+mod initialize;
 mod listener;
 mod load;
 mod parse;
@@ -22,6 +23,7 @@ pub use crate::stanza::{FileError as ConfigError, FileSetting, Place, Setting, S
 
 use crate::logging::{LogFormat, LogLevel};
 use crate::secret::SecretText;
+use crate::stanza::Value;
 
 /// Largest request body that may be configured, bytes.
 pub const REQUEST_SIZE_MAX: usize = 32 << 20;
@@ -56,6 +58,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `host` or `host:port` that the server may fetch from (JWKS, discovery); empty allows none.
     pub outbound_allow: Vec<String>,
+    /// Requests that a new deployment begins with, in order.
+    pub initialize: Vec<Initialize>,
     /// Sentences for the operator: keys that are accepted and do nothing.
     pub warnings: Vec<String>,
 }
@@ -171,6 +175,26 @@ pub struct StaticKey {
     pub file: FileSetting,
     /// Stays with the key for ever.
     pub id: Option<String>,
+}
+
+/// One `request` of an `initialize` stanza.
+pub struct Initialize {
+    /// Name of its `initialize` stanza.
+    pub block: String,
+    /// Its own name.
+    pub name: String,
+    /// The HTTP method of its operation.
+    pub method: &'static str,
+    /// The path below `/v1/`; it may begin with namespaces.
+    pub path: String,
+    /// The body.
+    pub(crate) data: Option<Value>,
+    /// A token in place of the root token.
+    pub(crate) token: Option<Value>,
+    /// Go on when it is refused.
+    pub allow_failure: bool,
+    /// Where it stands.
+    pub setting: Setting,
 }
 
 /// The `telemetry` stanza.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::initialize::initialize;
 use super::listener::{listeners, request_size};
 use super::seal::seals;
 use super::{Config, ConfigError, Place, Postgres, Source, Storage, Telemetry};
@@ -45,10 +46,12 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         }
         Some((refresh, _)) => refresh,
     };
+    let seals = seals(top)?;
     let config = Config {
         listeners,
         storage: storage(top, connection_url)?,
-        seals: seals(top)?,
+        initialize: initialize(top, &seals)?,
+        seals,
         api_addr: api_addr(top)?,
         cluster_name: top.text("cluster_name")?.map(|(name, _)| name),
         log_level: top.word("log_level", &LogLevel::WORDS)?.unwrap_or(LogLevel::Info),

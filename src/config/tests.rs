@@ -182,3 +182,51 @@ fn the_sanitized_configuration_has_no_secret_and_no_file() {
     assert_eq!(shown["listeners"][0]["config"]["address"], "10.0.0.1:8200");
     assert_eq!((&shown["storage"]["type"], &shown["seals"][0]["type"]), (&"postgresql".into(), &"static".into()));
 }
+
+const OPEN: &str =
+    "listener \"tcp\" { tls_disable = true }\nstorage \"sqlite\" { path = \"x.db\" }\nseal \"static\" { key_file = \"k\" }\n";
+
+#[test]
+fn initialize_stanzas_are_requests_in_order() {
+    let hcl = "initialize \"one\" {\n request \"b\" {\n operation = \"update\"\n path = \"sys/mounts/secret\"\n data = { type = \"kv-v2\" }\n }\n\
+         request \"a\" {\n operation = \"read\"\n path = \"sys/mounts\"\n allow_failure = true\n }\n}\n\
+         initialize \"two\" {\n request \"a\" {\n operation = \"patch\"\n path = \"secret/data/x\"\n data = { password = { eval_source = \"env\", env_var = \"P\" } }\n }\n}\n";
+    let json = r#"{"listener": {"tcp": {"tls_disable": true}}, "storage": {"sqlite": {"path": "x.db"}}, "seal": {"static": {"key_file": "k"}},
+        "initialize": [
+          {"one": {"request": [{"b": {"operation": "update", "path": "sys/mounts/secret", "data": {"type": "kv-v2"}}},
+                               {"a": {"operation": "read", "path": "sys/mounts", "allow_failure": true}}]}},
+          {"two": {"request": {"a": {"operation": "patch", "path": "secret/data/x",
+                                     "data": {"password": {"eval_source": "env", "env_var": "P"}}}}}}
+        ]}"#;
+    for config in [read("a.hcl", &format!("{OPEN}{hcl}")).unwrap(), read("a.json", json).unwrap()] {
+        let shown: Vec<String> =
+            config.initialize.iter().map(|r| format!("{}.{} {} {}", r.block, r.name, r.method, r.path)).collect();
+        assert_eq!(shown, ["one.b POST sys/mounts/secret", "one.a GET sys/mounts", "two.a PATCH secret/data/x"]);
+        assert!(config.initialize[1].allow_failure && config.initialize[2].data.as_ref().unwrap().has_origin());
+    }
+    for (stanza, expected) in [
+        ("initialize \"a\" {\n request \"b\" { path = \"x\" }\n}", "a.hcl:5: initialize \"a\" request: needs an operation"),
+        ("initialize \"a\" {\n request \"b\" { operation = \"read\" }\n}", "a.hcl:5: initialize \"a\" request: needs a path"),
+        (
+            "initialize \"a\" {\n request \"b\" {\n operation = \"sudo\"\n path = \"x\"\n}\n}",
+            "a.hcl:6: request \"b\" operation: must be one of",
+        ),
+        (
+            "initialize \"a\" {\n request \"b\" {\n operation = \"read\"\n path = \"/a//b\"\n}\n}",
+            "a.hcl:7: request \"b\" path: must be a path",
+        ),
+        ("initialize \"9\" {}", "a.hcl:4: initialize: needs a name"),
+        ("initialize \"a\" {\n other = 1\n}", "a.hcl:5: initialize \"a\" other: unknown key"),
+        (
+            "initialize \"a\" {\n request \"b\" { \n operation = \"read\"\n path = \"x\"\n}\n request \"b\" {\n operation = \"read\"\n path = \"x\"\n}\n}",
+            "another one is named b",
+        ),
+    ] {
+        let error = read("a.hcl", &format!("{OPEN}{stanza}")).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}\n--- is not {expected}");
+    }
+    let shamir = OPEN.replace("seal \"static\" { key_file = \"k\" }", "");
+    let text = format!("{shamir}initialize \"a\" {{\n request \"b\" {{\n operation = \"read\"\n path = \"x\"\n}}\n}}");
+    let error = read("a.hcl", &text).err().unwrap().to_string();
+    assert!(error.contains("needs a seal that opens by itself"), "{error}");
+}

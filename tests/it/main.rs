@@ -12,6 +12,7 @@ mod clients_hvac;
 mod cubbyhole;
 mod documents;
 mod faults;
+mod first_start;
 mod fuzz_seeds;
 mod kv_one;
 mod mount_moves;

@@ -38,11 +38,11 @@ const DIFFERENT: u8 = 3;
 /// Bring namespaces, mounts, policies, roles and groups to what files describe
 #[derive(Args)]
 #[command(after_help = "Examples:
-  strongroom apply --dry-run tenants/            what would be done; exit code 0 nothing, 3 something
+  strongroom apply --dry-run tenants/            what would be done; exit code 0 or 3
   strongroom apply tenants/                      do it; a second run has nothing to do
   strongroom apply --namespace acme acme.hcl     what stands at the top is meant in acme
   strongroom apply --prune tenants/              also remove other policies, token roles and groups
-  strongroom apply --prune=destructive tenants/  also other mounts and namespaces, and what they hold
+  strongroom apply --prune=destructive tenants/  also mounts and namespaces, with data
 
 The difference is printed first: + create, ~ change field: old -> new, - remove. It stops at the first error and says what \
 was done; that stays, and a further run goes on. Exit codes: 0 done, 1 or 2 failed, 3 a dry run found a difference. \

@@ -70,12 +70,7 @@ impl Server {
 
     /// With a configuration file and Shamir shares. `storage` writes the storage stanza, given the server's folder.
     pub(crate) fn uninitialised(storage: impl FnOnce(&Path) -> String) -> Self {
-        Self::uninitialised_at(storage, 501)
-    }
-
-    /// The same; `health` is the status that `sys/health` is to have: 501, or 503 where the store is initialised.
-    fn uninitialised_at(storage: impl FnOnce(&Path) -> String, health: u16) -> Self {
-        Self::configured(storage, "", health)
+        Self::configured(storage, "", 501)
     }
 
     /// On SQLite, with further lines in the listener's stanza.
@@ -87,7 +82,9 @@ impl Server {
         )
     }
 
-    fn configured(storage: impl FnOnce(&Path) -> String, listener_lines: &str, health: u16) -> Self {
+    /// With a configuration file. `stanzas` writes what is not a listener, `listener_lines` stand in the listener's; `health` is
+    /// the status that `sys/health` is to have.
+    pub(crate) fn configured(stanzas: impl FnOnce(&Path) -> String, listener_lines: &str, health: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let [ca, certificate, key] = write_certificates(folder.path());
@@ -98,7 +95,7 @@ impl Server {
         );
         let rest = format!("api_addr = \"https://{address}\"\nlog_level = \"trace\"\n");
         let file = folder.path().join("strongroom.hcl");
-        fs::write(&file, [listener, storage(folder.path()), rest].join("\n")).unwrap();
+        fs::write(&file, [listener, stanzas(folder.path()), rest].join("\n")).unwrap();
         let arguments = vec!["server".into(), "--config".into(), file.into_os_string()];
         let target = Target { url: format!("https://{address}"), ca: Some(ca), token: String::new() };
         Self::start(arguments, folder, target, health)
@@ -141,7 +138,7 @@ impl Server {
     /// Another server on the same database, open with the same shares.
     pub(crate) fn another(&self) -> Self {
         let database = Rc::clone(self.database.as_ref().unwrap());
-        let mut other = Self::uninitialised_at(|_| storage_stanza(&database), 503);
+        let mut other = Self::configured(|_| storage_stanza(&database), "", 503);
         (other.keys, other.target.token) = (self.keys.clone(), self.target.token.clone());
         other.database = Some(database);
         other.unseal();
