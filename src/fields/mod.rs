@@ -94,12 +94,12 @@ impl<'a> Fields<'a> {
         self.entries.iter().map(|(name, _)| name.as_ref())
     }
 
-    /// The names that are not in `known`, for the warning about unrecognized parameters.
+    /// The names that are not in `known`, sorted, for the warning about unrecognized parameters.
     pub fn unknown(&self, known: &[Field]) -> Vec<String> {
-        self.names()
-            .filter(|name| known.iter().all(|field| field.name != "*" && field.name != *name))
-            .map(str::to_owned)
-            .collect()
+        let unknown = self.names().filter(|name| known.iter().all(|field| field.name != "*" && field.name != *name));
+        let mut unknown: Vec<String> = unknown.map(str::to_owned).collect();
+        unknown.sort_unstable();
+        unknown
     }
 
     /// The JSON text of a field, also of a `null` one. A form value is a JSON string.

@@ -84,6 +84,12 @@ fn null_is_absent() {
 }
 
 #[test]
+fn fields_that_nobody_knows_are_named_in_order() {
+    let known = [Field { name: "m", kind: "string", help: "" }];
+    assert_eq!(fields(r#"{"z":1,"m":2,"a":3}"#).unknown(&known), ["a", "z"]);
+}
+
+#[test]
 fn a_body_can_be_taken_whole() {
     let whole = |body: &[u8]| {
         let fields = Fields::parse(body, None).unwrap();
