@@ -133,7 +133,10 @@ impl Operation {
                 let sys::ceremonies::Operation::Step(step) = operation else { return (answer, None) };
                 (answer, Some(Errand::Ceremony(step)))
             }
-            Self::Sys(sys::Operation::Seal(sys::seal::Operation::Seal)) => (Ok(Answer::Empty), Some(Errand::Seal)),
+            Self::Sys(sys::Operation::Seal(operation)) => {
+                let errand = matches!(operation, sys::seal::Operation::Seal).then_some(Errand::Seal);
+                (sys::seal::run(operation, place), errand)
+            }
             Self::Sys(sys::Operation::Process(operation)) => {
                 (sys::process::run(operation, place), Some(Errand::Process(operation)))
             }

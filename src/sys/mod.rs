@@ -52,7 +52,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Process(operation) => process::run(operation, place),
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
-        Operation::Seal(operation) => seal::run(operation),
+        Operation::Seal(operation) => seal::run(operation, place),
         Operation::VersionHistory(operation) => version_history::run(operation, place, txn).await,
         Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
         Operation::Tools(operation) => tools::run(&operation),

@@ -2,6 +2,7 @@
 //! the log holds them. The pipeline seals the server once the request is durable.
 
 use crate::answer::{Answer, Refusal};
+use crate::commit::Place;
 use crate::engine::table::{Call, Need, Row, Verb};
 
 /// One operation.
@@ -33,8 +34,12 @@ pub static TABLE: &[Row<Operation>] = &[
     },
 ];
 
-/// Runs one operation. Sealing itself is done by the pipeline, after the commit.
-pub fn run(operation: Operation) -> Result<Answer, Refusal> {
+/// Runs one operation. Sealing itself is done by the pipeline, after the commit. A tenant's rights, sudo on all of its
+/// paths included, do not reach the server that it shares with others.
+pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
+    if place.tenant.parent().is_some() {
+        return Err(Refusal::invalid("operation unavailable in namespaces"));
+    }
     match operation {
         Operation::Seal | Operation::StepDown => Ok(Answer::Empty),
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::Client;
-use crate::support::fixture::{put, ready};
+use crate::support::fixture::{namespace, policy, put, ready, token};
 use crate::support::process::{Finished, PATIENCE, Process, run};
 use crate::support::server::Server;
 use crate::support::{full, on_stores, tools};
@@ -322,4 +322,20 @@ fn a_service_manager_is_told_when_the_server_is_ready_and_when_it_stops() {
         assert_eq!(told(), "STOPPING=1");
         assert!(process.stop().success(), "{}", process.output());
     }
+}
+
+/// Who has every right in a namespace has none over the server, which others share.
+#[test]
+fn a_namespace_cannot_seal_the_server() {
+    let server = Server::initialised_on_sqlite();
+    let root = Client::new(&server.target());
+    let team = namespace(&root, "team");
+    policy(&team, "all", r#"path "*" { capabilities = ["read", "update", "sudo"] }"#);
+    let admin = team.with_token(&token(&team, &json!({"policies": ["all"]})).text);
+    for client in [&team, &admin] {
+        for path in ["sys/seal", "sys/step-down"] {
+            assert_eq!(client.call("PUT", path, None).expect(400).errors(), ["operation unavailable in namespaces"]);
+        }
+    }
+    assert_eq!(root.call("GET", "sys/seal-status", None).expect(200).json()["sealed"], false);
 }
