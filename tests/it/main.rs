@@ -7,6 +7,7 @@ mod audit_log;
 mod bad_input;
 mod canary;
 mod ceremonies;
+mod clients_agent;
 mod clients_bao;
 mod clients_hvac;
 mod cubbyhole;

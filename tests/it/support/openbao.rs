@@ -5,15 +5,17 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
 use tempfile::TempDir;
 
+use super::client::Client;
 use super::process::{Process, free_port};
 use super::{Target, tools};
 
 /// A running OpenBao; ends with this value.
 pub(crate) struct OpenBao {
     // Dropped in this order: the process first, then its folder.
-    _process: Process,
+    process: Process,
     _folder: TempDir,
     /// How to reach it.
     pub(crate) target: Target,
@@ -53,6 +55,18 @@ impl OpenBao {
         })
     }
 
+    /// Initialised with one key share and unsealed, without TLS.
+    pub(crate) fn initialised() -> Self {
+        let mut openbao = Self::uninitialised();
+        let client = Client::new(&openbao.target);
+        let init = client.call("PUT", "sys/init", Some(&json!({"secret_shares": 1, "secret_threshold": 1}))).expect(200).json();
+        client.call("PUT", "sys/unseal", Some(&json!({"key": init["keys"][0]}))).expect(200);
+        init["root_token"].as_str().unwrap().clone_into(&mut openbao.target.token);
+        // Open, and not yet active.
+        openbao.process.wait_until("health", || client.send("GET", "/v1/sys/health", &[], b"").status == 200);
+        openbao
+    }
+
     fn start(prepare: impl FnOnce(&Path, &str) -> (Vec<String>, Target)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -62,10 +76,10 @@ impl OpenBao {
         let mut process = Process::start(command, folder.path(), "openbao");
         process.wait_until("an open port", || TcpStream::connect(&address).is_ok());
         process.wait_until("an answer to sys/health", || {
-            super::client::Client::new(&target)
+            Client::new(&target)
                 .try_send("GET", "/v1/sys/health", &[], b"")
                 .is_ok_and(|reply| if target.token.is_empty() { reply.status == 501 } else { reply.status == 200 })
         });
-        Self { _process: process, _folder: folder, target }
+        Self { process, _folder: folder, target }
     }
 }
