@@ -22,6 +22,7 @@ mod replicas;
 mod security_promises;
 mod server_life;
 mod shut_namespaces;
+mod side_by_side;
 mod storage;
 mod support;
 mod system_reads;

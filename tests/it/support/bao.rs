@@ -69,6 +69,11 @@ impl Bao {
         self.with("BAO_NAMESPACE", namespace)
     }
 
+    /// The same, printing JSON where a command can.
+    pub(crate) fn printing_json(&self) -> Self {
+        self.with("BAO_FORMAT", "json")
+    }
+
     /// Runs one command, given as its arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.run_with(arguments, None)

@@ -63,7 +63,12 @@ impl Server {
 
     /// With a configuration file, a database of its own and Shamir shares; initialised and unsealed.
     pub(crate) fn initialised_on_postgresql(database: Database) -> Self {
-        let mut server = Self::uninitialised(|_| storage_stanza(&database)).initialise();
+        Self::uninitialised_on_postgresql(database).initialise()
+    }
+
+    /// The same, neither initialised nor unsealed.
+    pub(crate) fn uninitialised_on_postgresql(database: Database) -> Self {
+        let mut server = Self::uninitialised(|_| storage_stanza(&database));
         server.database = Some(Rc::new(database));
         server
     }
