@@ -10,6 +10,8 @@ mod ceremonies;
 mod clients_agent;
 mod clients_bao;
 mod clients_hvac;
+mod clients_node;
+mod clients_vaultrs;
 mod cubbyhole;
 mod documents;
 mod faults;

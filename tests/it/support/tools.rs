@@ -25,6 +25,25 @@ fn tool(name: &str) -> PathBuf {
     path
 }
 
+/// The clients that `scripts/test` puts into the folder of builds, or into `STRONGROOM_TEST_CLIENTS`.
+fn client(name: &str) -> PathBuf {
+    let builds = || Path::new(env!("CARGO_BIN_EXE_strongroom")).ancestors().nth(2).map(Path::to_owned);
+    let folder = variable("STRONGROOM_TEST_CLIENTS").map(PathBuf::from).or_else(builds).unwrap();
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing; install it with: scripts/test --install", path.display());
+    path
+}
+
+/// Where node finds node-vault.
+pub(crate) fn node_modules() -> PathBuf {
+    client("node/node_modules")
+}
+
+/// The session with vaultrs, a program of its own.
+pub(crate) fn vaultrs() -> PathBuf {
+    client("vaultrs/debug/strongroom-vaultrs")
+}
+
 /// The real `bao` binary.
 pub(crate) fn bao() -> PathBuf {
     tool("bao")
