@@ -2,6 +2,7 @@
 //! (`operation.rs`) and does them (`run.rs`); engines do not know each other.
 
 pub mod cubbyhole;
+pub mod directory;
 pub mod kv;
 pub mod listing;
 pub mod object;

@@ -8,12 +8,11 @@ use crate::answer::{Answer, Refusal};
 use crate::auth::{Caller, token};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
-use crate::engine::{cubbyhole, kv, object};
+use crate::engine::{cubbyhole, directory, kv, object};
 use crate::fields::Fields;
 use crate::mount::Engine;
 use crate::path::Path;
 use crate::sys;
-use crate::sys::mounts::directory;
 
 /// The mount that answers a path, and what is left of the path below it.
 pub(super) struct Location {

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::directory::{self, Mounted};
 use crate::engine::table::{Need, Row, Verb};
 use crate::json::Json;
 use crate::mount::Mount;
 use crate::policy::Capabilities;
 use crate::record::{Kind, SYSTEM};
-use crate::sys::mounts::directory::{self, Mounted};
 use crate::sys::mounts::show;
 
 /// One operation.

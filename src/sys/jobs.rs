@@ -12,11 +12,11 @@ use crate::audit::event::{Event, Word};
 use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
+use crate::engine::directory;
 use crate::engine::{cubbyhole, kv};
 use crate::id::TenantId;
 use crate::mount::{Engine, RetiredMount};
 use crate::record::{Address, Kind, RecordKey, SYSTEM};
-use crate::sys::mounts::directory;
 
 /// Between two rounds that found little to do.
 const PAUSE: Duration = Duration::from_secs(5);

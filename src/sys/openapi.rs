@@ -8,10 +8,10 @@ use super::help;
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
+use crate::engine::directory;
 use crate::engine::table::{Facts, Need, Row, Verb};
 use crate::fields::Field;
 use crate::json::Json;
-use crate::sys::mounts::directory;
 
 /// The document, with each mount at its own path or, if so, with the path as a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

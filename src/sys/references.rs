@@ -6,6 +6,7 @@
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
+use crate::engine::directory;
 use crate::engine::kv::v1;
 use crate::engine::kv::v2::{self, KvMetadata};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
@@ -14,7 +15,6 @@ use crate::json::Json;
 use crate::mount::Engine;
 use crate::policy::{Ask, Capability};
 use crate::reference::{Reference, ReferenceRecord};
-use crate::sys::mounts::directory;
 
 /// One operation.
 #[derive(Debug, PartialEq, Eq)]

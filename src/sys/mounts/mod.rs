@@ -5,7 +5,6 @@
 //! segment with a child namespace, so at most one of them answers a path. This folder must not know what an engine
 //! keeps. TTLs are seconds, and 0 stands for the server's default.
 
-pub mod directory;
 mod operation;
 mod paths;
 mod run;

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::directory;
 use super::operation::Operation;
 use super::paths::{Class, MountPath, conflict};
 use super::settings::{NewMount, Tuning};
 use super::show;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
-use crate::engine::kv;
+use crate::engine::{directory, kv};
 use crate::id::MountId;
 use crate::json::Json;
 use crate::mount::{Engine, Mount, RetiredMount};

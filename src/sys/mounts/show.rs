@@ -92,9 +92,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::engine::directory::permanent;
     use crate::id::{MountId, TenantId};
     use crate::mount::MountConfig;
-    use crate::sys::mounts::directory::permanent;
 
     fn value(json: &Json) -> Value {
         serde_json::from_slice(json.expose()).unwrap()

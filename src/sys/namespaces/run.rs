@@ -8,10 +8,11 @@ use super::operation::Operation;
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::directory;
 use crate::json::{Json, Object};
 use crate::namespace::Namespace;
 use crate::record::{Address, Kind, SYSTEM};
-use crate::sys::mounts::{directory, first_segment};
+use crate::sys::mounts::first_segment;
 
 /// The most namespaces that one scan opens.
 const SCAN_MAX: usize = 10_000;

@@ -108,8 +108,8 @@ pub fn permanent(tenant: TenantId, path: &str) -> Option<Mount> {
     })
 }
 
-/// `kv_1a2b3c4d`
-pub(super) fn accessor_of(engine: Engine, bytes: &[u8]) -> String {
+/// The accessor of a mount, from its random part: `kv_1a2b3c4d`.
+pub fn accessor_of(engine: Engine, bytes: &[u8]) -> String {
     format!("{}_{}", engine.type_name(), data_encoding::HEXLOWER.encode(bytes))
 }
 
