@@ -20,6 +20,14 @@ path "sys/internal/ui/resultant-acl" {
   capabilities = ["read"]
 }
 
+# Look at the entity that it stands for.
+path "identity/entity/id/{{identity.entity.id}}" {
+  capabilities = ["read"]
+}
+path "identity/entity/name/{{identity.entity.name}}" {
+  capabilities = ["read"]
+}
+
 # Its own cubbyhole, which no other token can reach.
 path "cubbyhole/*" {
   capabilities = ["create", "read", "update", "delete", "list"]

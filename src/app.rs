@@ -107,7 +107,7 @@ async fn serve_config(
     // A part of a second must not become no time at all.
     let seconds = |ttl: Duration| ttl.as_secs().max(1);
     let lease_ttl = LeaseTtl { default_seconds: seconds(config.default_lease_ttl), max_seconds: seconds(config.max_lease_ttl) };
-    let settings = Settings { name, dev: false, lease_ttl };
+    let settings = Settings { name, dev: false, lease_ttl, api_addr: config.api_addr.clone().unwrap_or_default() };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
     let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;

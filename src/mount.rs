@@ -21,6 +21,8 @@ pub enum Engine {
     Token,
     /// `cubbyhole/`, in every tenant.
     Cubbyhole,
+    /// `identity/`, in every tenant.
+    Identity,
 }
 
 impl Engine {
@@ -31,6 +33,7 @@ impl Engine {
             Self::System => "system",
             Self::Token => "token",
             Self::Cubbyhole => "cubbyhole",
+            Self::Identity => "identity",
         }
     }
 }

@@ -57,6 +57,24 @@ pub enum Kind {
     KeyState = 22,
     /// Which seals new tenants are wrapped by.
     SealEpoch = 23,
+    /// An entity: somebody, whatever method they log in with.
+    Entity = 25,
+    /// What an entity is called by one mount.
+    EntityAlias = 26,
+    /// A group of entities.
+    Group = 27,
+    /// What an external group is called by one mount.
+    GroupAlias = 28,
+    /// Leads from a name, in its canonical form, to an entity, group or alias.
+    IdentityName = 29,
+    /// A named key that identity tokens are signed with.
+    OidcKey = 30,
+    /// A role that identity tokens are made for.
+    OidcRole = 31,
+    /// The settings of identity tokens of a tenant.
+    OidcConfig = 32,
+    /// That an entity is in a group, listed under the group.
+    GroupMember = 33,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

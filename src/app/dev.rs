@@ -58,7 +58,12 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let certificates = dev_ca::prepare(&folder, clock.now()).map_err(|error| AppError::Dev(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("strongroom.db"), Arc::clone(&clock)).await?);
     let guard = Guard::Auto(Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?)));
-    let settings = Settings { name: "strongroom-dev".to_owned(), dev: true, lease_ttl: LeaseTtl::USUAL };
+    let settings = Settings {
+        name: "strongroom-dev".to_owned(),
+        dev: true,
+        lease_ttl: LeaseTtl::USUAL,
+        api_addr: format!("https://{}", options.address),
+    };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
     let mut running = Running::new(Arc::clone(&barrier), clock, process)?;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::answer::Refusal;
-use crate::auth::token::entry::ROOT_POLICY;
+use crate::auth::token::entry::{ROOT_POLICY, TokenEntry};
 use crate::commit::{Tenant, Txn};
+use crate::engine::identity;
 use crate::policy::{Acl, Identity, Policy, PolicyRecord, shipped};
 use crate::record::{Address, Kind};
 
@@ -31,8 +32,22 @@ pub async fn in_force(txn: &mut Txn, tenant: &Arc<Tenant>, name: &str) -> Result
     Ok(SHIPPED.get(name).map(Arc::clone))
 }
 
-/// What the named policies of a tenant allow together. Names without a policy allow nothing.
-pub async fn acl(txn: &mut Txn, tenant: &Arc<Tenant>, names: &[String]) -> Result<Acl, Refusal> {
+/// What a token of this tenant may do: by its own policies, and by those of the entity that it stands for and of that
+/// entity's groups, as they are now. `None` when the entity is disabled or not there: the token is refused then.
+pub async fn of_token(txn: &mut Txn, tenant: &Arc<Tenant>, entry: &TokenEntry) -> Result<Option<Acl>, Refusal> {
+    if entry.entity_id.is_empty() {
+        return acl(txn, tenant, &entry.policies, &Identity::default()).await.map(Some);
+    }
+    let Some(standing) = identity::standing(txn, tenant, &entry.entity_id).await? else { return Ok(None) };
+    let mut names = standing.policies();
+    names.extend(entry.policies.iter().cloned());
+    names.sort_unstable();
+    names.dedup();
+    acl(txn, tenant, &names, &standing.identity()).await.map(Some)
+}
+
+/// What the named policies of a tenant allow together to whom `identity` describes. Names without a policy allow nothing.
+async fn acl(txn: &mut Txn, tenant: &Arc<Tenant>, names: &[String], identity: &Identity) -> Result<Acl, Refusal> {
     if names.iter().any(|name| name == ROOT_POLICY) {
         return Ok(Acl::root());
     }
@@ -40,7 +55,7 @@ pub async fn acl(txn: &mut Txn, tenant: &Arc<Tenant>, names: &[String]) -> Resul
     for name in names {
         policies.extend(in_force(txn, tenant, name).await?);
     }
-    let acl = Acl::new(policies, &Identity::default(), txn.now());
+    let acl = Acl::new(policies, identity, txn.now());
     if let Some(at) = acl.valid_until() {
         txn.relies_until(at);
     }

@@ -1,7 +1,7 @@
 //! The loaded tenants of one deployment: opening keyrings, making new ones, forgetting erased ones.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
@@ -57,6 +57,7 @@ pub struct Tenants {
     clock: Arc<dyn Clock>,
     deployment: DeploymentId,
     lease_ttl: LeaseTtl,
+    api_addr: OnceLock<String>,
     root: ArcSwap<Tenant>,
     edge: ArcSwap<Tenant>,
     loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
@@ -86,6 +87,7 @@ impl Tenants {
             clock,
             deployment: deployment.id,
             lease_ttl,
+            api_addr: OnceLock::new(),
             root: ArcSwap::new(root),
             edge: ArcSwap::new(edge),
             loaded: RwLock::new(loaded.into()),
@@ -119,6 +121,16 @@ impl Tenants {
     /// The default and longest TTL of the server, which mounts may change for themselves.
     pub fn lease_ttl(&self) -> LeaseTtl {
         self.lease_ttl
+    }
+
+    /// Says where clients reach this server. The first word counts.
+    pub fn announce(&self, api_addr: &str) {
+        self.api_addr.get_or_init(|| api_addr.to_owned());
+    }
+
+    /// Where clients reach this server, as the configuration says: without a slash at the end, empty if it does not say.
+    pub fn api_addr(&self) -> &str {
+        self.api_addr.get().map_or("", String::as_str)
     }
 
     /// Which installation this is.

@@ -18,12 +18,14 @@ mod name;
 mod padding;
 mod record;
 mod sealed_box;
+mod signing;
 #[cfg(test)]
 mod vectors;
 
 pub use keyring::Keyring;
 pub use keys::{RootKey, TenantKey, WrapContext};
 pub use record::{Opened, RecordOpener, Subject};
+pub use signing::{SigningAlgorithm, SigningError, SigningKey, VerifyingKey};
 
 use crate::secret::SecretBytes;
 

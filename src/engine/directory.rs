@@ -10,7 +10,7 @@ use crate::mount::{Engine, Mount, MountConfig};
 use crate::record::{Address, Kind, SYSTEM};
 
 /// The paths of the mounts that every tenant has, sorted.
-pub const PERMANENT: [&str; 3] = ["auth/token/", "cubbyhole/", "sys/"];
+pub const PERMANENT: [&str; 4] = ["auth/token/", "cubbyhole/", "identity/", "sys/"];
 
 /// A mount and its whole path.
 pub struct Mounted {
@@ -77,6 +77,11 @@ pub async fn by_id(tenant: &Arc<Tenant>, id: MountId, txn: &mut Txn) -> Result<O
     Ok(None)
 }
 
+/// The mount with this accessor, wherever it is now.
+pub async fn by_accessor(tenant: &Arc<Tenant>, accessor: &str, txn: &mut Txn) -> Result<Option<Mounted>, Refusal> {
+    Ok(all(tenant, txn).await?.into_iter().find(|mounted| mounted.mount.accessor == accessor))
+}
+
 /// Whole segments only: `secret/` answers `secret` and `secret/a`, not `secret2`.
 fn answers(mount: &str, path: &str) -> bool {
     path.starts_with(mount) || mount.strip_suffix('/') == Some(path)
@@ -88,13 +93,19 @@ pub fn permanent(tenant: TenantId, path: &str) -> Option<Mount> {
         "sys/" => (Engine::System, "system endpoints used for control, policy and debugging"),
         "auth/token/" => (Engine::Token, "token based credentials"),
         "cubbyhole/" => (Engine::Cubbyhole, "per-token private secret storage"),
+        "identity/" => (Engine::Identity, "identity store"),
         _ => return None,
     };
     let digest = crypto::sha256(&[b"strongroom permanent mount", &tenant.0, path.as_bytes()]);
     let (accessor, rest) = digest.split_at(4);
     let mut id = [0; 16];
     id.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    let passthrough_request_headers = (engine == Engine::System).then(|| vec!["Accept".to_owned()]);
+    let header = match engine {
+        Engine::System => Some("Accept"),
+        Engine::Identity => Some("Authorization"),
+        _ => None,
+    };
+    let passthrough_request_headers = header.map(|header| vec![header.to_owned()]);
     Some(Mount {
         id: MountId(id),
         engine,

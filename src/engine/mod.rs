@@ -3,6 +3,7 @@
 
 pub mod cubbyhole;
 pub mod directory;
+pub mod identity;
 pub mod kv;
 pub mod listing;
 pub mod object;

@@ -40,6 +40,11 @@ impl<'a> Ask<'a> {
 pub struct Identity(BTreeMap<String, String>);
 
 impl Identity {
+    /// Whether the caller stands for no entity at all.
+    fn is_nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Sets the value of a template name (the text between the braces).
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());
@@ -66,7 +71,9 @@ impl Acl {
     /// Of a caller with these policies, at the time `now`, which decides what has expired.
     ///
     /// A template whose value is absent, empty, or has `/`, `*`, `+` or a control character in it makes the whole answer
-    /// "denied": to leave out only its rule could leave out the deny, or the narrower rule, that was meant to hold.
+    /// "denied": to leave out only its rule could leave out the deny, or the narrower rule, that was meant to hold. But for
+    /// a caller without any entity, a rule about the paths with its own id or name is about no path, and is left out, unless
+    /// it denies.
     pub fn new(policies: Vec<Arc<Policy>>, identity: &Identity, now: Timestamp) -> Self {
         let mut acl = Self { policies, own: Rules::default(), root: false, broken: None, valid_until: None };
         for (target, rule) in acl.policies.iter().flat_map(|policy| &policy.conditional) {
@@ -78,6 +85,8 @@ impl Acl {
                 Target::Fixed(pattern) => acl.own.add(pattern.clone(), Arc::clone(rule)),
                 Target::Templated(text) => match fill(text, identity) {
                     Ok(pattern) => acl.own.add(pattern, Arc::clone(rule)),
+                    // Nobody's own paths are no paths at all.
+                    Err(name) if identity.is_nobody() && is_own(&name) && rule.capabilities.grants_something() => {}
                     Err(name) => acl.broken = Some(name),
                 },
             }
@@ -178,6 +187,11 @@ impl Acl {
     fn rules<'s>(&'s self, found: Found<'s>) -> impl Merged<'s> {
         self.indexes().flat_map(move |rules| rules.group(found)).map(AsRef::<Rule>::as_ref)
     }
+}
+
+/// Whether a template is what only an entity has, and every entity.
+fn is_own(name: &str) -> bool {
+    matches!(name, "identity.entity.id" | "identity.entity.name")
 }
 
 /// Puts the caller's values into a templated pattern. The error is the name of the template that has none.

@@ -61,6 +61,10 @@ mod tests {
                 ("auth/token/renew-self", "update", true),
                 ("auth/token/revoke-self", "update", true),
                 ("sys/capabilities-self", "update", true),
+                // Its own entity: whoever stands for none may look at none.
+                ("identity/entity/id/e1", "read", false),
+                ("identity/entity/name/bob", "read", false),
+                ("identity/entity/id", "list", false),
                 ("cubbyhole/a/b", "create", true),
                 ("cubbyhole/a", "read", true),
                 ("cubbyhole/", "list", true),
@@ -80,6 +84,23 @@ mod tests {
                 ("cubbyhole", "read", false),
             ],
         );
+    }
+
+    #[test]
+    fn default_lets_an_entity_look_at_itself() {
+        let mut identity = Identity::default();
+        identity.set("identity.entity.id", "e1");
+        identity.set("identity.entity.name", "bob");
+        let acl = Acl::new(vec![Arc::new(Policy::parse("default", DEFAULT.text).unwrap())], &identity, Timestamp(0));
+        for (path, capability, may) in [
+            ("identity/entity/id/e1", Capability::Read, true),
+            ("identity/entity/name/bob", Capability::Read, true),
+            ("identity/entity/id/e1", Capability::Update, false),
+            ("identity/entity/id/e2", Capability::Read, false),
+            ("identity/entity/name/eve", Capability::Read, false),
+        ] {
+            assert_eq!(acl.decide(&Ask::new(path, capability)), may, "{path}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::answer::Refusal;
 use crate::auth::{Caller, token};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
-use crate::engine::{cubbyhole, kv};
+use crate::engine::{cubbyhole, identity, kv};
 use crate::fields::Fields;
 use crate::policy::{Ask, Capability, Granted};
 use crate::sys::namespaces;
@@ -67,6 +67,7 @@ impl Called<'_> {
             Target::Kv2(..) => kv::v2::exists(self.place()?, &call, txn).await?,
             Target::Cubbyhole(..) => cubbyhole::exists(holder(caller)?, self.place()?, &call, txn).await?,
             Target::Token(..) => token::exists(self.place()?, &call, txn).await?,
+            Target::Identity(..) => identity::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

@@ -8,7 +8,7 @@ use crate::answer::{Answer, Refusal};
 use crate::auth::{Caller, token};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
-use crate::engine::{cubbyhole, directory, kv, object};
+use crate::engine::{cubbyhole, directory, identity, kv, object};
 use crate::fields::Fields;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -40,6 +40,7 @@ pub(super) enum Target<'a> {
     Kv2(&'static Row<kv::v2::Operation>, Captures<'a>),
     Cubbyhole(&'static Row<object::Operation>, Captures<'a>),
     Token(&'static Row<token::Operation>, Captures<'a>),
+    Identity(&'static Row<identity::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -54,6 +55,7 @@ impl<'a> Target<'a> {
             Engine::Kv2 => Self::of(&table::find(kv::v2::TABLE, verb, &location.rest), Self::Kv2),
             Engine::Cubbyhole => Self::of(&table::find(cubbyhole::TABLE, verb, &location.rest), Self::Cubbyhole),
             Engine::Token => Self::of(&table::find(token::TABLE, verb, &location.rest), Self::Token),
+            Engine::Identity => Self::of(&table::find(identity::TABLE, verb, &location.rest), Self::Identity),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -76,6 +78,7 @@ impl<'a> Target<'a> {
             Self::Kv1(row, _) | Self::Cubbyhole(row, _) => row.need,
             Self::Kv2(row, _) => row.need,
             Self::Token(row, _) => row.need,
+            Self::Identity(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -86,6 +89,7 @@ impl<'a> Target<'a> {
             Self::Kv1(row, _) | Self::Cubbyhole(row, _) => row.fields,
             Self::Kv2(row, _) => row.fields,
             Self::Token(row, _) => row.fields,
+            Self::Identity(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -93,9 +97,11 @@ impl<'a> Target<'a> {
 
     pub(super) fn captures(&self) -> Captures<'a> {
         match self {
-            Self::Kv1(_, captures) | Self::Kv2(_, captures) | Self::Cubbyhole(_, captures) | Self::Token(_, captures) => {
-                *captures
-            }
+            Self::Kv1(_, captures)
+            | Self::Kv2(_, captures)
+            | Self::Cubbyhole(_, captures)
+            | Self::Token(_, captures)
+            | Self::Identity(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -116,6 +122,7 @@ pub(super) enum Operation {
     Kv2(kv::v2::Operation),
     Cubbyhole(object::Operation),
     Token(token::Operation),
+    Identity(identity::Operation),
     Sys(sys::Operation),
 }
 
@@ -163,6 +170,13 @@ impl Operation {
                 Box::pin(cubbyhole::run(operation, holder(caller)?, place, txn)).await
             }
             Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,
+            Self::Identity(operation) => {
+                // An entity counts in its own tenant only.
+                let caller = caller.filter(|caller| caller.tenant.id() == place.tenant.id());
+                let entity_id = caller.map_or("", |caller| &caller.entry.entity_id);
+                let asker = identity::Asker { entity_id, namespace: &call.asked.namespace };
+                Box::pin(identity::run(operation, place, &asker, txn)).await
+            }
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -210,7 +224,12 @@ impl Called<'_> {
         match self.target {
             Target::NoMount | Target::NoPath => return Err(Refusal::UnsupportedPath),
             Target::WrongVerb => return Err(Refusal::UnsupportedOperation),
-            Target::Kv1(..) | Target::Kv2(..) | Target::Cubbyhole(..) | Target::Token(..) | Target::Sys(_) => {}
+            Target::Kv1(..)
+            | Target::Kv2(..)
+            | Target::Cubbyhole(..)
+            | Target::Token(..)
+            | Target::Identity(..)
+            | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
             merge_patch_only(content_type)?;
@@ -221,6 +240,7 @@ impl Called<'_> {
             Target::Kv2(row, _) => (row.parse)(&call).map(Operation::Kv2),
             Target::Cubbyhole(row, _) => (row.parse)(&call).map(Operation::Cubbyhole),
             Target::Token(row, _) => (row.parse)(&call).map(Operation::Token),
+            Target::Identity(row, _) => (row.parse)(&call).map(Operation::Identity),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

@@ -106,7 +106,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
 
 async fn of_known(known: Option<Known>, paths: &[String], unknown: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(Known { tenant, entry, .. }) = known else { return Err(Refusal::invalid(unknown)) };
-    let acl = policies::acl(txn, &tenant, &entry.policies).await?;
+    let acl = policies::of_token(txn, &tenant, &entry).await?.ok_or_else(|| Refusal::invalid(unknown))?;
     Ok(answer(paths, &acl, ""))
 }
 

@@ -6,7 +6,7 @@ use crate::answer::Answer;
 use crate::auth::token;
 use crate::commit::Place;
 use crate::engine::table::{Facts, Verb, capture};
-use crate::engine::{cubbyhole, kv};
+use crate::engine::{cubbyhole, identity, kv};
 use crate::json::Json;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -18,6 +18,7 @@ pub(super) fn table(engine: Engine) -> Vec<Facts> {
         Engine::Kv1 => kv::v1::TABLE.iter().map(Facts::from).collect(),
         Engine::Kv2 => kv::v2::TABLE.iter().map(Facts::from).collect(),
         Engine::Cubbyhole => cubbyhole::TABLE.iter().map(Facts::from).collect(),
+        Engine::Identity => identity::TABLE.iter().map(Facts::from).collect(),
         Engine::Token => token::TABLE.iter().map(Facts::from).collect(),
         Engine::System => rows(),
     }

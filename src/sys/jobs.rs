@@ -13,7 +13,7 @@ use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
 use crate::engine::directory;
-use crate::engine::{cubbyhole, kv};
+use crate::engine::{cubbyhole, identity, kv};
 use crate::id::TenantId;
 use crate::mount::{Engine, RetiredMount};
 use crate::record::{Address, Kind, RecordKey, SYSTEM};
@@ -65,6 +65,7 @@ impl Jobs {
             more |= self.tidy_tokens(&tenant).await;
             more |= self.tidy_cubbyholes(&tenant).await;
             more |= self.purge_mounts(&tenant).await;
+            more |= self.rotate_keys(&tenant).await;
         }
         self.thorough &= !self.looked_at.is_empty();
         more | self.thorough
@@ -107,6 +108,11 @@ impl Jobs {
             self.cubbyholes_looked_at.insert(tenant.id(), last);
         }
         more
+    }
+
+    /// Rotates a key of identity tokens whose time has come.
+    async fn rotate_keys(&self, tenant: &Arc<Tenant>) -> bool {
+        self.do_step(Arc::new(RotateKeys { tenant: Arc::clone(tenant) })).await
     }
 
     async fn purge_mounts(&self, tenant: &Arc<Tenant>) -> bool {
@@ -220,6 +226,24 @@ impl Attempt for EndPaths {
     }
 }
 
+/// Rotates the first key of identity tokens that is due.
+struct RotateKeys {
+    tenant: Arc<Tenant>,
+}
+
+#[async_trait]
+impl Attempt for RotateKeys {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        if !identity::oidc::rotate_due(txn, &self.tenant).await? {
+            return Ok(Answer::Empty);
+        }
+        let event =
+            Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), "1 key of identity tokens rotated".to_owned());
+        txn.conclude(&self.tenant, &event, false);
+        Ok(Answer::Data(crate::answer::Data::new(None)))
+    }
+}
+
 /// Removes some records of a tenant's first disabled mount.
 struct PurgeMounts {
     tenant: Arc<Tenant>,
@@ -237,7 +261,7 @@ impl Attempt for PurgeMounts {
         let done = match place.mount.engine {
             Engine::Kv1 => kv::v1::purge(&place, SECRETS, txn).await?,
             Engine::Kv2 => kv::v2::purge(&place, SECRETS, txn).await?,
-            Engine::System | Engine::Token | Engine::Cubbyhole => true,
+            Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => true,
         };
         if done {
             txn.remove::<RetiredMount>(&self.tenant, &address).await?;

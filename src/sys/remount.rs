@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Data, Refusal};
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::directory;
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::json::Json;
 use crate::mount::Mount;
 use crate::path::Path;
 use crate::record::{Address, Kind, Listing, SYSTEM};
-use crate::sys::mounts::{Class, MountPath, conflict, directory, first_segment};
+use crate::sys::mounts::{Class, MountPath, conflict, first_segment};
 
 /// How long the outcome of a move can be asked for.
 const STATUS_KEPT: Duration = Duration::from_hours(24);

@@ -85,3 +85,22 @@ fn ceremonies_on_sqlite() {
     let server = Server::uninitialised_with_listener(lines);
     run_script("hvac_ceremonies.py", &server.target());
 }
+
+#[test]
+fn identity_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_identity.py", &server.target);
+}
+
+#[test]
+fn identity_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_identity.py", &server.target());
+}
+
+#[test]
+fn identity_on_postgresql() {
+    let database = Database::new();
+    let server = Server::initialised_on_postgresql(database);
+    run_script("hvac_identity.py", &server.target());
+}

@@ -17,6 +17,7 @@ mod documents;
 mod faults;
 mod first_start;
 mod fuzz_seeds;
+mod identity;
 mod kv_one;
 mod mount_moves;
 mod races;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use strongroom::auth::token;
 use strongroom::engine::table::{Need, Verb};
-use strongroom::engine::{cubbyhole, kv};
+use strongroom::engine::{cubbyhole, identity, kv};
 use strongroom::sys;
 
 use crate::support::client::{Client, Reply};
@@ -22,7 +22,10 @@ on_stores! {
 }
 
 /// What needs no token, and why.
-const FOR_NOBODY: [(Verb, &str); 3] = [
+const FOR_NOBODY: [(Verb, &str); 5] = [
+    // Verifiers of identity tokens have no token of ours, and public keys are no secret.
+    (Verb::Read, "identity/oidc/.well-known/openid-configuration"),
+    (Verb::Read, "identity/oidc/.well-known/keys"),
     // A sign-in page shows the methods that were marked as public; without a mark nothing is shown.
     (Verb::Read, "sys/internal/ui/mounts"),
     // Whoever was handed a wrapping token may have no other; the token that the walk sends is none.
@@ -64,6 +67,7 @@ fn steps() -> Vec<Step> {
     steps.extend(kv::v1::TABLE.iter().map(|row| step("old/", row.verb, row.pattern, row.need)));
     steps.extend(cubbyhole::TABLE.iter().map(|row| step("cubbyhole/", row.verb, row.pattern, row.need)));
     steps.extend(token::TABLE.iter().map(|row| step("auth/token/", row.verb, row.pattern, row.need)));
+    steps.extend(identity::TABLE.iter().map(|row| step("identity/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());
     steps

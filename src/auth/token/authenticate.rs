@@ -93,7 +93,8 @@ async fn standing(
     }
     let mark = txn.mark(tenant);
     let Some(known) = known(txn, chain, tenant, text, &hex(&name)).await? else { return Ok(None) };
-    let acl = Arc::new(policies::acl(txn, tenant, &known.entry.policies).await?);
+    let Some(acl) = policies::of_token(txn, tenant, &known.entry).await? else { return Ok(None) };
+    let acl = Arc::new(acl);
     let standing = Arc::new(Standing { hash: known.hash, entry: known.entry, released: known.released, acl });
     txn.keep(tenant, name, &mark, &standing);
     Ok(Some(standing))

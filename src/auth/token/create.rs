@@ -13,6 +13,7 @@ use super::show::auth_json;
 use crate::answer::{Answer, Refusal};
 use crate::auth::{Caller, policies as stored};
 use crate::commit::{Place, Txn};
+use crate::engine::identity;
 
 /// Runs `create`, `create-orphan` and `create/:role`.
 pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -36,13 +37,13 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
         // It cannot be renewed, so there is nothing that a period could mean.
         wish.period_seconds = 0;
     }
-    warnings.extend(alias_warning(&ask, role.as_deref())?);
     let orphan = match (&ask.endpoint, role.as_deref()) {
         (Endpoint::Orphan, _) => true,
         (_, Some(role)) => role.orphan,
         (_, None) => ask.no_parent,
     };
     let parent = Parent { tenant: caller.tenant.id(), hash: caller.hash.clone() };
+    let entity_id = entity_of(&ask, role.as_deref(), orphan, caller, place, txn).await?;
     let new = NewToken {
         kind,
         chosen: ask.id,
@@ -56,7 +57,7 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
         },
         bound_cidrs: cidrs_of(role.as_deref(), caller),
         role: ask.endpoint.role().map(str::to_owned),
-        entity_id: String::new(),
+        entity_id,
         limits: txn.lease_ttl().at(&place.mount.config),
         wish,
         uses: (uses > 0).then_some(uses),
@@ -72,7 +73,8 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
             warnings.push(format!("Policy {name:?} does not exist"));
         }
     }
-    Ok(Answer::Auth { auth: auth_json(&minted.entry, Some(&minted.token), orphan), warnings })
+    let identity = identity::policies(txn, &place.tenant, &minted.entry.entity_id).await?;
+    Ok(Answer::Auth { auth: auth_json(&minted.entry, &identity, Some(&minted.token), orphan), warnings })
 }
 
 async fn role_of(ask: &Ask, place: &Place, txn: &mut Txn) -> Result<Option<Arc<TokenRole>>, Refusal> {
@@ -153,9 +155,20 @@ fn check_batch(ask: &Ask, names: &[String], uses: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Which aliases there are, the identity engine will say: until then an alias that a role allows is named by nothing.
-fn alias_warning(ask: &Ask, role: Option<&TokenRole>) -> Result<Option<String>, Refusal> {
-    let Some(alias) = &ask.entity_alias else { return Ok(None) };
+/// Whom the token is to stand for: the entity that this method calls by the alias, made if there is none; without an
+/// alias that of the token above, as long as both are of one tenant.
+async fn entity_of(
+    ask: &Ask,
+    role: Option<&TokenRole>,
+    orphan: bool,
+    caller: &Caller,
+    place: &Place,
+    txn: &mut Txn,
+) -> Result<String, Refusal> {
+    let Some(alias) = &ask.entity_alias else {
+        let inherits = !orphan && caller.tenant.id() == place.tenant.id();
+        return Ok(if inherits { caller.entry.entity_id.clone() } else { String::new() });
+    };
     let Some(role) = role else {
         return Err(Refusal::invalid("'entity_alias' is only allowed in combination with token role"));
     };
@@ -163,7 +176,7 @@ fn alias_warning(ask: &Ask, role: Option<&TokenRole>) -> Result<Option<String>, 
     if !matches_any(allowed, &alias.to_lowercase()) {
         return Err(Refusal::invalid("invalid 'entity_alias' value"));
     }
-    Ok(Some("The token stands for no entity: this server has no identities yet.".to_owned()))
+    Ok(identity::login(txn, &place.tenant, (&place.mount.accessor, alias), None).await?.entity_id)
 }
 
 /// The role's addresses, or those of the maker's own token: a token is not the way out of them.

@@ -15,6 +15,7 @@ use super::show::{auth_json, lookup_json};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
+use crate::engine::identity;
 use crate::engine::table::Call;
 use crate::record::{Kind, SYSTEM};
 use crate::secret::SecretText;
@@ -49,7 +50,8 @@ async fn lookup(which: &Which, place: &Place, caller: &Caller, txn: &mut Txn) ->
     if known.tenant.id() != caller.tenant.id() {
         namespace.push_str(&caller.prefix);
     }
-    Ok(Answer::data(lookup_json(&known, &namespace, text(which, caller), txn.now())))
+    let identity = identity::policies(txn, &known.tenant, &known.entry.entity_id).await?;
+    Ok(Answer::data(lookup_json(&known, &identity, &namespace, text(which, caller), txn.now())))
 }
 
 async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -90,7 +92,8 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
     let entry = TokenEntry { expires, ttl_seconds: granted.ttl_seconds, renewed: Some(now), ..TokenEntry::clone(&old) };
     txn.put(&known.tenant, &address, &entry, expires).await?;
     let orphan = entry.parent.is_none() || known.released;
-    Ok(Answer::Auth { auth: auth_json(&entry, text(which, caller), orphan), warnings: granted.warnings })
+    let identity = identity::policies(txn, &known.tenant, &entry.entity_id).await?;
+    Ok(Answer::Auth { auth: auth_json(&entry, &identity, text(which, caller), orphan), warnings: granted.warnings })
 }
 
 async fn role_of(entry: &TokenEntry, known: &Known, txn: &mut Txn) -> Result<Option<Arc<TokenRole>>, Refusal> {

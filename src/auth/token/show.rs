@@ -1,5 +1,7 @@
 //! How a token is shown: the `auth` object of an answer that gives one out, and the `data` of a look-up.
 
+use std::collections::BTreeSet;
+
 use super::authenticate::Known;
 use super::entry::TokenEntry;
 use crate::json::Json;
@@ -7,13 +9,18 @@ use crate::secret::SecretText;
 use crate::time::Timestamp;
 
 /// The `auth` object for a token that was made or renewed; `token` is its text, if its holder named it.
-pub fn auth_json(entry: &TokenEntry, token: Option<&SecretText>, orphan: bool) -> Json {
+/// `identity` are the policies of its entity.
+pub fn auth_json(entry: &TokenEntry, identity: &[String], token: Option<&SecretText>, orphan: bool) -> Json {
+    let all: BTreeSet<&str> = entry.policies.iter().chain(identity).map(String::as_str).collect();
     Json::object(|auth| {
         auth.field("client_token", token.map_or("", SecretText::expose))
             .field("accessor", &entry.accessor)
-            .strings("policies", &entry.policies)
-            .strings("token_policies", &entry.policies)
-            .field("metadata", &entry.meta)
+            .field("policies", &all)
+            .strings("token_policies", &entry.policies);
+        if !identity.is_empty() {
+            auth.strings("identity_policies", identity);
+        }
+        auth.field("metadata", &entry.meta)
             .field("lease_duration", &entry.ttl_seconds)
             .field("renewable", &entry.renewable)
             .field("entity_id", &entry.entity_id)
@@ -25,8 +32,14 @@ pub fn auth_json(entry: &TokenEntry, token: Option<&SecretText>, orphan: bool) -
 }
 
 /// The `data` of a look-up. `namespace` is the path of the token's tenant, empty for the root. `token` is the text,
-/// if the one who asks knows it. Nothing tells the token above: its holder is not the business of this one.
-pub(super) fn lookup_json(known: &Known, namespace: &str, token: Option<&SecretText>, now: Timestamp) -> Json {
+/// if the one who asks knows it, `identity` the policies of its entity. Nothing tells the token above: its holder is not the business of this one.
+pub(super) fn lookup_json(
+    known: &Known,
+    identity: &[String],
+    namespace: &str,
+    token: Option<&SecretText>,
+    now: Timestamp,
+) -> Json {
     let entry = &*known.entry;
     Json::object(|data| {
         data.field("accessor", &entry.accessor);
@@ -45,6 +58,9 @@ pub(super) fn lookup_json(known: &Known, namespace: &str, token: Option<&SecretT
         }
         if let Some(renewed) = entry.renewed {
             data.field("last_renewal", &renewed.rfc3339()).field("last_renewal_time", &renewed.unix_seconds());
+        }
+        if !identity.is_empty() {
+            data.object("external_namespace_policies", |_| {}).strings("identity_policies", identity);
         }
         data.field("meta", &entry.meta);
         if !namespace.is_empty() {

@@ -6,5 +6,6 @@
 pub(super) mod aead;
 pub(super) mod hash;
 pub(super) mod kdf;
+pub(super) mod signature;
 #[cfg(test)]
 mod tests;

@@ -201,13 +201,24 @@ fn templates_match_literally_as_part_of_one_segment() {
     assert!(alice.capabilities("secret/alice/x").grants(Capability::Read));
     assert!(!alice.capabilities("secret/bob/x").grants(Capability::Read));
     assert!(alice.capabilities("free").grants(Capability::Read) && alice.broken_template().is_none());
-    for bad in [None, Some(""), Some("*"), Some("+"), Some("a*"), Some("a/b"), Some("a\n")] {
+    for bad in [Some(""), Some("*"), Some("+"), Some("a*"), Some("a/b"), Some("a\n")] {
         let acl = with(bad);
         for path in ["secret/alice/x", "secret/x/y", "secret//x", "free"] {
             assert!(!acl.decide(&Ask::new(path, Capability::Read)), "{bad:?} {path}");
         }
         assert!(!acl.sees_below("secret/") && !acl.sees_below("free"));
         assert_eq!(acl.broken_template(), Some("identity.entity.id"));
+    }
+    // Who is nobody has no paths of its own; a rule that denies them may still mean something, so nothing is granted then.
+    let nobody = with(None);
+    assert!(nobody.capabilities("free").grants(Capability::Read) && nobody.broken_template().is_none());
+    assert!(!nobody.capabilities("secret/alice/x").grants_something());
+    for other in [
+        "path \"x/{{identity.entity.id}}\" {\npolicy = \"deny\"\n}",
+        "path \"x/{{identity.entity.metadata.m}}\" {\npolicy = \"read\"\n}",
+    ] {
+        let acl = Acl::new(vec![policy(text), policy(other)], &Identity::default(), Timestamp(0));
+        assert!(!acl.decide(&Ask::new("free", Capability::Read)) && acl.broken_template().is_some(), "{other}");
     }
     assert!(!with(Some("{{identity.entity.id}}")).capabilities("secret/alice/x").grants_something());
 }

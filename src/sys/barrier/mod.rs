@@ -106,6 +106,8 @@ pub struct Settings {
     pub dev: bool,
     /// How long tokens and leases live.
     pub lease_ttl: LeaseTtl,
+    /// Where clients reach this server; empty if that is not configured.
+    pub api_addr: String,
 }
 
 /// The server's state.
@@ -170,6 +172,7 @@ impl Barrier {
     /// Opens the root's keys and starts committing.
     async fn enter(&self, seals: Seals) -> Result<Arc<Open>, BarrierError> {
         let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
+        tenants.announce(&self.settings.api_addr);
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));

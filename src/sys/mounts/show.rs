@@ -80,7 +80,7 @@ fn settings(out: &mut Object<'_>, mount: &Mount, nested: bool) {
 /// In a child namespace the permanent mounts have types of their own, as in `OpenBao`.
 fn type_name(engine: Engine, nested: bool) -> String {
     match engine {
-        Engine::System | Engine::Token | Engine::Cubbyhole if nested => format!("ns_{}", engine.type_name()),
+        Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity if nested => format!("ns_{}", engine.type_name()),
         _ => engine.type_name().to_owned(),
     }
 }

@@ -27,7 +27,11 @@ pub(super) const PEERS: &[(&str, &str, &str)] = &[
     ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
     ("sys", "auth", "sys/auth lists and mounts the methods; capabilities are those of tokens"),
     ("sys", "engine", "sys/mounts lists, makes and removes mounts of every engine"),
-    ("auth", "engine", "auth methods declare themselves with the same table"),
+    (
+        "auth",
+        "engine",
+        "auth methods declare themselves with the same table, and whom a token stands for is in the identity engine",
+    ),
 ];
 
 /// Crates, where they may be named, and why only there.
@@ -45,6 +49,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
         &["src/crypto/hazmat/"],
         "primitives are easy to misuse: each is behind one small function",
     ),
+    (&["aws_lc_rs"], &["src/crypto/hazmat/", "src/http/"], "signatures are behind small functions; TLS names its provider"),
     (
         &["hmac", "sha2"],
         // The database checks the tenant context too, with HMAC over a form that SQL can write.
