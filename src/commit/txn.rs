@@ -95,6 +95,14 @@ impl Txn {
         Ok(self.entry(tenant, key).await?.is_some())
     }
 
+    /// Whether a row is at an address that says of itself that it has expired. Nobody has opened it yet: the job of expiry
+    /// does, and removes it if that is true.
+    pub async fn awaits_expiry(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<bool, Refusal> {
+        let key = tenant.keyring().record_key(address);
+        let entry = self.stored(tenant, key).await?;
+        Ok(entry.row.as_ref().and_then(|row| row.expires_at).is_some_and(|at| at <= self.now))
+    }
+
     /// Writes a record. It continues the object that was read at this address in this transaction; otherwise it is a
     /// new object.
     pub async fn put<R: Record>(

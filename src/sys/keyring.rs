@@ -40,7 +40,11 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
             Ok(Answer::Empty)
         }
         Operation::Status => {
-            let installed = txn.key_state(tenant).await?.installed.unwrap_or_default();
+            // The first one is as old as the tenant's log.
+            let installed = match txn.key_state(tenant).await?.installed {
+                Some(installed) => installed,
+                None => txn.tenants().begun(tenant.id()).await?.unwrap_or_default(),
+            };
             Ok(Answer::doubled(Json::object(|data| {
                 data.field("term", &tenant.keyring().wrapping_key_version());
                 // Uses are not counted: each value has a key of its own, and a wrapping key's nonces are random and long.

@@ -49,7 +49,8 @@ const FOR_ANY_TOKEN: [(Verb, &str); 3] = [
 ];
 
 /// What is answered to a token that may do nothing: it shows what every token may know.
-const FOR_WEAK_TOKENS: [(Verb, &str); 3] = [FOR_NOBODY[0], FOR_ANY_TOKEN[1], FOR_ANY_TOKEN[2]];
+const FOR_WEAK_TOKENS: [(Verb, &str); 7] =
+    [FOR_NOBODY[0], FOR_NOBODY[1], FOR_NOBODY[2], FOR_NOBODY[3], FOR_NOBODY[4], FOR_ANY_TOKEN[1], FOR_ANY_TOKEN[2]];
 
 /// What is answered while the server is sealed, to anybody.
 const BARE: [&str; 3] = ["sys/health", "sys/leader", "sys/seal-status"];

@@ -135,8 +135,9 @@ impl Session {
     /// As `Client::send`, on this connection.
     pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
         let head = self.head(method, target, headers, body.len());
-        self.write(&[head.as_bytes(), body].concat())?;
-        self.reply(method)
+        // A server that has refused a body may close before all of it was sent: what it said counts.
+        let written = self.write(&[head.as_bytes(), body].concat());
+        self.reply(method).map_err(|error| written.err().unwrap_or(error))
     }
 
     /// The head of a request with a body of `length` bytes, as `send` sends it.
