@@ -147,9 +147,9 @@ impl Call {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
         let (answer, errand) = operation.run(&call, txn).await;
-        if matches!(errand, Some(Errand::Ceremony(_))) && route.wrap_ttl.is_some() {
+        if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_))) && route.wrap_ttl.is_some() {
             // Its answer is known only after the commit: it would be given in the clear.
-            return Err(Refusal::invalid("what a step of a key ceremony answers cannot be wrapped"));
+            return Err(Refusal::invalid("what the server tells of itself cannot be wrapped"));
         }
         *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = errand;
         let answer = call.finish(answer?, &fields);
