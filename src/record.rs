@@ -192,3 +192,23 @@ macro_rules! json_record {
         }
     };
 }
+
+/// Implements `Record` for a type that holds nothing but its payload, which is secret: it is never kept open.
+#[macro_export]
+macro_rules! secret_record {
+    ($type:ident, $kind:expr, $listing:expr) => {
+        impl $crate::record::Record for $type {
+            const KIND: $crate::record::Kind = $kind;
+            const LISTING: $crate::record::Listing = $listing;
+            const CACHED: bool = false;
+
+            fn encode(&self) -> $crate::secret::SecretBytes {
+                self.0.duplicate()
+            }
+
+            fn decode(payload: $crate::secret::SecretBytes) -> Result<Self, $crate::record::DecodeError> {
+                Ok(Self(payload))
+            }
+        }
+    };
+}

@@ -17,7 +17,7 @@ use crate::answer::{Answer, Data, Refusal};
 use crate::commit::{Tenant, Txn};
 use crate::json::Json;
 use crate::policy::shipped::WRAPPING;
-use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::record::{Address, Kind, Listing};
 use crate::secret::{SecretBytes, SecretText};
 
 /// Puts `answer` away in `tenant` for `ttl_seconds`, and answers with the token that opens it. An answer without a body
@@ -157,19 +157,7 @@ impl Wrapped {
     }
 }
 
-impl Record for Wrapped {
-    const KIND: Kind = Kind::Wrapped;
-    const LISTING: Listing = Listing::None;
-    const CACHED: bool = false;
-
-    fn encode(&self) -> SecretBytes {
-        self.0.duplicate()
-    }
-
-    fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {
-        Ok(Self(payload))
-    }
-}
+crate::secret_record!(Wrapped, Kind::Wrapped, Listing::None);
 
 #[cfg(test)]
 mod tests {

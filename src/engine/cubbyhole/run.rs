@@ -8,7 +8,7 @@ use crate::engine::object::named;
 use crate::engine::table::Call;
 use crate::id::MountId;
 use crate::json::Json;
-use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::record::{Address, Kind, Listing};
 use crate::secret::SecretBytes;
 
 /// The text of a JSON object.
@@ -20,19 +20,7 @@ impl Kept {
     }
 }
 
-impl Record for Kept {
-    const KIND: Kind = Kind::Cubbyhole;
-    const LISTING: Listing = Listing::Tree;
-    const CACHED: bool = false;
-
-    fn encode(&self) -> SecretBytes {
-        self.0.duplicate()
-    }
-
-    fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {
-        Ok(Self(payload))
-    }
-}
+crate::secret_record!(Kept, Kind::Cubbyhole, Listing::Tree);
 
 /// Does one operation for `holder`.
 pub async fn run(operation: Operation, holder: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{KvConfig, Settings};
 use crate::answer::Refusal;
 use crate::id::{MountId, ObjectId};
-use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::record::{Address, Kind, Listing};
 use crate::reference::Reference;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
@@ -194,19 +194,7 @@ impl KvVersion {
     }
 }
 
-impl Record for KvVersion {
-    const KIND: Kind = Kind::KvVersion;
-    const LISTING: Listing = Listing::None;
-    const CACHED: bool = false;
-
-    fn encode(&self) -> SecretBytes {
-        self.0.duplicate()
-    }
-
-    fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {
-        Ok(Self(payload))
-    }
-}
+crate::secret_record!(KvVersion, Kind::KvVersion, Listing::None);
 
 #[cfg(test)]
 mod tests;

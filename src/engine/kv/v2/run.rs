@@ -9,6 +9,7 @@ use super::settings::{KvConfig, MetadataChange, Settings, SettingsChange};
 use crate::answer::{Answer, Data, Refusal, time_or_empty};
 use crate::commit::{Place, Txn};
 use crate::engine::listing::Tree;
+use crate::engine::object::named;
 use crate::engine::table::Call;
 use crate::json::Json;
 use crate::record::Kind;
@@ -40,11 +41,10 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
 /// Whether the secret that a write of data or metadata names is there already: then policy asks for `update`,
 /// else for `create`. Metadata alone counts.
 pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
-    let path = call.captures.get(0);
-    if path.is_empty() || path.ends_with('/') {
-        return Ok(false);
+    match named(call) {
+        Some(path) => txn.exists(&place.tenant, &KvMetadata::address(place.mount.id, path)).await,
+        None => Ok(false),
     }
-    txn.exists(&place.tenant, &KvMetadata::address(place.mount.id, path)).await
 }
 
 /// Secrets by path.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::Record as _;
 
 /// What a secret is to somebody who has never heard of metadata: values in a map, the oldest falling out.
 #[derive(Default)]
