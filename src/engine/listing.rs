@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::table::Call;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Txn};
 use crate::fields::Query;
@@ -40,6 +41,36 @@ impl Page {
         }
         names.push(name);
         Ok(Fill::Open)
+    }
+}
+
+/// A part of a flat list.
+pub struct Range {
+    /// Only names that sort bytewise after this one.
+    pub after: Option<String>,
+    /// At most this many; `None` for all.
+    pub limit: Option<usize>,
+}
+
+impl Range {
+    /// Reads `after` and `limit`; 0 and -1 are no limit.
+    pub fn parse(call: &Call<'_>) -> Result<Self, Refusal> {
+        let limit = match call.query.value("limit") {
+            None | Some("" | "-1" | "0") => None,
+            Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("limit: expected a whole number"))?),
+        };
+        Ok(Self { after: call.query.value("after").map(str::to_owned), limit })
+    }
+
+    /// The part of `names`, which are sorted. Refused when it is more than `most`.
+    pub fn of<'n>(&self, names: &'n [Box<str>], most: usize) -> Result<&'n [Box<str>], Refusal> {
+        let start = self.after.as_ref().map_or(0, |after| names.partition_point(|name| **name <= **after));
+        let rest = names.get(start..).unwrap_or_default();
+        let part = self.limit.map_or(rest, |limit| rest.get(..limit).unwrap_or(rest));
+        if part.len() > most {
+            return Err(Refusal::invalid(format!("more than {most} names: ask with after and limit")));
+        }
+        Ok(part)
     }
 }
 

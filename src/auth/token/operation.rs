@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::lifetime::{Wish, whole_seconds};
 use super::role;
 use crate::answer::Refusal;
+use crate::engine::listing::Range;
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::secret::SecretText;
 
@@ -30,10 +31,10 @@ pub enum Operation {
     RevokeBatches,
     /// Look for rows of dead tokens now.
     Tidy,
-    /// List accessors, after this one, at most so many.
-    Accessors(Option<String>, Option<usize>),
-    /// List roles, after this one, at most so many.
-    Roles(Option<String>, Option<usize>),
+    /// List a part of the accessors.
+    Accessors(Range),
+    /// List a part of the roles.
+    Roles(Range),
     /// Show a role.
     ReadRole(String),
     /// Make or change a role.
@@ -182,11 +183,9 @@ pub static TABLE: &[Row<Operation>] = &[
         Ok(Operation::Tidy)
     }),
     Row::new(Verb::List, "accessors", Need::Sudo, &[], "List the accessors of all tokens. Needs sudo.", |call| {
-        range(call).map(|(after, limit)| Operation::Accessors(after, limit))
+        Range::parse(call).map(Operation::Accessors)
     }),
-    Row::by_verb(Verb::List, "roles", &[], "List the roles.", |call| {
-        range(call).map(|(after, limit)| Operation::Roles(after, limit))
-    }),
+    Row::by_verb(Verb::List, "roles", &[], "List the roles.", |call| Range::parse(call).map(Operation::Roles)),
     Row::by_verb(Verb::Read, "roles/:role", &[], "Show a role.", |call| Ok(Operation::ReadRole(role::name(call)?))),
     Row::new(Verb::Write, "roles/:role", Need::CreateOrUpdate, role::FIELDS, "Make or change a role.", |call| {
         Ok(Operation::WriteRole(role::name(call)?, Box::new(role::Change::parse(call.fields)?)))
@@ -219,14 +218,6 @@ fn renew(call: &Call<'_>, which: Which) -> Result<Operation, Refusal> {
 
 fn seconds(call: &Call<'_>, name: &str) -> Result<u64, Refusal> {
     Ok(call.fields.duration(name)?.map_or(0, whole_seconds))
-}
-
-fn range(call: &Call<'_>) -> Result<(Option<String>, Option<usize>), Refusal> {
-    let limit = match call.query.value("limit") {
-        None | Some("" | "-1" | "0") => None,
-        Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("limit: expected a whole number"))?),
-    };
-    Ok((call.query.value("after").map(str::to_owned), limit))
 }
 
 fn ask(call: &Call<'_>, endpoint: Endpoint) -> Result<Operation, Refusal> {

@@ -130,7 +130,7 @@ fn no_token_stands_in_a_path() {
 #[test]
 fn listings_take_a_range() {
     let listed = |query| match parse(Verb::List, "accessors", query, "") {
-        Ok(Operation::Accessors(after, limit)) => Some((after, limit)),
+        Ok(Operation::Accessors(range)) => Some((range.after, range.limit)),
         _ => None,
     };
     assert_eq!(listed(""), Some((None, None)));

@@ -16,6 +16,7 @@ use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Txn};
 use crate::engine::identity;
+use crate::engine::listing::Range;
 use crate::engine::table::Call;
 use crate::record::{Kind, SYSTEM};
 use crate::secret::SecretText;
@@ -30,8 +31,8 @@ pub async fn run(operation: Operation, place: &Place, caller: &Caller, txn: &mut
         Operation::RevokeOrphan(text) => end_alone(text, place, caller, txn).await,
         Operation::RevokeBatches => epoch::end_batches(txn, &place.tenant).await.map(|()| Answer::Empty),
         Operation::Tidy => Ok(tidy(txn)),
-        Operation::Accessors(after, limit) => list(Kind::TokenAccessor, after.as_deref(), limit, place, txn).await,
-        Operation::Roles(after, limit) => list(Kind::TokenRole, after.as_deref(), limit, place, txn).await,
+        Operation::Accessors(range) => list(Kind::TokenAccessor, &range, place, txn).await,
+        Operation::Roles(range) => list(Kind::TokenRole, &range, place, txn).await,
         Operation::ReadRole(name) => read_role(&name, place, txn).await,
         Operation::WriteRole(name, change) => write_role(&name, *change, place, txn).await,
         Operation::DeleteRole(name) => {
@@ -162,15 +163,9 @@ fn tidy(txn: &mut Txn) -> Answer {
     Answer::Accepted { warnings: vec![warning.to_owned()] }
 }
 
-async fn list(kind: Kind, after: Option<&str>, limit: Option<usize>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+async fn list(kind: Kind, range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let names = txn.names(&place.tenant, kind, SYSTEM, "").await?;
-    let start = after.map_or(0, |after| names.partition_point(|name| &**name <= after));
-    let rest = names.get(start..).unwrap_or_default();
-    let shown = limit.map_or(rest, |limit| rest.get(..limit).unwrap_or(rest));
-    if shown.len() > NAMES_MAX {
-        return Err(Refusal::invalid(format!("more than {NAMES_MAX} names: ask with after and limit")));
-    }
-    Answer::keys(shown)
+    Answer::keys(range.of(&names, NAMES_MAX)?)
 }
 
 /// The live token that is meant. Only tokens of the request's own tenant are found, and the caller's own wherever

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::operation::{Listed, Range};
+use super::operation::Listed;
 use super::record::{Entity, EntityAlias, Group, GroupAlias, Identified, Named, Names, members};
 use super::show;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::directory;
+use crate::engine::listing::Range;
 use crate::json::{Json, Object};
 use crate::record::{Address, Kind, SYSTEM};
 

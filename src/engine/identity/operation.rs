@@ -6,6 +6,7 @@ use super::name::{checked, checked_alias};
 use super::oidc;
 use super::record::{GroupKind, Metadata};
 use crate::answer::Refusal;
+use crate::engine::listing::Range;
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
 
@@ -164,33 +165,6 @@ pub enum Lookup {
         /// The mount.
         accessor: String,
     },
-}
-
-/// A part of a list.
-pub struct Range {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl Range {
-    pub(super) fn parse(call: &Call<'_>) -> Result<Self, Refusal> {
-        let limit = match call.query.value("limit") {
-            None | Some("" | "-1" | "0") => None,
-            Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("limit: expected a whole number"))?),
-        };
-        Ok(Self { after: call.query.value("after").map(str::to_owned), limit })
-    }
-
-    /// The part of `names`, which are sorted. Refused when it is more than `most`.
-    pub(super) fn of<'n>(&self, names: &'n [Box<str>], most: usize) -> Result<&'n [Box<str>], Refusal> {
-        let start = self.after.as_ref().map_or(0, |after| names.partition_point(|name| **name <= **after));
-        let rest = names.get(start..).unwrap_or_default();
-        let part = self.limit.map_or(rest, |limit| rest.get(..limit).unwrap_or(rest));
-        if part.len() > most {
-            return Err(Refusal::invalid(format!("more than {most} names: ask with after and limit")));
-        }
-        Ok(part)
-    }
 }
 
 pub(super) const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {

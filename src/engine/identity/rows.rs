@@ -2,8 +2,9 @@
 
 use super::oidc;
 use super::operation::{
-    Listed, Operation, Range, Which, alias, body_which, field, id, ids, lookup, merge, name, write_entity, write_group,
+    Listed, Operation, Which, alias, body_which, field, id, ids, lookup, merge, name, write_entity, write_group,
 };
+use crate::engine::listing::Range;
 use crate::engine::table::{Field, Need, Row, Verb};
 
 const ID: Field = field("id", "string", "Its id.");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::operation::Range;
 use super::role;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Tenant, Txn};
 use crate::crypto::{SigningAlgorithm, SigningKey, VerifyingKey};
+use crate::engine::listing::Range;
 use crate::json::Json;
 use crate::random;
 use crate::record::{Address, DecodeError, Kind, Listing, Record, SYSTEM};

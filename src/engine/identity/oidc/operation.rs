@@ -1,9 +1,10 @@
 //! The operations of `identity/oidc/`: from the call to typed fields. The rows are in the table of the engine.
 
-use super::super::operation::{Range, field, given};
+use super::super::operation::{field, given};
 use super::{key, role, template};
 use crate::answer::Refusal;
 use crate::crypto::SigningAlgorithm;
+use crate::engine::listing::Range;
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
 use crate::secret::SecretText;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::operation::Range;
 use super::key;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Tenant, Txn};
+use crate::engine::listing::Range;
 use crate::json::Json;
 use crate::random;
 use crate::record::{Address, Kind, Listing, SYSTEM};
