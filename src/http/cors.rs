@@ -4,7 +4,7 @@
 use hyper::Method;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, VARY,
 };
 
 use super::reply::{self, Reply};
@@ -27,9 +27,8 @@ pub(super) enum Verdict {
     Allowed(HeaderMap),
 }
 
-/// Judges a request by its method and headers.
-pub(super) async fn judge(committer: &Committer, method: &Method, headers: &HeaderMap) -> Verdict {
-    let Some(origin) = headers.get(ORIGIN) else { return Verdict::Unconcerned };
+/// Judges a request that names its `origin`, by its method and headers.
+pub(super) async fn judge(committer: &Committer, method: &Method, headers: &HeaderMap, origin: &HeaderValue) -> Verdict {
     let config = match cors::in_force(committer).await {
         Ok(Some(config)) => config,
         Ok(None) => return Verdict::Unconcerned,

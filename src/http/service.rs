@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming as HyperBody};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use zeroize::Zeroizing;
 
 use super::accept::Connection;
@@ -66,13 +66,7 @@ impl Service {
     }
 
     async fn route(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {
-        let open = self.barrier.open();
-        let judged = match &open {
-            Some(open) => cors::judge(open.committer(), request.method(), request.headers()).await,
-            None => Verdict::Unconcerned,
-        };
-        drop(open);
-        match judged {
+        match self.judge(&request).await {
             Verdict::Unconcerned => self.serve_path(connection, request).await,
             Verdict::Answered(reply) => reply,
             Verdict::Allowed(headers) => {
@@ -81,6 +75,13 @@ impl Service {
                 reply
             }
         }
+    }
+
+    /// What CORS says: of a request without an origin, as nearly all are, at once and without the open server.
+    async fn judge(&self, request: &Request<HyperBody>) -> Verdict {
+        let Some(origin) = request.headers().get(ORIGIN) else { return Verdict::Unconcerned };
+        let Some(open) = self.barrier.open() else { return Verdict::Unconcerned };
+        cors::judge(open.committer(), request.method(), request.headers(), origin).await
     }
 
     async fn serve_path(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {

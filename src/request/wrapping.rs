@@ -35,11 +35,14 @@ pub(super) fn ttl(header: Option<&str>) -> Result<Option<Duration>, Refusal> {
 /// A wrapping token may be all that its holder has: where there is no other credential, the one that the body names counts.
 pub(super) fn offered(route: &Route, sent: &Credential, fields: Option<&Fields<'_>>) -> Option<Credential> {
     const OPENING: [&str; 2] = ["sys/wrapping/unwrap", "sys/wrapping/lookup"];
+    if route.verb != Verb::Write || !matches!(sent, Credential::None) {
+        return None;
+    }
     let asked = route.path.as_str();
     let opening = OPENING
         .into_iter()
         .any(|path| asked.strip_suffix(path).is_some_and(|namespaces| namespaces.is_empty() || namespaces.ends_with('/')));
-    if route.verb != Verb::Write || !opening || !matches!(sent, Credential::None) {
+    if !opening {
         return None;
     }
     let token: SecretText = fields?.secret("token").ok().flatten()?;

@@ -109,6 +109,7 @@ struct InFlight {
     since: Timestamp,
     remote: SocketAddr,
     method: String,
+    /// Behind `/v1/`.
     path: String,
 }
 
@@ -136,7 +137,7 @@ impl Process {
 
     /// A request has begun; `path` is behind `/v1/`.
     pub fn begin(&self, id: &Arc<str>, since: Timestamp, remote: SocketAddr, method: &str, path: &str) -> Underway<'_> {
-        let request = InFlight { since, remote, method: method.to_owned(), path: format!("/v1/{path}") };
+        let request = InFlight { since, remote, method: method.to_owned(), path: path.to_owned() };
         self.in_flight().insert(Arc::clone(id), request);
         Underway { process: self, id: Arc::clone(id) }
     }
@@ -168,7 +169,7 @@ impl Process {
                 all.object(id, |one| {
                     one.field("start_time", &request.since.rfc3339());
                     one.field("client_remote_address", &request.remote.to_string());
-                    one.field("request_path", &request.path).field("request_method", &request.method);
+                    one.field("request_path", &format!("/v1/{}", request.path)).field("request_method", &request.method);
                 });
             }
         })
