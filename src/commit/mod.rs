@@ -24,6 +24,8 @@ mod overlay;
 mod recent;
 mod tenant;
 mod tenants;
+#[cfg(test)]
+pub(crate) mod testing;
 mod txn;
 mod writing;
 

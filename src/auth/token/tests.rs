@@ -9,11 +9,11 @@ use super::*;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::policies;
-use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, Upkeep, new_tenant};
+use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, Upkeep, testing};
 use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
-use crate::id::{DeploymentId, MountId};
+use crate::id::MountId;
 use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
 use crate::path::Path;
 use crate::policy::PolicyRecord;
@@ -21,7 +21,6 @@ use crate::record::{Kind, SYSTEM};
 use crate::seal::{LocalSeal, Seal};
 use crate::secret::SecretText;
 use crate::storage::sqlite::SqliteStore;
-use crate::storage::{Deployment, Store};
 use crate::time::{ManualClock, Timestamp};
 
 #[path = "tests/kinds.rs"]
@@ -66,23 +65,7 @@ impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let root = txn.tenants().root();
         let outcome = self.decide(txn).await;
-        let event = Event {
-            time: txn.now(),
-            request: "test".into(),
-            tenant: root.id(),
-            caller: None,
-            certificate: None,
-            operation: Word::new("test"),
-            path: "auth/token".into(),
-            mount_type: None,
-            read_version: None,
-            written_version: None,
-            reference: None,
-            status: 200,
-            error: None,
-            remote: None,
-            detail: None,
-        };
+        let event = Event::of_job(txn.now(), root.id(), Word::new("test"), String::new());
         txn.conclude(&root, &event, outcome.is_err());
         outcome
     }
@@ -171,12 +154,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000_000_000)));
         let store = SqliteStore::open(&folder.path().join("store"), Arc::clone(&clock) as _).await.unwrap();
         let seal: Arc<dyn Seal> = Arc::new(LocalSeal::static_key("test", RootKey::generate()));
-        let id = DeploymentId::random();
-        let seals = [Arc::clone(&seal)];
-        let (root, _) = new_tenant(&seals, id, None).await.unwrap();
-        let (edge, _) = new_tenant(&seals, id, None).await.unwrap();
-        let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
-        assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+        testing::deployment(&store, std::slice::from_ref(&seal)).await;
         let seals = Seals { epoch: 0, list: vec![seal] };
         let tenants = Tenants::open(Arc::new(store), seals, Arc::clone(&clock) as _, LeaseTtl::USUAL).await.unwrap();
         let committer = Arc::new(Committer::start(tenants).unwrap());

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use super::lock;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Seals, Tenants, Txn, Upkeep, new_tenant};
+use crate::commit::{Attempt, Committer, Seals, Tenants, Txn, Upkeep, testing};
 use crate::crypto::RootKey;
-use crate::id::{DeploymentId, TenantId};
+use crate::id::TenantId;
 use crate::mount::LeaseTtl;
 use crate::seal::{LocalSeal, Seal};
+use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
-use crate::storage::{Deployment, Store};
 use crate::time::{Clock, ManualClock, Timestamp};
 
 /// What is done to the namespace `team`, or below it, in one transaction of the root.
@@ -84,11 +84,7 @@ async fn two_replicas() -> (Replica, Replica, tempfile::TempDir) {
     let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::static_key("static", RootKey::generate()))];
-    let id = DeploymentId::random();
-    let (root, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
-    let (edge, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
-    let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
-    assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+    testing::deployment(&*store, &seals).await;
     let one = Replica::on(&store, &seals, &clock).await;
     let other = Replica::on(&store, &seals, &clock).await;
     (one, other, folder)

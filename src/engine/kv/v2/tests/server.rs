@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::super::{KvMetadata, TABLE, exists, run};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, new_tenant};
+use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, testing};
 use crate::crypto::RootKey;
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
-use crate::id::{DeploymentId, MountId, ObjectId};
+use crate::id::{MountId, ObjectId};
 use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
 use crate::path::Path;
 use crate::record::{Address, Kind};
 use crate::seal::{LocalSeal, Seal};
+use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
-use crate::storage::{Deployment, Store};
 use crate::time::{Clock, ManualClock, Timestamp};
 
 pub(super) struct Server {
@@ -74,23 +74,7 @@ impl Attempt for Probe {
 }
 
 fn conclude(place: &Place, txn: &mut Txn, refused: bool) {
-    let event = Event {
-        time: txn.now(),
-        request: crate::random::uuid().into(),
-        tenant: place.tenant.id(),
-        caller: None,
-        certificate: None,
-        operation: Word::new("write"),
-        path: "secret/".into(),
-        mount_type: None,
-        read_version: None,
-        written_version: None,
-        reference: None,
-        status: 200,
-        error: None,
-        remote: None,
-        detail: None,
-    };
+    let event = Event::of_job(txn.now(), place.tenant.id(), Word::new("write"), String::new());
     txn.conclude(&place.tenant, &event, refused);
 }
 
@@ -104,11 +88,7 @@ impl Server {
         let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::static_key("static", RootKey::generate()))];
-        let id = DeploymentId::random();
-        let (root, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
-        let (edge, _) = new_tenant(&seals, id, None).await.map_err(|(_, error)| error).unwrap();
-        let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
-        assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
+        testing::deployment(&*store, &seals).await;
         let seals = Seals { epoch: 0, list: seals };
         let tenants = Tenants::open(store, seals, Arc::clone(&clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
         let mount = Mount {
