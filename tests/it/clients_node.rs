@@ -8,9 +8,9 @@ use crate::support::process::run;
 use crate::support::server::Server;
 use crate::support::{Target, tools};
 
-/// Runs a session of `tests/it/node/session.js`; fails with everything it printed when it fails.
+/// Runs `tests/it/node/session.js`; fails with everything it printed when it fails.
 #[track_caller]
-fn session(name: &str, target: &Target) {
+fn session(target: &Target) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/node/session.js");
     let mut variables = vec![
         ("NODE_PATH".to_owned(), tools::node_modules().display().to_string()),
@@ -20,27 +20,21 @@ fn session(name: &str, target: &Target) {
     if let Some(ca) = &target.ca {
         variables.push(("NODE_EXTRA_CA_CERTS".to_owned(), ca.display().to_string()));
     }
-    let done = run(Path::new("node"), &[&script.display().to_string(), name], &variables, None);
-    assert_eq!(done.code, 0, "{name}\n{}{}", done.stdout, done.stderr);
+    let done = run(Path::new("node"), &[&script.display().to_string()], &variables, None);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
 }
 
 #[test]
 fn core_on_openbao() {
-    session("core", &OpenBao::dev().target);
+    session(&OpenBao::dev().target);
 }
 
 #[test]
 fn core_on_sqlite() {
-    session("core", &Server::initialised_on_sqlite().target());
+    session(&Server::initialised_on_sqlite().target());
 }
 
 #[test]
 fn core_on_postgresql() {
-    session("core", &Server::initialised_on_postgresql(Database::new()).target());
-}
-
-/// This server has no token roles and no remount: the session holds for OpenBao, and waits for them here.
-#[test]
-fn later_on_openbao() {
-    session("later", &OpenBao::dev().target);
+    session(&Server::initialised_on_postgresql(Database::new()).target());
 }

@@ -18,7 +18,7 @@ fn session(parts: &[&str], target: &Target) {
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
 }
 
-const CORE: [&str; 7] = ["mounts", "kv2", "kv1", "policies", "tokens", "wrapping", "namespaces"];
+const CORE: [&str; 9] = ["mounts", "kv2", "kv1", "policies", "roles", "tokens", "wrapping", "remount", "namespaces"];
 
 /// Without `health`: OpenBao has no `performance_standby` any more.
 #[test]
@@ -34,10 +34,4 @@ fn core_on_sqlite() {
 #[test]
 fn core_on_postgresql() {
     session(&[&["health"], &CORE[..]].concat(), &Server::initialised_on_postgresql(Database::new()).target());
-}
-
-/// This server has no token roles and no remount: the session holds for OpenBao, and waits for them here.
-#[test]
-fn later_on_openbao() {
-    session(&["mounts", "policies", "roles", "remount"], &OpenBao::dev().target);
 }

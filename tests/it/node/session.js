@@ -190,13 +190,10 @@ async function remount() {
   assert.deepEqual((await root.read('there/data/x')).data.data, { a: 1 });
 }
 
-const sessions = {
-  core: [server, mounts, version2, version1, policies, tokens, wrapping, namespaces],
-  later: [policies, roles, remount],
-};
+const parts = [server, mounts, version2, version1, policies, roles, tokens, wrapping, remount, namespaces];
 
 (async () => {
-  for (const part of sessions[process.argv[2]]) {
+  for (const part of parts) {
     try {
       await part();
     } catch (error) {
