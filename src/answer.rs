@@ -31,6 +31,13 @@ pub enum Answer {
         /// The sentences.
         warnings: Vec<String>,
     },
+    /// 200 with a text that is not JSON (`sys/metrics`).
+    Text {
+        /// Its content type.
+        content_type: &'static str,
+        /// The text; no secret is in it.
+        text: String,
+    },
     /// A bare JSON object without envelope (`sys/health`, `sys/seal-status`, ...).
     Bare {
         /// HTTP status.
@@ -73,7 +80,7 @@ impl Answer {
             Self::Empty | Self::Written { .. } => 204,
             Self::Accepted { .. } => 202,
             Self::Data(data) if data.not_found => 404,
-            Self::Data(_) | Self::Auth { .. } | Self::Wrapped(_) => 200,
+            Self::Data(_) | Self::Auth { .. } | Self::Wrapped(_) | Self::Text { .. } => 200,
             Self::Bare { status, .. } => *status,
         }
     }

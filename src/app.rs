@@ -179,6 +179,7 @@ impl From<&Listener> for ListenerSettings {
             unauthenticated: Unauthenticated {
                 rekey: !listener.disable_unauthed_rekey,
                 generate_root: !listener.disable_unauthed_generate_root,
+                metrics: listener.unauthenticated_metrics,
             },
             request_bytes_max: listener.max_request_size,
             request_duration_max: listener.max_request_duration,
@@ -261,6 +262,7 @@ impl Running {
     async fn until_told_to_stop(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
+
                 _ = self.signals.term.recv() => return,
                 _ = self.signals.int.recv() => return,
                 _ = self.signals.hup.recv() => {

@@ -17,6 +17,7 @@ pub mod http;
 pub mod id;
 pub mod json;
 pub mod logging;
+pub mod metrics;
 pub mod mount;
 pub mod namespace;
 pub mod path;

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::fields::Fields;
+use crate::metrics;
 use crate::sys::barrier::Step;
 use crate::sys::process;
 
@@ -110,10 +111,14 @@ impl Call {
         match self.outsiders.admit(self.incoming.remote.ip(), txn.now()) {
             Admission::Logged => self.conclude(txn, &trace, &edge, outcome),
             Admission::FirstOverRate => {
+                metrics::stranger_refused();
                 trace.detail = Some("further requests of this source in this second are answered 429 and not logged");
                 self.conclude(txn, &trace, &edge, over_rate())
             }
-            Admission::OverRate => over_rate(),
+            Admission::OverRate => {
+                metrics::stranger_refused();
+                over_rate()
+            }
         }
     }
 }

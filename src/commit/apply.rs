@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::group::{Groups, Item};
 use super::log::{self, Head, SealedEvents};
 use super::tenant::Tenant;
 use crate::audit::batch::BatchError;
 use crate::id::TenantId;
+use crate::metrics;
 use crate::record::{DirKey, RecordKey};
 use crate::storage::{Batch, Change, Group, RecordRow, StoreError, Structural, TenantState};
 use crate::time::Timestamp;
@@ -57,6 +59,7 @@ impl Groups {
         group: Box<dyn Group>,
         accepted: Accepted,
         mut sealed: HashMap<TenantId, SealedEvents>,
+        since: Instant,
     ) -> Result<(), (Vec<Item>, Failure)> {
         let Accepted { mut items, rerun } = accepted;
         if items.is_empty() {
@@ -75,6 +78,7 @@ impl Groups {
         let gone = structural.iter().filter_map(keys_gone);
         let dropped: Vec<TenantId> = gone.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
         let tenants: Vec<TenantId> = batches.iter().map(|batch| batch.tenant).collect();
+        let writing = Instant::now();
         let outcome = match group.commit(batches, structural).await {
             Err(StoreError::Unknown(cause)) => self.resolve(&tenants, id, cause.to_string()).await,
             outcome => outcome.map_err(Failure::from),
@@ -82,6 +86,7 @@ impl Groups {
         if let Err(error) = outcome {
             return Err((items, error));
         }
+        metrics::group_committed(items.len(), since.elapsed(), writing.elapsed());
         for done in applied {
             done.tenant.advance(done.head, done.rows, &done.directories);
         }

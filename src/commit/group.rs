@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -18,6 +19,7 @@ use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::BatchEncoder;
 use crate::id::TenantId;
+use crate::metrics;
 use crate::storage::{Feed, Group, Known, StoreError, TenantState};
 use crate::time::Timestamp;
 
@@ -36,6 +38,7 @@ pub(super) struct Item {
 impl Item {
     /// Decides anew. A panic costs this request only: the task that commits for everybody goes on.
     async fn decide(&mut self, mut txn: Txn) {
+        metrics::decided_again();
         let decided = AssertUnwindSafe(self.attempt.attempt(&mut txn)).catch_unwind().await;
         (self.commit, self.outcome) = match decided {
             Ok(outcome) => (txn.into_commit(), outcome),
@@ -84,10 +87,12 @@ impl Groups {
             match self.commit_one(items, &mut again).await {
                 Ok(()) => {}
                 Err((items, Failure::Store(StoreError::Unavailable(cause)))) => {
+                    metrics::group_failed(items.len());
                     tracing::warn!(%cause, requests = items.len(), "the group was not committed");
                     refuse_all(items, "storage is unavailable; nothing was changed");
                 }
                 Err((items, Failure::Undecided)) => {
+                    metrics::group_failed(items.len());
                     let text = "storage was lost while the change was on its way: it may or may not be there; read before you write again";
                     refuse_all(items, text);
                 }
@@ -106,6 +111,7 @@ impl Groups {
                     groups.extend([second, items]);
                 }
                 Err((items, error)) => {
+                    metrics::group_failed(items.len());
                     for item in items {
                         tracing::error!(%error, "a commit was refused by the database");
                         item.refuse(Refusal::Internal("the database refused the change".into()));
@@ -133,6 +139,7 @@ impl Groups {
     }
 
     async fn commit_one(&mut self, items: Vec<Item>, again: &mut Vec<Item>) -> Result<(), (Vec<Item>, Failure)> {
+        let since = Instant::now();
         let (items, involved) = self.involved(items, again);
         if items.is_empty() {
             return Ok(());
@@ -148,7 +155,7 @@ impl Groups {
         };
         self.follow(group.as_ref(), &involved);
         let accepted = self.accept(items, &involved, group.now(), again).await;
-        self.apply(group, accepted, sealed).await
+        self.apply(group, accepted, sealed, since).await
     }
 
     /// The tenants of the group. A commit that used a tenant object which is no longer the loaded one (its keys were

@@ -1,6 +1,7 @@
 //! Names in directories, as a transaction sees them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::NAMES_MAX;
 use super::opening::damaged;
@@ -8,6 +9,7 @@ use super::tenant::Tenant;
 use super::txn::Txn;
 use crate::answer::Refusal;
 use crate::id::MountId;
+use crate::metrics;
 use crate::record::{DirKey, Kind, RecordKey};
 
 impl Txn {
@@ -66,12 +68,14 @@ impl Txn {
             self.remember(tenant, directory.0, position);
             return Ok(names);
         }
+        let asked = Instant::now();
         let fill = self
             .tenants
             .store()
             .names(tenant.id(), directory, None, NAMES_MAX + 1)
             .await
             .map_err(|error| super::tenants::store_refusal(&error))?;
+        metrics::directory_read(asked.elapsed());
         if fill.value.len() > NAMES_MAX {
             return Err(Refusal::invalid(format!("the directory has more than {NAMES_MAX} names and cannot be listed")));
         }

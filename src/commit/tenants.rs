@@ -181,6 +181,11 @@ impl Tenants {
     }
 
     /// Whether this very object is the loaded one of its tenant.
+    /// How many tenants' keys are in memory, the edge log's among them.
+    pub fn count(&self) -> usize {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn is_loaded(&self, tenant: &Arc<Tenant>) -> bool {
         self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::collected::{Commit, Notes, Prepared, Reads, Write};
 use super::opening::{damaged, decode};
@@ -11,6 +12,7 @@ use super::tenants::{Tenants, Wake};
 use crate::answer::Refusal;
 use crate::audit::event::Event;
 use crate::id::{ObjectId, TenantId};
+use crate::metrics;
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
@@ -308,9 +310,12 @@ impl Txn {
     async fn stored(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Arc<Entry>, Refusal> {
         if let (position, Some(entry)) = tenant.cached(&key) {
             self.remember(tenant, key.0, position);
+            metrics::cache_hit();
             return Ok(entry);
         }
+        let asked = Instant::now();
         let fill = self.tenants.store().record(tenant.id(), key).await.map_err(|error| super::tenants::store_refusal(&error))?;
+        metrics::record_read(asked.elapsed());
         let entry = Arc::new(Entry::new(fill.value));
         tenant.fill(key, fill.seq, &entry);
         self.remember(tenant, key.0, fill.seq);

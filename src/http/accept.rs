@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, Watched};
 use super::tls::TlsReloader;
 use crate::config::Listener;
+use crate::metrics::{self, Handshake};
 
 /// Ticks that `header_timeout` is cut into: it may be exceeded by a quarter.
 const HEADER_TICKS: u32 = 4;
@@ -110,9 +111,10 @@ where
         };
         let one = OneConnection { limits: Arc::clone(&limits), service: service.clone(), phase: watched_phase.clone() };
         let tls = tls.as_ref().map(|tls| tls.current());
+        let counted = metrics::connected();
         tokio::spawn(async move {
             one.handshake_and_serve(stream, remote, tls).await;
-            drop(slot);
+            drop((slot, counted));
         });
     }
     drop(listener);
@@ -177,11 +179,18 @@ where
         let stream = tokio::select! {
             done = handshake => match done {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
-                Err(_) => return tracing::debug!(%remote, "TLS handshake took too long"),
+                Ok(Err(error)) => {
+                    metrics::handshake(Handshake::Failed);
+                    return tracing::debug!(%remote, %error, "TLS handshake failed");
+                }
+                Err(_) => {
+                    metrics::handshake(Handshake::Slow);
+                    return tracing::debug!(%remote, "TLS handshake took too long");
+                }
             },
             _ = self.phase.wait_for(|phase| *phase != Phase::Open) => return,
         };
+        metrics::handshake(Handshake::Done);
         let (_, session) = stream.get_ref();
         let leaf = session.peer_certificates().and_then(|chain| chain.first());
         let certificate = leaf.map(|leaf| Arc::<[u8]>::from(leaf.as_ref()));

@@ -19,6 +19,8 @@ pub struct Unauthenticated {
     pub rekey: bool,
     /// `sys/generate-root/*`
     pub generate_root: bool,
+    /// `sys/metrics`, which is no ceremony, and is offered without a token in the same way.
+    pub metrics: bool,
 }
 
 /// The paths behind `/v1/` that are answered here and nowhere else.

@@ -25,6 +25,11 @@ pub(super) fn reply(outcome: Result<Answer, Refusal>, request_id: &str) -> Reply
 
 fn success(answer: Answer, request_id: &str) -> Reply {
     let status = answer.status();
+    if let Answer::Text { content_type, text } = answer {
+        let mut reply = with_body(status, Bytes::from(text));
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        return reply;
+    }
     let reference = match &answer {
         Answer::Written { reference } => HeaderValue::from_str(reference).ok(),
         _ => None,
@@ -77,7 +82,10 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
 
 /// A reply with the headers that all have. The body's buffer is wiped when it has been sent.
 pub(super) fn respond(status: u16, body: Option<Json>) -> Reply {
-    let body = body.map_or_else(Bytes::new, |json| Bytes::from_owner(Owned(json.into_inner())));
+    with_body(status, body.map_or_else(Bytes::new, |json| Bytes::from_owner(Owned(json.into_inner()))))
+}
+
+fn with_body(status: u16, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();

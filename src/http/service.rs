@@ -1,13 +1,13 @@
 //! From an HTTP request to the pipeline, and back. What must work while the server is sealed goes to `bare` instead.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Limited};
-use hyper::Request;
 use hyper::body::{Body as _, Incoming as HyperBody};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::{Method, Request};
 use zeroize::Zeroizing;
 
 use super::accept::Connection;
@@ -17,6 +17,7 @@ use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
 use crate::answer::{Answer, Refusal};
 use crate::crypto;
+use crate::metrics;
 use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Outsiders};
 use crate::secret::{SecretBytes, SecretText, append};
 use crate::sys::barrier::{Barrier, BarrierError};
@@ -58,7 +59,10 @@ impl Service {
         let served = std::panic::AssertUnwindSafe(Box::pin(self.route(&connection, request))).catch_unwind();
         match tokio::time::timeout(self.request_duration_max, served).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(_panic)) => reply::refuse(&Refusal::Internal("internal error; the server's log says more".into())),
+            Ok(Err(_panic)) => {
+                metrics::panicked();
+                reply::refuse(&Refusal::Internal("internal error; the server's log says more".into()))
+            }
             Err(_elapsed) => {
                 reply::refuse(&Refusal::Unavailable("the request took too long; it may or may not have been done".into()))
             }
@@ -88,6 +92,9 @@ impl Service {
         let Some(path) = request.uri().path().strip_prefix("/v1/") else {
             return reply::refuse(&Refusal::NoMount(String::new()));
         };
+        if self.unauthenticated.metrics && path == "sys/metrics" {
+            return self.show_metrics(request.method());
+        }
         if bare::ROUTES.contains(&path) {
             return bare::serve(self.bare.clone(), request, BARE_BODY_MAX).await;
         }
@@ -101,12 +108,12 @@ impl Service {
         let namespace = request.headers().get(&NAMESPACE).cloned();
         let incoming = self.incoming(connection, request, path).await;
         let id = Arc::clone(&incoming.id);
-        let now = self.barrier.clock().now();
+        let (now, since) = (self.barrier.clock().now(), Instant::now());
         let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
         let Outcome { mut answer, errand } = request::handle(open.committer(), &self.outsiders, incoming).await;
         match errand {
             None => {}
-            Some(Errand::Process(operation)) => answer = self.process.answer(operation, now),
+            Some(Errand::Process(operation)) => answer = self.process.answer(operation, open.committer().tenants(), now),
             Some(Errand::Seal) => {
                 drop(open);
                 self.barrier.seal().await;
@@ -117,10 +124,20 @@ impl Service {
             }
         }
         let mut reply = reply::reply(answer, &id);
+        metrics::answered(reply.status().as_u16(), since.elapsed());
         if let Some(namespace) = namespace {
             reply.headers_mut().insert(&NAMESPACE, namespace);
         }
         reply
+    }
+
+    /// For whoever reaches the listener, also while the server is sealed; like all that works then, without an audit event.
+    fn show_metrics(&self, method: &Method) -> Reply {
+        if *method != Method::GET {
+            return reply::refuse(&Refusal::UnsupportedOperation);
+        }
+        let tenants = self.barrier.open().map(|open| open.committer().tenants().count());
+        reply::reply(self.process.metrics(tenants), "")
     }
 
     async fn incoming(&self, connection: &Connection, request: Request<HyperBody>, path: String) -> Incoming {

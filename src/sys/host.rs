@@ -2,8 +2,10 @@
 //! out.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::json::Json;
+use crate::metrics::Usage;
 use crate::time::Timestamp;
 
 /// The name of the machine; empty when it is not known.
@@ -50,6 +52,17 @@ pub(super) fn info(now: Timestamp) -> Json {
             }
         });
     })
+}
+
+/// What this process takes of the machine.
+pub(super) fn usage() -> Usage {
+    let pages = line("/proc/self/statm").and_then(|text| number(text.split(' ').nth(1)?));
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Usage {
+        resident_bytes: pages.map(|pages| pages.saturating_mul(rustix::param::page_size() as u64)),
+        files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
+        processor: Duration::try_from(used).ok(),
+    }
 }
 
 fn line(file: &str) -> Option<String> {

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::barrier::API_VERSION;
 use super::host;
 use crate::answer::{Answer, Data, Refusal};
-use crate::commit::Place;
+use crate::commit::{Place, Tenants};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::json::Json;
 use crate::logging::{LogControl, LogLevel};
+use crate::metrics::{self, Now};
 use crate::time::Timestamp;
 
 /// The one logger.
@@ -28,6 +29,8 @@ pub enum Operation {
     InFlight,
     /// The servers: this one.
     HaStatus,
+    /// What is counted.
+    Metrics,
     /// The machine.
     HostInfo,
     /// The level of the log; not of the one logger when false.
@@ -49,6 +52,10 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Read, "ha-status", &[], "Shows this server: all are active, and none leads.", |_| Ok(Operation::HaStatus)),
     Row::new(Verb::Read, "host-info", Need::Sudo, &[], "Shows the machine that this server runs on.", |_| {
         Ok(Operation::HostInfo)
+    }),
+    Row::by_verb(Verb::Read, "metrics", &[], "Shows what this server counts, in Prometheus' text format.", |call| {
+        let format = call.query.value("format").unwrap_or("");
+        if ["prometheus", ""].contains(&format) { Ok(Operation::Metrics) } else { Err(Refusal::invalid(UNKNOWN_FORMAT)) }
     }),
     Row::new(Verb::Read, "loggers", Need::Sudo, &[], "Shows the level of this server's log.", |_| Ok(Operation::Level(true))),
     Row::new(
@@ -72,6 +79,8 @@ pub static TABLE: &[Row<Operation>] = &[
         Ok(Operation::SetLevel(None))
     }),
 ];
+
+const UNKNOWN_FORMAT: &str = "unknown format of metrics: only \"prometheus\" is offered";
 
 fn known_logger(call: &Call<'_>) -> Result<(), Refusal> {
     let name = call.captures.get(0);
@@ -131,6 +140,13 @@ impl Process {
         Self { configuration, api_addr: api_addr.unwrap_or_default(), log, in_flight: Mutex::default() }
     }
 
+    /// What is counted; `tenants` are those whose keys are in memory, none while the server is sealed.
+    pub fn metrics(&self, tenants: Option<usize>) -> Result<Answer, Refusal> {
+        let (unsealed, tenants) = (tenants.is_some(), tenants.unwrap_or(0));
+        let now = Now { unsealed, in_flight: self.in_flight().len(), tenants, usage: host::usage() };
+        Ok(Answer::Text { content_type: metrics::CONTENT_TYPE, text: metrics::render(&now)? })
+    }
+
     fn in_flight(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, InFlight>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,13 +159,14 @@ impl Process {
     }
 
     /// Does what was asked for, once the request is in the log.
-    pub fn answer(&self, operation: Operation, now: Timestamp) -> Result<Answer, Refusal> {
+    pub fn answer(&self, operation: Operation, tenants: &Tenants, now: Timestamp) -> Result<Answer, Refusal> {
         match operation {
             Operation::Configuration => Ok(Answer::data(Json::object(|data| {
                 data.splice(&self.configuration);
             }))),
             Operation::InFlight => Ok(Answer::Bare { status: 200, body: self.requests() }),
             Operation::HaStatus => Ok(Answer::doubled(self.nodes())),
+            Operation::Metrics => self.metrics(Some(tenants.count())),
             Operation::HostInfo => Ok(Answer::data(host::info(now))),
             Operation::Level(known) => Ok(Answer::data(Json::object(|data| {
                 if let Some(log) = self.log.as_ref().filter(|_| known) {

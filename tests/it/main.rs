@@ -19,6 +19,7 @@ mod first_start;
 mod fuzz_seeds;
 mod identity;
 mod kv_one;
+mod metrics;
 mod mount_moves;
 mod races;
 mod replicas;

@@ -29,7 +29,12 @@ pub async fn wrap(txn: &mut Txn, tenant: &Arc<Tenant>, path: &str, ttl_seconds: 
             let data = Data { warnings: warnings.clone(), ..Data::new(None) };
             (Wrapped::of(&data, Some(auth)), accessor_in(auth))
         }
-        Answer::Empty | Answer::Written { .. } | Answer::Accepted { .. } | Answer::Wrapped(_) | Answer::Bare { .. } => {
+        Answer::Empty
+        | Answer::Written { .. }
+        | Answer::Accepted { .. }
+        | Answer::Wrapped(_)
+        | Answer::Text { .. }
+        | Answer::Bare { .. } => {
             return Ok(answer);
         }
     };

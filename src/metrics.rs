@@ -1,0 +1,320 @@
+//! What is counted for operators: every metric has its name, kind and meaning here, and nothing is counted under another name.
+//!
+//! Counting is a few atomic operations; texts are made when somebody asks. No label ever holds what a user chose: no path,
+//! no name, no tenant. The `vault_*` names are those of Vault's dashboards, in milliseconds where they measure time; those of
+//! our own say their unit.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+
+use crate::answer::Refusal;
+
+/// Upper bounds of times, seconds: from an answer out of memory to one that nobody waits for.
+const SECONDS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Upper bounds of group sizes.
+const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// The content type of [`render`]: Prometheus' text format 0.0.4.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Everything that is counted.
+struct Metrics {
+    registry: Registry,
+    unsealed: Gauge,
+    active: Gauge,
+    in_flight: Gauge,
+    tenants: Gauge,
+    resident: Gauge,
+    files: Gauge,
+    processor: Gauge,
+    connections: Gauge,
+    handle_request: Histogram,
+    duration: Histogram,
+    /// 2xx, 4xx, 429, 5xx
+    answers: [IntCounter; 4],
+    audit: Histogram,
+    audit_failures: IntCounter,
+    group: Histogram,
+    reruns: IntCounter,
+    get: Histogram,
+    list: Histogram,
+    put: Histogram,
+    cache_hits: IntCounter,
+    cache_misses: IntCounter,
+    strangers_refused: IntCounter,
+    panics: IntCounter,
+    /// done, failed, slow
+    handshakes: [IntCounter; 3],
+}
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+impl Metrics {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let of = &registry;
+        gauge(of, Opts::new("strongroom_build_info", "1; the label says which version runs").const_label("version", VERSION))
+            .set(1.0);
+        let answers =
+            counters(of, "strongroom_answers_total", "Answers, by class of status.", "class", ["2xx", "4xx", "429", "5xx"]);
+        let handshakes =
+            counters(of, "strongroom_tls_handshakes_total", "TLS handshakes, by outcome.", "outcome", ["done", "failed", "slow"]);
+        Self {
+            unsealed: plain(of, "vault_core_unsealed", "1 while the server is unsealed, else 0."),
+            active: plain(of, "vault_core_active", "1 while the server takes requests: all replicas are active."),
+            in_flight: plain(of, "vault_core_in_flight_requests", "Requests that are being answered."),
+            tenants: plain(of, "strongroom_tenants_loaded", "Tenants whose keys are in memory."),
+            resident: plain(of, "process_resident_memory_bytes", "Memory of the process."),
+            files: plain(of, "process_open_fds", "Open files of the process, sockets included."),
+            processor: plain(of, "process_cpu_seconds_total", "Processor time of the process, user and system."),
+            connections: plain(of, "strongroom_connections", "Open connections of clients."),
+            handle_request: times_ms(of, "vault_core_handle_request", "From a request's header to its answer, milliseconds."),
+            duration: histogram(of, "strongroom_request_duration_seconds", "From a request's header to its answer.", &SECONDS),
+            answers,
+            audit: times_ms(of, "vault_audit_log_request", "What a group of events waited to become durable, milliseconds."),
+            audit_failures: counter(
+                of,
+                "vault_audit_log_request_failure",
+                "Requests that failed because their event could not become durable.",
+            ),
+            group: histogram(of, "strongroom_group_requests", "Requests that became durable together.", &SIZES),
+            reruns: counter(
+                of,
+                "strongroom_reruns_total",
+                "Requests decided again because what they had read was changed meanwhile.",
+            ),
+            get: times_ms(of, "vault_barrier_get", "Reading one record from the store, not from memory, milliseconds."),
+            list: times_ms(of, "vault_barrier_list", "Reading one directory from the store, not from memory, milliseconds."),
+            put: times_ms(of, "vault_barrier_put", "Writing one group to the store, milliseconds."),
+            cache_hits: counter(of, "vault_cache_hit", "Records read from memory."),
+            cache_misses: counter(of, "vault_cache_miss", "Records read from the store."),
+            strangers_refused: counter(
+                of,
+                "strongroom_strangers_refused_total",
+                "Requests without a valid token past their source's rate.",
+            ),
+            panics: counter(of, "strongroom_panics_total", "Requests that ended in a flaw of the server: its log says more."),
+            handshakes,
+            registry,
+        }
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What is looked up when somebody asks, and not counted.
+pub struct Now {
+    /// Whether requests are served.
+    pub unsealed: bool,
+    /// Requests that are being answered.
+    pub in_flight: usize,
+    /// Tenants whose keys are in memory.
+    pub tenants: usize,
+    /// Of the process, as the operating system tells it.
+    pub usage: Usage,
+}
+
+/// What the process takes of its machine. What is not known is left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Memory, bytes.
+    pub resident_bytes: Option<u64>,
+    /// Open files.
+    pub files: Option<u64>,
+    /// Processor time, user and system.
+    pub processor: Option<Duration>,
+}
+
+/// All metrics in Prometheus' text format.
+pub fn render(now: &Now) -> Result<String, Refusal> {
+    let metrics = &*METRICS;
+    let unsealed = f64::from(u8::from(now.unsealed));
+    metrics.unsealed.set(unsealed);
+    metrics.active.set(unsealed);
+    metrics.in_flight.set(float(now.in_flight as u64));
+    metrics.tenants.set(float(now.tenants as u64));
+    let Usage { resident_bytes, files, processor } = now.usage;
+    let seconds = processor.map(|time| time.as_secs_f64());
+    for (gauge, value) in
+        [(&metrics.resident, resident_bytes.map(float)), (&metrics.files, files.map(float)), (&metrics.processor, seconds)]
+    {
+        if let Some(value) = value {
+            gauge.set(value);
+        }
+    }
+    TextEncoder::new()
+        .encode_to_string(&metrics.registry.gather())
+        .map_err(|error| Refusal::Internal(format!("the metrics cannot be written: {error}")))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes and counts are far below 2^52")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A request was answered with `status`, `took` after its header had come.
+pub fn answered(status: u16, took: Duration) {
+    let metrics = &*METRICS;
+    let [fine, wrong, limited, failed] = &metrics.answers;
+    let class = match status {
+        ..400 => fine,
+        429 => limited,
+        400..500 => wrong,
+        _ => failed,
+    };
+    class.inc();
+    metrics.handle_request.observe(milliseconds(took));
+    metrics.duration.observe(took.as_secs_f64());
+}
+
+/// A group of `requests` became durable in `took`, of which the store had `writing`.
+pub fn group_committed(requests: usize, took: Duration, writing: Duration) {
+    METRICS.group.observe(float(requests as u64));
+    METRICS.audit.observe(milliseconds(took));
+    METRICS.put.observe(milliseconds(writing));
+}
+
+/// The events of `requests` could not be made durable.
+pub fn group_failed(requests: usize) {
+    METRICS.audit_failures.inc_by(requests as u64);
+}
+
+/// A request was decided again.
+pub fn decided_again() {
+    METRICS.reruns.inc();
+}
+
+/// A record was read from memory.
+pub fn cache_hit() {
+    METRICS.cache_hits.inc();
+}
+
+/// A record was read from the store in `took`.
+pub fn record_read(took: Duration) {
+    METRICS.cache_misses.inc();
+    METRICS.get.observe(milliseconds(took));
+}
+
+/// A directory was read from the store in `took`.
+pub fn directory_read(took: Duration) {
+    METRICS.list.observe(milliseconds(took));
+}
+
+/// A request without a valid token was past its source's rate.
+pub fn stranger_refused() {
+    METRICS.strangers_refused.inc();
+}
+
+/// A request ended in a flaw of the server.
+pub fn panicked() {
+    METRICS.panics.inc();
+}
+
+/// An open connection, as long as this lives.
+pub struct Connection(());
+
+/// A client has connected.
+pub fn connected() -> Connection {
+    METRICS.connections.inc();
+    Connection(())
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        METRICS.connections.dec();
+    }
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// With a connection.
+    Done,
+    /// With an error.
+    Failed,
+    /// Past its time.
+    Slow,
+}
+
+/// A TLS handshake ended.
+pub fn handshake(outcome: Handshake) {
+    let [done, failed, slow] = &METRICS.handshakes;
+    match outcome {
+        Handshake::Done => done,
+        Handshake::Failed => failed,
+        Handshake::Slow => slow,
+    }
+    .inc();
+}
+
+/// Has the registry show a metric. The names are constants of this file, and its tests make all of them: one that is
+/// wrong, or there twice, does not get past them.
+fn shown<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    #[expect(clippy::expect_used, reason = "fails for a name in this file only, and then in every test")]
+    let metric = made.expect("a metric's name is wrong");
+    #[expect(clippy::expect_used, reason = "as above")]
+    registry.register(Box::new(metric.clone())).expect("a metric is there twice");
+    metric
+}
+
+fn gauge(registry: &Registry, opts: Opts) -> Gauge {
+    shown(registry, Gauge::with_opts(opts))
+}
+
+fn plain(registry: &Registry, name: &str, help: &str) -> Gauge {
+    gauge(registry, Opts::new(name, help))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    shown(registry, IntCounter::new(name, help))
+}
+
+fn counters<const N: usize>(registry: &Registry, name: &str, help: &str, label: &str, values: [&str; N]) -> [IntCounter; N] {
+    let all = shown(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
+    values.map(|value| all.with_label_values(&[value]))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+    shown(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec())))
+}
+
+fn times_ms(registry: &Registry, name: &str, help: &str) -> Histogram {
+    histogram(registry, name, help, &SECONDS.map(|bound| bound * 1e3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_metrics_are_shown_with_their_meaning_and_what_was_counted() {
+        answered(204, Duration::from_millis(3));
+        answered(429, Duration::from_micros(30));
+        let usage = Usage { resident_bytes: Some(4096), files: None, processor: Some(Duration::from_millis(1500)) };
+        let text = render(&Now { unsealed: true, in_flight: 2, tenants: 7, usage }).unwrap();
+        for line in [
+            "vault_core_unsealed 1",
+            "vault_core_in_flight_requests 2",
+            "strongroom_tenants_loaded 7",
+            "process_resident_memory_bytes 4096",
+            "process_cpu_seconds_total 1.5",
+            "# TYPE vault_core_handle_request histogram",
+            "# HELP strongroom_reruns_total Requests decided again because what they had read was changed meanwhile.",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        let count = |line: &str| -> u64 {
+            let found = text.lines().find_map(|shown| shown.strip_prefix(line));
+            found.and_then(|rest| rest.trim().parse().ok()).unwrap_or_else(|| panic!("{line} is not in\n{text}"))
+        };
+        assert!(count("strongroom_answers_total{class=\"2xx\"}") >= 1 && count("strongroom_answers_total{class=\"429\"}") >= 1);
+        assert!(count("strongroom_request_duration_seconds_bucket{le=\"0.005\"}") >= 1);
+    }
+}
