@@ -23,6 +23,9 @@ pub enum Engine {
     Cubbyhole,
     /// `identity/`, in every tenant.
     Identity,
+    /// Logins of machines, with role ids and secret ids.
+    #[serde(rename = "approle")]
+    AppRole,
 }
 
 impl Engine {
@@ -34,7 +37,13 @@ impl Engine {
             Self::Token => "token",
             Self::Cubbyhole => "cubbyhole",
             Self::Identity => "identity",
+            Self::AppRole => "approle",
         }
+    }
+
+    /// Whether it lets people and machines log in, and can be mounted for that.
+    pub fn is_auth_method(self) -> bool {
+        matches!(self, Self::AppRole)
     }
 }
 

@@ -75,6 +75,22 @@ pub enum Kind {
     OidcConfig = 32,
     /// That an entity is in a group, listed under the group.
     GroupMember = 33,
+    /// A role of an `AppRole` mount.
+    AppRole = 39,
+    /// Leads from a role id to its role.
+    RoleId = 40,
+    /// A secret id of a role, by its keyed hash.
+    SecretId = 41,
+    /// Leads from the accessor of a secret id to it, listed under the role.
+    SecretIdAccessor = 42,
+    /// That secret ids of a deleted role are still to be cleared away.
+    RoleRemains = 43,
+    /// A user with a password.
+    User = 44,
+    /// That logins of a name have failed, whether there is such a user or not.
+    FailedLogins = 45,
+    /// When and from where a user logged in last.
+    LastLogin = 46,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

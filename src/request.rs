@@ -17,12 +17,13 @@ mod outsiders;
 mod route;
 mod wrapping;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Attempt, Committer, Tenant, Txn};
+use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
 use crate::sys::barrier::Step;
@@ -56,7 +57,13 @@ pub enum Errand {
 /// Handles one request.
 pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming: Incoming) -> Outcome {
     let route = Route::parse(&incoming);
-    let call = Arc::new(Call { incoming, route, outsiders: Arc::clone(outsiders), errand: Mutex::default() });
+    let call = Arc::new(Call {
+        incoming,
+        route,
+        outsiders: Arc::clone(outsiders),
+        errand: Mutex::default(),
+        admission: OnceLock::new(),
+    });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
     let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
     Outcome { errand: errand.filter(|_| answer.is_ok()), answer }
@@ -68,6 +75,12 @@ struct Call {
     route: Result<Route, Refusal>,
     outsiders: Arc<Outsiders>,
     errand: Mutex<Option<Errand>>,
+    /// How a stranger's request is logged.
+    admission: OnceLock<Admission>,
+}
+
+fn over_rate() -> Refusal {
+    Refusal::TooMany("too many requests without a valid token; slow down".into())
 }
 
 #[async_trait]
@@ -106,18 +119,20 @@ impl Call {
         mut trace: Trace,
         outcome: Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
-        let over_rate = || Err(Refusal::TooMany("too many requests without a valid token; slow down".into()));
         let edge = txn.tenants().edge();
-        match self.outsiders.admit(self.incoming.remote.ip(), txn.now()) {
+        let admit = || self.outsiders.admit(self.incoming.remote.ip(), txn.now());
+        // Counted once, however often it is decided.
+        match self.admission.get_or_init(admit) {
             Admission::Logged => self.conclude(txn, &trace, &edge, outcome),
             Admission::FirstOverRate => {
                 metrics::stranger_refused();
                 trace.detail = Some("further requests of this source in this second are answered 429 and not logged");
-                self.conclude(txn, &trace, &edge, over_rate())
+                self.conclude(txn, &trace, &edge, Err(over_rate()))
             }
             Admission::OverRate => {
                 metrics::stranger_refused();
-                over_rate()
+                // What was counted against somebody counts.
+                if txn.has_guards() { self.conclude(txn, &trace, &edge, Err(over_rate())) } else { Err(over_rate()) }
             }
         }
     }
@@ -129,20 +144,21 @@ impl Call {
 
         let content_type = self.incoming.content_type.as_deref();
         let fields = Fields::parse(self.incoming.body.bytes(), content_type);
-        let (sent, remote) = (&self.incoming.credential, self.incoming.remote.ip());
+        let (sent, origin) = (&self.incoming.credential, self.incoming.origin());
         let asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
-            Some(offered) => chain::resolve(txn, route, (&offered, remote)).await?.of_offered(),
-            None => chain::resolve(txn, route, (sent, remote)).await?,
+            Some(offered) => chain::resolve(txn, route, (&offered, origin)).await?.of_offered(),
+            None => chain::resolve(txn, route, (sent, origin)).await?,
         };
         trace.asked(&asked);
         let location = Location::find(txn, &asked).await?;
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
 
-        let call = Called { asked: &asked, location: &location, target: &target, route };
+        let call = Called { asked: &asked, location: &location, target: &target, route, origin };
         if route.help {
             return call.help();
         }
+        self.refuse_haste(&call, txn)?;
         let permit = call.authorise(txn, fields.as_ref().ok()).await?;
         call.refuse_locked()?;
 
@@ -158,6 +174,19 @@ impl Call {
         }
         *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = errand;
         let answer = call.finish(answer?, &fields);
-        call.wrap(answer, txn).await
+        let answer = call.wrap(answer, txn).await?;
+        if let Some(caller) = &txn.notes().login {
+            trace.logged_in(&asked.tenant, Arc::clone(caller));
+        }
+        Ok(answer)
+    }
+
+    /// A login costs more than a look at a token: a source of too many strangers is refused before anything is worked out.
+    fn refuse_haste(&self, call: &Called<'_>, txn: &Txn) -> Result<(), Refusal> {
+        let login = call.target.need() == Need::Login && call.asked.caller.is_none();
+        if login && self.outsiders.is_over_rate(self.incoming.remote.ip(), txn.now()) {
+            return Err(over_rate());
+        }
+        Ok(())
     }
 }

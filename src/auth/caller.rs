@@ -1,8 +1,8 @@
 //! Who makes a request, once that is known.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::origin::Origin;
 use super::token::TokenEntry;
 use super::token::entry::hash_of;
 use crate::audit::event;
@@ -24,7 +24,7 @@ pub struct Caller {
     /// Whether the token above it was given up without it, so that it is an orphan now.
     pub released: bool,
     /// Where the request comes from.
-    pub remote: IpAddr,
+    pub origin: Origin,
     /// What its policies allow, on paths that begin in `tenant`.
     pub acl: Arc<Acl>,
     /// The tenants from the root to the request's own.

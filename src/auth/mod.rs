@@ -6,8 +6,14 @@
 //!
 //! It must not know HTTP, engines or `sys`.
 
+pub mod approle;
 pub mod caller;
+pub mod login;
+pub mod name;
+pub mod origin;
+pub mod parameters;
 pub mod policies;
 pub mod token;
 
 pub use caller::Caller;
+pub use origin::Origin;

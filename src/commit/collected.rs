@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::overlay::NameChange;
 use super::tenant::Tenant;
 use super::tenants::Wake;
-use crate::audit::event::Event;
+use crate::audit::event::{self, Event};
 use crate::audit::merkle;
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -60,6 +60,8 @@ pub struct Notes {
     pub reference: Option<[u8; 32]>,
     /// A sentence, which never holds content.
     pub detail: Option<String>,
+    /// Whose token the request was given, if it logged somebody in.
+    pub login: Option<Arc<event::Caller>>,
 }
 
 impl Prepared {

@@ -10,7 +10,7 @@ use super::overlay::{Overlay, Touch};
 use super::tenant::{Entry, Tenant};
 use super::tenants::{Tenants, Wake};
 use crate::answer::Refusal;
-use crate::audit::event::Event;
+use crate::audit::event::{self, Event};
 use crate::id::{ObjectId, TenantId};
 use crate::metrics;
 use crate::mount::LeaseTtl;
@@ -160,6 +160,11 @@ impl Txn {
         self.guard = self.collected.writes.len();
     }
 
+    /// Whether something was collected that stays when the request is refused.
+    pub fn has_guards(&self) -> bool {
+        self.guard > 0
+    }
+
     /// The version that was read, for the event.
     pub fn note_read(&mut self, version: u64) {
         self.notes.read_version = Some(version);
@@ -178,6 +183,11 @@ impl Txn {
     /// A sentence for the event; never any content.
     pub fn note_detail(&mut self, detail: String) {
         self.notes.detail = Some(detail);
+    }
+
+    /// The token that a login gave, for the event.
+    pub fn note_login(&mut self, caller: Arc<event::Caller>) {
+        self.notes.login = Some(caller);
     }
 
     /// Facts for the event.

@@ -119,9 +119,10 @@ pub fn permanent(tenant: TenantId, path: &str) -> Option<Mount> {
     })
 }
 
-/// The accessor of a mount, from its random part: `kv_1a2b3c4d`.
+/// The accessor of a mount, from its random part: `kv_1a2b3c4d`, `auth_approle_1a2b3c4d`.
 pub fn accessor_of(engine: Engine, bytes: &[u8]) -> String {
-    format!("{}_{}", engine.type_name(), data_encoding::HEXLOWER.encode(bytes))
+    let class = if engine.is_auth_method() { "auth_" } else { "" };
+    format!("{class}{}_{}", engine.type_name(), data_encoding::HEXLOWER.encode(bytes))
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum Need {
     WrappingToken,
     /// None: any valid token may.
     Token,
+    /// None: what is sent proves who somebody is. A token is neither needed nor asked for.
+    Login,
     /// None at all: also without a token.
     Nobody,
 }

@@ -2,7 +2,7 @@
 
 use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
-use crate::auth::{Caller, token};
+use crate::auth::{Caller, approle, token};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, identity, kv};
@@ -17,7 +17,7 @@ impl Called<'_> {
     /// Refuses whoever policy does not let in. Says nothing else: not whether the path is there, nor the mount.
     pub(super) async fn authorise(&self, txn: &mut Txn, fields: Option<&Fields<'_>>) -> Result<Permit, Refusal> {
         let need = self.target.need();
-        if need == Need::Nobody {
+        if matches!(need, Need::Nobody | Need::Login) {
             return Ok(Permit(()));
         }
         if need == Need::WrappingToken && self.asked.caller.is_none() {
@@ -68,6 +68,7 @@ impl Called<'_> {
             Target::Cubbyhole(..) => cubbyhole::exists(holder(caller)?, self.place()?, &call, txn).await?,
             Target::Token(..) => token::exists(self.place()?, &call, txn).await?,
             Target::Identity(..) => identity::exists(self.place()?, &call, txn).await?,
+            Target::AppRole(..) => approle::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

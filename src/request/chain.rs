@@ -4,11 +4,11 @@
 //! Opening a tenant's keys costs a call to its seal. Who has not shown a valid token yet makes that happen only for a
 //! tenant whose label the token carries, or within a budget: so strangers cannot have keys opened at will.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::route::{Credential, Route};
 use crate::answer::Refusal;
+use crate::auth::Origin;
 use crate::auth::token::{self, Caller};
 use crate::commit::{Tenant, Txn};
 use crate::namespace::Namespace;
@@ -32,7 +32,7 @@ pub(super) struct Resolved {
 pub(super) async fn resolve(
     txn: &mut Txn,
     route: &Route,
-    (credential, remote): (&Credential, IpAddr),
+    (credential, origin): (&Credential, Origin),
 ) -> Result<Resolved, Refusal> {
     let root = txn.tenants().root();
     let mut walk = Walk {
@@ -43,7 +43,7 @@ pub(super) async fn resolve(
         found_at: 0,
         locked: None,
         credential,
-        remote,
+        origin,
     };
     walk.look_for_caller(txn).await?;
     for name in route.namespace.segments() {
@@ -75,7 +75,7 @@ struct Walk<'a> {
     locked: Option<String>,
     credential: &'a Credential,
     /// Where the request comes from.
-    remote: IpAddr,
+    origin: Origin,
 }
 
 impl Walk<'_> {
@@ -126,7 +126,7 @@ impl Walk<'_> {
 
     async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {
         let (None, Credential::Token(token)) = (&self.caller, self.credential) else { return Ok(()) };
-        self.caller = token::authenticate(txn, &self.chain, token, self.remote).await?;
+        self.caller = token::authenticate(txn, &self.chain, token, self.origin).await?;
         self.found_at = self.names.len();
         if self.caller.is_some() {
             txn.keep_guards();

@@ -5,7 +5,8 @@ use super::authority::Permit;
 use super::chain::Resolved;
 use super::route::Route;
 use crate::answer::{Answer, Refusal};
-use crate::auth::{Caller, token};
+use crate::auth::login::LoginCall;
+use crate::auth::{Caller, Origin, approle, token};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::engine::{cubbyhole, directory, identity, kv, object};
@@ -41,6 +42,7 @@ pub(super) enum Target<'a> {
     Cubbyhole(&'static Row<object::Operation>, Captures<'a>),
     Token(&'static Row<token::Operation>, Captures<'a>),
     Identity(&'static Row<identity::Operation>, Captures<'a>),
+    AppRole(&'static Row<approle::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -56,6 +58,7 @@ impl<'a> Target<'a> {
             Engine::Cubbyhole => Self::of(&table::find(cubbyhole::TABLE, verb, &location.rest), Self::Cubbyhole),
             Engine::Token => Self::of(&table::find(token::TABLE, verb, &location.rest), Self::Token),
             Engine::Identity => Self::of(&table::find(identity::TABLE, verb, &location.rest), Self::Identity),
+            Engine::AppRole => Self::of(&table::find(approle::TABLE, verb, &location.rest), Self::AppRole),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -79,6 +82,7 @@ impl<'a> Target<'a> {
             Self::Kv2(row, _) => row.need,
             Self::Token(row, _) => row.need,
             Self::Identity(row, _) => row.need,
+            Self::AppRole(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -90,6 +94,7 @@ impl<'a> Target<'a> {
             Self::Kv2(row, _) => row.fields,
             Self::Token(row, _) => row.fields,
             Self::Identity(row, _) => row.fields,
+            Self::AppRole(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -101,7 +106,8 @@ impl<'a> Target<'a> {
             | Self::Kv2(_, captures)
             | Self::Cubbyhole(_, captures)
             | Self::Token(_, captures)
-            | Self::Identity(_, captures) => *captures,
+            | Self::Identity(_, captures)
+            | Self::AppRole(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -114,6 +120,7 @@ pub(super) struct Called<'a> {
     pub(super) location: &'a Location,
     pub(super) target: &'a Target<'a>,
     pub(super) route: &'a Route,
+    pub(super) origin: Origin,
 }
 
 /// The operation of some engine.
@@ -123,6 +130,7 @@ pub(super) enum Operation {
     Cubbyhole(object::Operation),
     Token(token::Operation),
     Identity(identity::Operation),
+    AppRole(approle::Operation),
     Sys(sys::Operation),
 }
 
@@ -177,6 +185,7 @@ impl Operation {
                 let asker = identity::Asker { entity_id, namespace: &call.asked.namespace };
                 Box::pin(identity::run(operation, place, &asker, txn)).await
             }
+            Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -185,6 +194,11 @@ impl Operation {
 impl Called<'_> {
     pub(super) fn place(&self) -> Result<&Place, Refusal> {
         self.location.place.as_ref().ok_or_else(|| Refusal::NoMount(self.asked.path.to_string()))
+    }
+
+    /// As an auth method sees it.
+    fn login(&self) -> LoginCall<'_> {
+        LoginCall { origin: self.origin, path: self.location.rest.as_str() }
     }
 
     /// What there is at the path, for any token that may do anything near it: not even the path's own capability is asked
@@ -229,6 +243,7 @@ impl Called<'_> {
             | Target::Cubbyhole(..)
             | Target::Token(..)
             | Target::Identity(..)
+            | Target::AppRole(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -241,6 +256,7 @@ impl Called<'_> {
             Target::Cubbyhole(row, _) => (row.parse)(&call).map(Operation::Cubbyhole),
             Target::Token(row, _) => (row.parse)(&call).map(Operation::Token),
             Target::Identity(row, _) => (row.parse)(&call).map(Operation::Identity),
+            Target::AppRole(row, _) => (row.parse)(&call).map(Operation::AppRole),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

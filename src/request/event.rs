@@ -30,6 +30,13 @@ impl Trace {
         self.caller = Some(caller.as_event());
     }
 
+    /// Somebody has logged in: the event belongs to the tenant's log, and names the token that they were given.
+    pub(super) fn logged_in(&mut self, tenant: &Arc<Tenant>, caller: Arc<event::Caller>) {
+        if self.tenant.is_none() {
+            (self.tenant, self.caller) = (Some(Arc::clone(tenant)), Some(caller));
+        }
+    }
+
     pub(super) fn event(
         &self,
         incoming: &Incoming,

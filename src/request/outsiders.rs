@@ -29,6 +29,12 @@ pub(super) enum Admission {
 pub struct Outsiders(Mutex<HashMap<IpAddr, (i64, u32)>>);
 
 impl Outsiders {
+    /// Whether the next request of a source is one too many: what costs something is not begun then.
+    pub(super) fn is_over_rate(&self, source: IpAddr, now: Timestamp) -> bool {
+        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.get(&source).is_some_and(|(second, count)| *second == now.unix_seconds() && *count >= REQUESTS_PER_SECOND)
+    }
+
     pub(super) fn admit(&self, source: IpAddr, now: Timestamp) -> Admission {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
@@ -59,6 +65,7 @@ mod tests {
         assert_eq!(seen.iter().filter(|seen| **seen == Admission::Logged).count(), 100);
         assert_eq!(seen.iter().filter(|seen| **seen == Admission::FirstOverRate).count(), 1);
         assert_eq!(outsiders.admit(IpAddr::from([127, 0, 0, 2]), second(1)), Admission::Logged);
+        assert!(outsiders.is_over_rate(source, second(1)) && !outsiders.is_over_rate(source, second(2)));
         assert_eq!(outsiders.admit(source, second(2)), Admission::Logged);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::wrapping;
 use crate::answer::Refusal;
+use crate::auth::origin::{Fingerprint, Origin};
 use crate::engine::table::Verb;
 use crate::fields::Query;
 use crate::path::Path;
@@ -35,6 +36,13 @@ pub struct Incoming {
     pub remote: SocketAddr,
     /// SHA-256 of the client certificate whose key the connection proved.
     pub certificate: Option<[u8; 32]>,
+}
+
+impl Incoming {
+    /// The connection that it came on.
+    pub fn origin(&self) -> Origin {
+        Origin { address: self.remote.ip(), certificate: self.certificate.map(Fingerprint) }
+    }
 }
 
 /// A request's credential.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
+use crate::auth::approle;
 use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
@@ -65,6 +66,7 @@ impl Jobs {
             more |= self.tidy_tokens(&tenant).await;
             more |= self.tidy_cubbyholes(&tenant).await;
             more |= self.purge_mounts(&tenant).await;
+            more |= self.clear_roles(&tenant).await;
             more |= self.rotate_keys(&tenant).await;
         }
         self.thorough &= !self.looked_at.is_empty();
@@ -113,6 +115,11 @@ impl Jobs {
     /// Rotates a key of identity tokens whose time has come.
     async fn rotate_keys(&self, tenant: &Arc<Tenant>) -> bool {
         self.do_step(Arc::new(RotateKeys { tenant: Arc::clone(tenant) })).await
+    }
+
+    /// Removes secret ids of deleted roles.
+    async fn clear_roles(&self, tenant: &Arc<Tenant>) -> bool {
+        self.do_step(Arc::new(ClearRoles { tenant: Arc::clone(tenant) })).await
     }
 
     async fn purge_mounts(&self, tenant: &Arc<Tenant>) -> bool {
@@ -244,6 +251,19 @@ impl Attempt for RotateKeys {
     }
 }
 
+/// Removes some secret ids of a tenant's first deleted role.
+struct ClearRoles {
+    tenant: Arc<Tenant>,
+}
+
+#[async_trait]
+impl Attempt for ClearRoles {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let removed = approle::clear(SECRETS, &self.tenant, txn).await?;
+        Ok(conclude(txn, &self.tenant, Word::new("purge-role"), removed, "secret ids of a deleted role"))
+    }
+}
+
 /// Removes some records of a tenant's first disabled mount.
 struct PurgeMounts {
     tenant: Arc<Tenant>,
@@ -261,6 +281,7 @@ impl Attempt for PurgeMounts {
         let done = match place.mount.engine {
             Engine::Kv1 => kv::v1::purge(&place, SECRETS, txn).await?,
             Engine::Kv2 => kv::v2::purge(&place, SECRETS, txn).await?,
+            Engine::AppRole => approle::purge(&place, SECRETS, txn).await?,
             Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => true,
         };
         if done {

@@ -96,7 +96,7 @@ fn item(mount: &str, row: &Facts) -> Map<String, Value> {
 fn describe(item: &mut Map<String, Value>, mount: &str, row: &Facts) {
     match row.need {
         Need::Sudo => item.insert("x-vault-sudo".to_owned(), json!(true)),
-        Need::Nobody => item.insert("x-vault-unauthenticated".to_owned(), json!(true)),
+        Need::Nobody | Need::Login => item.insert("x-vault-unauthenticated".to_owned(), json!(true)),
         Need::CreateOrUpdate => item.insert("x-vault-createSupported".to_owned(), json!(true)),
         Need::Verb | Need::Token | Need::WrappingToken => None,
     };

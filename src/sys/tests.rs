@@ -170,7 +170,7 @@ fn a_tuning_leaves_what_it_does_not_name() {
     let tuned = |body: &str| {
         let Mounts::Tune(_, tuning) = mounts(Verb::Write, "mounts/secret/tune", body)? else { panic!("no tuning") };
         let mut config = before.clone();
-        tuning.apply(&mut config).map(|()| config)
+        tuning.apply(Engine::Kv2, &mut config).map(|()| config)
     };
     for body in ["{}", r#"{"options":null,"default_lease_ttl":"","max_lease_ttl":"","passthrough_request_headers":null}"#] {
         assert_eq!(tuned(body).unwrap(), before, "{body}");

@@ -1,6 +1,5 @@
 //! From the text or accessor of a token to a live one.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::batch;
@@ -13,6 +12,7 @@ use super::lease::{self, LeaseRecord};
 use super::wrapping::Wrapped;
 use crate::answer::Refusal;
 use crate::auth::Caller;
+use crate::auth::origin::Origin;
 use crate::auth::policies;
 use crate::commit::{Tenant, Txn};
 use crate::policy::Acl;
@@ -40,18 +40,18 @@ pub struct Known {
 /// Counts a use, if uses are counted: a guard write, which stays when the request is refused. The use that is the
 /// last one still succeeds, and the token is gone with this commit.
 ///
-/// A token that is bound to addresses, and comes from another one (`remote`), is none.
+/// A token that is bound to addresses or to a certificate, and comes from elsewhere (`origin`), is none.
 pub async fn authenticate(
     txn: &mut Txn,
     chain: &[Arc<Tenant>],
     token: &SecretText,
-    remote: IpAddr,
+    origin: Origin,
 ) -> Result<Option<Caller>, Refusal> {
     let Some(tenant) = chain.last() else { return Ok(None) };
     let Some(standing) = standing(txn, chain, tenant, token).await? else { return Ok(None) };
     let Standing { hash, entry, released, acl } = &*standing;
     let known = Known { tenant: Arc::clone(tenant), hash: hash.clone(), entry: Arc::clone(entry), released: *released };
-    if !known.entry.may_come_from(remote) {
+    if !known.entry.may_come_from(origin) {
         return Ok(None);
     }
     let entry = count_use(txn, &known).await?;
@@ -61,7 +61,7 @@ pub async fn authenticate(
         hash: known.hash,
         entry,
         released: known.released,
-        remote,
+        origin,
         acl: Arc::clone(acl),
         chain: chain.to_vec(),
         namespace: String::new(),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::cidr::Cidr;
 use super::entry::{Parent, TokenEntry, TokenKind};
 use crate::answer::Refusal;
+use crate::auth::origin::Fingerprint;
 use crate::commit::Tenant;
 use crate::secret::SecretText;
 use crate::time::Timestamp;
@@ -44,6 +45,8 @@ struct Content {
     entity_id: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     bound_cidrs: Vec<Cidr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Fingerprint>,
 }
 
 /// The text of a batch token. `Invalid` when there is too much about it for a header.
@@ -62,6 +65,7 @@ pub(super) fn seal(tenant: &Tenant, entry: &TokenEntry) -> Result<SecretText, Re
         role: entry.role,
         entity_id: entry.entity_id,
         bound_cidrs: entry.bound_cidrs,
+        certificate: entry.certificate,
     };
     // A plain struct of strings, numbers and maps with string keys always serialises.
     let content = serde_json::to_vec(&content).unwrap_or_default();
@@ -96,6 +100,9 @@ pub(super) fn open(tenant: &Tenant, text: &str) -> Option<TokenEntry> {
         role: content.role,
         entity_id: content.entity_id,
         bound_cidrs: content.bound_cidrs,
+        certificate: content.certificate,
+        // Asked for at renewals, which there are none of.
+        login: None,
         generation: content.generation,
         created: content.created,
         renewed: None,

@@ -37,6 +37,16 @@ impl Cidr {
         (bits <= width(address)).then_some(Self { address, bits })
     }
 
+    /// The block with its length, of one address, too: `127.0.0.1/32`.
+    pub fn block(&self) -> String {
+        format!("{}/{}", self.address, self.bits)
+    }
+
+    /// Whether all of `other` is in this block.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
     /// Whether the block has this address. An IPv4 address that came mapped into IPv6 counts as what it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (address, own) = (address.to_canonical(), self.address);

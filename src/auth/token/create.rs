@@ -56,6 +56,9 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
             _ => path,
         },
         bound_cidrs: cidrs_of(role.as_deref(), caller),
+        // A token is not the way out of what its maker's is bound to.
+        certificate: caller.entry.certificate,
+        login: None,
         role: ask.endpoint.role().map(str::to_owned),
         entity_id,
         limits: txn.lease_ttl().at(&place.mount.config),
@@ -182,7 +185,7 @@ async fn entity_of(
 /// The role's addresses, or those of the maker's own token: a token is not the way out of them.
 fn cidrs_of(role: Option<&TokenRole>, caller: &Caller) -> Vec<Cidr> {
     match role {
-        Some(role) if role.strictly_bind_ip => vec![Cidr::of(caller.remote)],
+        Some(role) if role.strictly_bind_ip => vec![Cidr::of(caller.origin.address)],
         Some(role) if !role.bound_cidrs.value.is_empty() => role.bound_cidrs.value.clone(),
         _ => caller.entry.bound_cidrs.clone(),
     }

@@ -1,7 +1,6 @@
 //! What is stored about a token.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::batch;
 use super::cidr::Cidr;
 use crate::audit::event::{self, Word};
+use crate::auth::login::Login;
+use crate::auth::origin::{Fingerprint, Origin};
 use crate::commit::Tenant;
 use crate::id::TenantId;
 use crate::policy::shipped::WRAPPING;
@@ -82,6 +83,12 @@ pub struct TokenEntry {
     /// Where it may be used from; empty for anywhere.
     #[serde(default)]
     pub bound_cidrs: Vec<Cidr>,
+    /// The certificate that it may be used with only; none for any connection.
+    #[serde(default)]
+    pub certificate: Option<Fingerprint>,
+    /// What it was logged in with; none when no auth method gave it.
+    #[serde(default)]
+    pub login: Option<Login>,
     /// The tenant's generation when it was made (`epoch`).
     #[serde(default)]
     pub generation: u64,
@@ -144,9 +151,10 @@ impl TokenEntry {
         Arc::clone(made)
     }
 
-    /// Whether it may be used from this address.
-    pub fn may_come_from(&self, remote: IpAddr) -> bool {
-        self.bound_cidrs.is_empty() || self.bound_cidrs.iter().any(|block| block.contains(remote))
+    /// Whether it may be used on this connection.
+    pub fn may_come_from(&self, origin: Origin) -> bool {
+        let from_there = self.bound_cidrs.is_empty() || self.bound_cidrs.iter().any(|block| block.contains(origin.address));
+        from_there && (self.certificate.is_none() || self.certificate == origin.certificate)
     }
 
     /// Whether its time is over.

@@ -56,6 +56,18 @@ pub fn policies(asked: &[String], decline_default: bool, giver: Giver<'_>) -> Re
     checked(names, decline_default, &own)
 }
 
+/// The policies of a token that a login gives: those of the role or user, whoever asks.
+pub fn policies_of_login(names: &[String], decline_default: bool) -> Result<Vec<String>, Refusal> {
+    let mut names = sanitized(names);
+    if contains(&names, ROOT_POLICY) {
+        return Err(Refusal::invalid("auth methods cannot create root tokens"));
+    }
+    if !decline_default {
+        add_default_to(&mut names);
+    }
+    checked(names, false, &[])
+}
+
 /// The policies of a child made with a role. A role that names policies decides alone which may be given, whatever its
 /// user has; one that names none leaves it to the rules above.
 pub fn policies_by_role(

@@ -14,6 +14,8 @@ use super::epoch::Epoch;
 use super::lease;
 use super::lifetime::{Granted, Wish, grant};
 use crate::answer::Refusal;
+use crate::auth::login::Login;
+use crate::auth::origin::Fingerprint;
 use crate::commit::{Tenant, Txn};
 use crate::mount::LeaseTtl;
 use crate::random;
@@ -47,6 +49,10 @@ pub struct NewToken {
     pub entity_id: String,
     /// Where it may be used from; empty for anywhere.
     pub bound_cidrs: Vec<Cidr>,
+    /// The certificate that it may be used with only; none for any connection.
+    pub certificate: Option<Fingerprint>,
+    /// What it was logged in with, if an auth method gives it.
+    pub login: Option<Login>,
     /// What its mount allows.
     pub limits: LeaseTtl,
     /// The times asked for.
@@ -102,6 +108,8 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
         role: new.role,
         entity_id: new.entity_id,
         bound_cidrs: new.bound_cidrs,
+        certificate: new.certificate,
+        login: new.login,
         generation: Epoch::of(txn, tenant).await?.generation,
         created: now,
         renewed: None,
@@ -140,6 +148,8 @@ pub async fn root_token(txn: &mut Txn, tenant: &Arc<Tenant>, id: Option<&SecretT
         role: None,
         entity_id: String::new(),
         bound_cidrs: Vec::new(),
+        certificate: None,
+        login: None,
         chosen: id.map(|id| SecretText::new(id.expose().to_owned())),
         parent: None,
         policies: vec![ROOT_POLICY.to_owned()],
@@ -206,6 +216,8 @@ mod tests {
             role: None,
             entity_id: String::new(),
             bound_cidrs: Vec::new(),
+            certificate: None,
+            login: None,
             chosen: None,
             parent: None,
             policies: vec![policy.to_owned()],

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cidr::{Cidr, parse_list};
 use super::lifetime::whole_seconds;
 use crate::answer::Refusal;
+use crate::auth::parameters::{Aged, aged};
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
 use crate::json::Json;
@@ -50,15 +51,6 @@ pub struct TokenRole {
     pub no_default_policy: bool,
     /// Which kind its tokens are.
     pub kind: RoleKind,
-}
-
-/// A value that has an old name besides its own, under which it is shown if it came under it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Aged<T> {
-    /// The value.
-    pub value: T,
-    /// It came under its old name.
-    pub old: bool,
 }
 
 /// Which kind of token a role gives.
@@ -276,24 +268,6 @@ impl TokenRole {
             }
         })
     }
-}
-
-/// A setting under its own name (`token_` before the old one) or the old one.
-fn aged<T>(
-    old_name: &str,
-    read: impl Fn(&str) -> Result<Option<T>, Refusal>,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Aged<T>>, Refusal> {
-    let new_name = format!("token_{old_name}");
-    let (new, old) = (read(&new_name)?, read(old_name)?);
-    if new.is_some() && old.is_some() {
-        warnings.push(format!("Both '{new_name}' and deprecated '{old_name}' value supplied, ignoring the deprecated value"));
-    }
-    Ok(match (new, old) {
-        (Some(value), _) => Some(Aged { value, old: false }),
-        (None, Some(value)) => Some(Aged { value, old: true }),
-        (None, None) => None,
-    })
 }
 
 fn names(fields: &Fields<'_>, name: &str) -> Result<Option<Vec<String>>, Refusal> {

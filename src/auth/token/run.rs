@@ -13,7 +13,7 @@ use super::revoke::{release, revoke};
 use super::role::{self, TokenRole};
 use super::show::{auth_json, lookup_json};
 use crate::answer::{Answer, Data, Refusal};
-use crate::auth::Caller;
+use crate::auth::{Caller, login};
 use crate::commit::{Place, Txn};
 use crate::engine::identity;
 use crate::engine::listing::Range;
@@ -76,12 +76,18 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
     if !old.renewable {
         return Err(Refusal::invalid("lease is not renewable"));
     }
-    let limits = txn.lease_ttl().at(&place.mount.config).at_most(old.max_ttl_seconds);
     let role = role_of(&old, &known, txn).await?;
+    // Whoever gave it decides: the method that it was logged in with, or this one.
+    let (limits, usual_ttl, period) = if let Some(terms) = login::renewal(&old, &known.tenant, txn).await? {
+        (terms.limits, terms.ttl_seconds, terms.period_seconds)
+    } else {
+        let limits = txn.lease_ttl().at(&place.mount.config).at_most(old.max_ttl_seconds);
+        (limits, old.ttl_seconds, old.period_seconds)
+    };
     let wish = Wish {
-        ttl_seconds: if increment_seconds > 0 { increment_seconds } else { old.ttl_seconds },
+        ttl_seconds: if increment_seconds > 0 { increment_seconds } else { usual_ttl },
         // A role that has changed holds for its tokens from their next renewal on.
-        period_seconds: role.as_ref().map(|role| role.period.value).filter(|period| *period > 0).unwrap_or(old.period_seconds),
+        period_seconds: role.as_ref().map(|role| role.period.value).filter(|period| *period > 0).unwrap_or(period),
         explicit_max_ttl_seconds: lesser(
             old.explicit_max_ttl_seconds,
             role.as_ref().map_or(0, |role| role.explicit_max_ttl.value),

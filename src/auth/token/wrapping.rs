@@ -85,6 +85,8 @@ async fn put_away(
         kind: TokenKind::Service,
         role: None,
         entity_id: String::new(),
+        certificate: None,
+        login: None,
         bound_cidrs: Vec::new(),
         chosen: None,
         parent: None,

@@ -23,7 +23,7 @@ pub enum Operation {
 }
 
 const FIELDS: &[Field] = &[
-    field("type", "string", "The engine: `kv`, with the option version=1 (the default) or version=2."),
+    field("type", "string", "The engine: `kv`, with the option version=1 (the default) or version=2; or the auth method."),
     field("description", "string", "Free text."),
     field("config", "object", "Settings of the new mount, as for `tune`."),
     field("options", "object", "Options of the engine; `null` for none."),
@@ -40,7 +40,7 @@ const FIELDS: &[Field] = &[
     field("audit_non_hmac_response_keys", "array", "tune: kept and shown; values are never logged."),
     field("passthrough_request_headers", "array", "tune: kept and shown."),
     field("allowed_response_headers", "array", "tune: kept and shown."),
-    field("token_type", "string", "tune: not for `token/`."),
+    field("token_type", "string", "tune: which kind of token logins give; not for `token/`."),
 ];
 
 const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {

@@ -8,6 +8,7 @@ use super::paths::{Class, MountPath, conflict};
 use super::settings::{NewMount, Tuning};
 use super::show;
 use crate::answer::{Answer, Refusal};
+use crate::auth::token::epoch::end_path;
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::{directory, kv};
 use crate::id::MountId;
@@ -82,9 +83,13 @@ async fn disable(tenant: &Arc<Tenant>, path: &MountPath, txn: &mut Txn) -> Resul
     if directory::PERMANENT.contains(&whole.as_str()) {
         return Err(Refusal::invalid(format!("{whole} cannot be disabled")));
     }
-    let address = Address::system(Kind::Mount, whole);
+    let address = Address::system(Kind::Mount, whole.clone());
     let Some(found) = txn.read::<Mount>(tenant, &address).await? else { return Ok(Answer::Empty) };
     txn.remove::<Mount>(tenant, &address).await?;
+    if found.value.engine.is_auth_method() {
+        // Tokens that it gave end with it.
+        end_path(txn, tenant, whole).await?;
+    }
     let retired = RetiredMount { mount: Mount::clone(&found.value) };
     txn.put(tenant, &RetiredMount::address(retired.mount.id), &retired, None).await?;
     Ok(Answer::Empty)
@@ -106,7 +111,7 @@ async fn tune(tenant: &Arc<Tenant>, path: &MountPath, tuning: &Tuning, txn: &mut
         return Err(Refusal::invalid(format!("tune of path {:?} failed: no mount entry found", path.whole())));
     };
     let mut mount = Mount::clone(&mount);
-    tuning.apply(&mut mount.config)?;
+    tuning.apply(mount.engine, &mut mount.config)?;
     mount.options = options(&mount, &tuning.options)?;
     if let Some(description) = &tuning.description {
         mount.description.clone_from(description);

@@ -10,7 +10,13 @@ use crate::mount::{Engine, MountConfig};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 1] = [(Class::Secret, "kv")];
+pub const BUILT_IN: [(Class, &str); 2] = [(Class::Secret, "kv"), (Class::Auth, "approle")];
+
+/// The auth methods among them.
+const METHODS: [Engine; 1] = [Engine::AppRole];
+
+/// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
+const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];
 
 /// Types that are there in every tenant, once.
 const SINGLETONS: [&str; 8] =
@@ -56,6 +62,8 @@ pub struct Tuning {
     pub passthrough_request_headers: Option<Vec<String>>,
     /// Kept and shown.
     pub allowed_response_headers: Option<Vec<String>>,
+    /// Which kind of token a login gives; of auth methods only.
+    pub token_type: Option<String>,
     /// Options to set; one with an empty value is removed.
     pub options: BTreeMap<String, String>,
 }
@@ -70,7 +78,7 @@ impl NewMount {
         }
         let mut config = MountConfig::default();
         if let Some(nested) = fields.nested("config")? {
-            Tuning::parse(&nested)?.apply(&mut config)?;
+            Tuning::parse(&nested)?.apply(engine, &mut config)?;
         }
         Ok(Self {
             engine,
@@ -93,9 +101,11 @@ impl Tuning {
         {
             return Err(Refusal::invalid(format!("invalid listing_visibility {visibility}")));
         }
-        // The one auth method that is built in gives tokens as they are asked for.
-        if fields.text("token_type")?.is_some_and(|token_type| !token_type.is_empty()) {
-            return Err(Refusal::invalid("'token_type' cannot be set for 'token' or 'ns_token' auth mounts"));
+        let token_type = fields.text("token_type")?.filter(|token_type| !token_type.is_empty());
+        if let Some(token_type) = &token_type
+            && !TOKEN_TYPES.contains(&token_type.as_str())
+        {
+            return Err(Refusal::invalid("invalid value for 'token_type'"));
         }
         Ok(Self {
             default_lease_ttl_seconds: ttl_seconds(fields, "default_lease_ttl")?,
@@ -107,12 +117,22 @@ impl Tuning {
             audit_non_hmac_response_keys: fields.list("audit_non_hmac_response_keys")?,
             passthrough_request_headers: fields.list("passthrough_request_headers")?,
             allowed_response_headers: fields.list("allowed_response_headers")?,
+            token_type,
             options: fields.map("options")?.unwrap_or_default(),
         })
     }
 
-    /// Changes `config`; description and options are not in there.
-    pub fn apply(&self, config: &mut MountConfig) -> Result<(), Refusal> {
+    /// Changes the `config` of a mount of an engine; description and options are not in there.
+    pub fn apply(&self, engine: Engine, config: &mut MountConfig) -> Result<(), Refusal> {
+        if self.token_type.is_some() {
+            match engine {
+                Engine::Token => {
+                    return Err(Refusal::invalid("'token_type' cannot be set for 'token' or 'ns_token' auth mounts"));
+                }
+                engine if engine.is_auth_method() => config.token_type.clone_from(&self.token_type),
+                _ => return Err(Refusal::invalid("'token_type' can only be modified on auth mounts")),
+            }
+        }
         let default = self.default_lease_ttl_seconds.unwrap_or(config.default_lease_ttl_seconds);
         let max = self.max_lease_ttl_seconds.unwrap_or(config.max_lease_ttl_seconds);
         if max != 0 && default > max {
@@ -163,8 +183,11 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
     }
     let built_in = match class {
         Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2",
-        Class::Auth => "no auth method besides token/, which is always mounted",
+        Class::Auth => "approle; token/ is always mounted",
     };
+    if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
+        return Ok(method);
+    }
     let version = match (class, type_name) {
         (Class::Secret, "kv-v2") => "2",
         (Class::Secret, "kv-v1") => "1",

@@ -24,7 +24,7 @@ pub(in crate::sys) fn whole(mount: &Mount, nested: bool) -> Json {
             out.field("max_lease_ttl", &mount.config.max_lease_ttl_seconds);
             settings(out, mount, nested);
         });
-        if matches!(mount.engine, Engine::Kv1 | Engine::Kv2) {
+        if matches!(mount.engine, Engine::Kv1 | Engine::Kv2) || mount.engine.is_auth_method() {
             out.field("deprecation_status", "supported");
         }
         out.field("description", &mount.description);
@@ -71,8 +71,8 @@ fn settings(out: &mut Object<'_>, mount: &Mount, nested: bool) {
             out.strings(name, list);
         }
     }
-    if mount.engine == Engine::Token {
-        let default = if nested { "default" } else { "default-service" };
+    if mount.engine == Engine::Token || mount.engine.is_auth_method() {
+        let default = if nested && mount.engine == Engine::Token { "default" } else { "default-service" };
         out.field("token_type", config.token_type.as_deref().unwrap_or(default));
     }
 }

@@ -1,0 +1,157 @@
+//! The door for auth methods: from somebody who has proved who they are to a token.
+//!
+//! A method proves (`Proven`), [`admit`] finds the entity and has the token made. What it was given for is noted in the token
+//! ([`Login`]): a renewal asks the method again, through [`renewal`]. A login that fails ends in the one refusal of its method.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::approle;
+use super::origin::{Fingerprint, Origin};
+use super::parameters::TokenParameters;
+use super::token::cidr::Cidr;
+use super::token::entry::{TokenEntry, TokenKind};
+use super::token::lifetime::Wish;
+use super::token::{NewToken, auth_json, grant, mint};
+use crate::answer::{Answer, Refusal};
+use crate::commit::{Place, Tenant, Txn};
+use crate::engine::{directory, identity};
+use crate::id::MountId;
+use crate::mount::{Engine, LeaseTtl};
+
+/// A request to log in, besides its credentials.
+#[derive(Clone, Copy)]
+pub struct LoginCall<'a> {
+    /// The connection.
+    pub origin: Origin,
+    /// The path below the mount: `login/eve`.
+    pub path: &'a str,
+}
+
+/// Somebody who has proved who they are.
+pub struct Proven {
+    /// The role or user that renewals ask for.
+    pub role: String,
+    /// What people know them by; empty where the mount's name says enough.
+    pub display_name: String,
+    /// What the mount calls them: their entity has an alias of this name.
+    pub alias: String,
+    /// Notes that the token carries.
+    pub metadata: BTreeMap<String, String>,
+    /// What the role says about its tokens.
+    pub parameters: TokenParameters,
+    /// Where the token may be used from, if that differs from what the role says.
+    pub bound_cidrs: Option<Vec<Cidr>>,
+    /// Names of the groups that the method says they are in; `None` when it knows of none.
+    pub groups: Option<Vec<String>>,
+    /// The certificate that the token may be used with only.
+    pub certificate: Option<Fingerprint>,
+    /// What the method answers to every login that fails.
+    pub refusal: Refusal,
+}
+
+/// What a token was logged in with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The mount of the method, wherever it is now.
+    pub mount: MountId,
+    /// The role or user there.
+    pub role: String,
+}
+
+/// What holds for the renewal of a token that a method gave.
+pub struct Terms {
+    /// What mount and role allow.
+    pub limits: LeaseTtl,
+    /// The TTL where none is asked for; 0 for the default.
+    pub ttl_seconds: u64,
+    /// The period, if it is periodic; 0 otherwise.
+    pub period_seconds: u64,
+}
+
+/// Lets somebody in: the answer holds the token. The method's refusal when their entity is disabled.
+pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let parameters = &proven.parameters;
+    let kind = parameters.kind.at(place.mount.config.token_type.as_deref());
+    if kind == TokenKind::Batch && parameters.uses > 0 {
+        return Err(Refusal::invalid("the mount gives batch tokens, which cannot have \"token_num_uses\" set"));
+    }
+    let policies = grant::policies_of_login(&parameters.policies.value, parameters.no_default_policy)?;
+    let known_as = (place.mount.accessor.as_str(), proven.alias.as_str());
+    let entrant = match identity::login(txn, &place.tenant, known_as, proven.groups.as_deref()).await {
+        Err(Refusal::Forbidden(_)) => return Err(proven.refusal),
+        entrant => entrant?,
+    };
+    let bound_cidrs = match proven.bound_cidrs {
+        _ if parameters.strictly_bind_ip => vec![Cidr::of(call.origin.address)],
+        Some(bound) => bound,
+        None => parameters.bound_cidrs.value.clone(),
+    };
+    let terms = terms(parameters, place, txn);
+    let new = NewToken {
+        kind,
+        chosen: None,
+        parent: None,
+        policies,
+        meta: Some(proven.metadata),
+        display_name: display_name(place, &proven.display_name),
+        path: format!("{}{}", place.path, call.path),
+        role: None,
+        login: Some(Login { mount: place.mount.id, role: proven.role }),
+        certificate: proven.certificate,
+        entity_id: entrant.entity_id,
+        bound_cidrs,
+        limits: terms.limits,
+        wish: Wish {
+            ttl_seconds: terms.ttl_seconds,
+            // A batch token cannot be renewed, so there is nothing that a period could mean.
+            period_seconds: if kind == TokenKind::Batch { 0 } else { terms.period_seconds },
+            explicit_max_ttl_seconds: parameters.explicit_max_ttl,
+        },
+        uses: Some(parameters.uses).filter(|uses| *uses > 0),
+        renewable: true,
+    };
+    let minted = mint(txn, &place.tenant, new).await?;
+    let entry = &minted.entry;
+    txn.note_login(entry.as_event(place.tenant.id()));
+    txn.note_detail(format!("login: token {} of entity {}", entry.accessor, entry.entity_id));
+    let identity = identity::policies(txn, &place.tenant, &entry.entity_id).await?;
+    Ok(Answer::Auth { auth: auth_json(entry, &identity, Some(&minted.token), true), warnings: minted.warnings })
+}
+
+/// What holds for the renewal of a token, by the method that gave it; `None` when no method did. `Invalid` when the method does
+/// not renew it: its mount or role is gone, or gives other policies now.
+pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Option<Terms>, Refusal> {
+    let Some(login) = &entry.login else { return Ok(None) };
+    let gone = || Refusal::invalid("the auth method that gave this token is gone, not renewing");
+    let mounted = directory::by_id(tenant, login.mount, txn).await?.ok_or_else(gone)?;
+    let place = Place { tenant: Arc::clone(tenant), mount: mounted.mount, path: mounted.path };
+    let parameters = match place.mount.engine {
+        Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
+        Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => return Err(gone()),
+    };
+    Ok(Some(terms(&parameters, &place, txn)))
+}
+
+/// What a role's settings allow at its mount now. A periodic token has no other bound than the mount's.
+fn terms(parameters: &TokenParameters, place: &Place, txn: &Txn) -> Terms {
+    let limits = txn.lease_ttl().at(&place.mount.config);
+    let period_seconds = parameters.period.value;
+    let limits = if period_seconds > 0 { limits } else { limits.at_most(parameters.max_ttl.value) };
+    Terms { limits, ttl_seconds: parameters.ttl.value, period_seconds }
+}
+
+/// `userpass-eve`: the mount's path and the name.
+fn display_name(place: &Place, name: &str) -> String {
+    let mount = place.path.strip_prefix("auth/").unwrap_or(&place.path).replace('/', "-");
+    let name = format!("{mount}{name}");
+    name.strip_suffix('-').map(str::to_owned).unwrap_or(name)
+}
+
+/// Whether a token has the policies that `parameters` give now.
+pub fn has_same_policies(entry: &TokenEntry, parameters: &TokenParameters) -> bool {
+    grant::policies_of_login(&parameters.policies.value, parameters.no_default_policy)
+        .is_ok_and(|policies| policies == entry.policies)
+}
