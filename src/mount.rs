@@ -1,6 +1,7 @@
 //! Mounts: which engine answers below a path of a tenant, and how it was configured.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub enum Engine {
     /// Logins of machines, with role ids and secret ids.
     #[serde(rename = "approle")]
     AppRole,
+    /// Logins of people, with names and passwords.
+    Userpass,
 }
 
 impl Engine {
@@ -38,12 +41,13 @@ impl Engine {
             Self::Cubbyhole => "cubbyhole",
             Self::Identity => "identity",
             Self::AppRole => "approle",
+            Self::Userpass => "userpass",
         }
     }
 
     /// Whether it lets people and machines log in, and can be mounted for that.
     pub fn is_auth_method(self) -> bool {
-        matches!(self, Self::AppRole)
+        matches!(self, Self::AppRole | Self::Userpass)
     }
 }
 
@@ -106,6 +110,55 @@ pub struct MountConfig {
     /// Of auth mounts: which kind of token a login gives.
     #[serde(default)]
     pub token_type: Option<String>,
+    /// Of userpass mounts: when a name is locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_lockout: Option<UserLockout>,
+}
+
+impl MountConfig {
+    /// When a name is locked, with what nobody has set as it is usual.
+    pub fn lockout(&self) -> UserLockout {
+        self.user_lockout.unwrap_or_default()
+    }
+}
+
+/// After how many failed logins a name is locked, and for how long. 0 stands for what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserLockout {
+    /// Failures in a row.
+    pub threshold: u64,
+    /// How long it stays locked.
+    pub duration_seconds: u64,
+    /// After how long without a failure the row begins anew.
+    pub counter_reset_seconds: u64,
+    /// Never lock.
+    pub disabled: bool,
+}
+
+/// Failed logins in a row that lock a name, where nothing else is set.
+pub const LOCKOUT_THRESHOLD: u64 = 5;
+/// How long a name stays locked, and after how long failures are forgotten, where nothing else is set.
+pub const LOCKOUT_SECONDS: u64 = 15 * 60;
+
+impl UserLockout {
+    /// Failures in a row, at least one.
+    pub fn threshold(self) -> u64 {
+        if self.threshold == 0 { LOCKOUT_THRESHOLD } else { self.threshold }
+    }
+
+    /// How long a name stays locked.
+    pub fn duration(self) -> Duration {
+        seconds_or_usual(self.duration_seconds)
+    }
+
+    /// After how long without a failure the row begins anew.
+    pub fn counter_reset(self) -> Duration {
+        seconds_or_usual(self.counter_reset_seconds)
+    }
+}
+
+fn seconds_or_usual(seconds: u64) -> Duration {
+    Duration::from_secs(if seconds == 0 { LOCKOUT_SECONDS } else { seconds })
 }
 
 /// The default and greatest TTL of a server whose configuration says nothing: 32 days.

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
+use crate::auth::effort::Effort;
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;
@@ -63,6 +64,7 @@ pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming:
         outsiders: Arc::clone(outsiders),
         errand: Mutex::default(),
         admission: OnceLock::new(),
+        effort: Effort::default(),
     });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
     let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -75,6 +77,8 @@ struct Call {
     route: Result<Route, Refusal>,
     outsiders: Arc<Outsiders>,
     errand: Mutex<Option<Errand>>,
+    /// Slow work that is not repeated with the attempt.
+    effort: Effort,
     /// How a stranger's request is logged.
     admission: OnceLock<Admission>,
 }
@@ -88,6 +92,7 @@ impl Attempt for Call {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let mut trace = Trace::default();
         let outcome = self.decide(txn, &mut trace).await;
+        self.effort.first_attempt_is_over();
         if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Sealed)) {
             // What was needed to decide is away, and so is the log: nothing happened, and the client is told so.
             return outcome;
@@ -154,7 +159,7 @@ impl Call {
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
 
-        let call = Called { asked: &asked, location: &location, target: &target, route, origin };
+        let call = Called { asked: &asked, location: &location, target: &target, route, origin, effort: &self.effort };
         if route.help {
             return call.help();
         }

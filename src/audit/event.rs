@@ -22,7 +22,7 @@
 //! | `status` | the HTTP status |
 //! | `error` | one of the words of [`error_class`], when the request was refused |
 //! | `remote` | address and port of the caller |
-//! | `detail` | one sentence: a job's summary, or which wrapping token an answer was put away for or taken out with (its accessor) |
+//! | `detail` | one sentence: a job's summary, which token of which entity a login gave, or which wrapping token an answer was put away for or taken out with (its accessor) |
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

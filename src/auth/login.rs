@@ -9,12 +9,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::approle;
+use super::effort::Effort;
 use super::origin::{Fingerprint, Origin};
 use super::parameters::TokenParameters;
 use super::token::cidr::Cidr;
 use super::token::entry::{TokenEntry, TokenKind};
 use super::token::lifetime::Wish;
 use super::token::{NewToken, auth_json, grant, mint};
+use super::userpass;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::{directory, identity};
@@ -28,6 +30,8 @@ pub struct LoginCall<'a> {
     pub origin: Origin,
     /// The path below the mount: `login/eve`.
     pub path: &'a str,
+    /// Where work with passwords is done and remembered.
+    pub effort: &'a Effort,
 }
 
 /// Somebody who has proved who they are.
@@ -130,6 +134,7 @@ pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, txn: &mut Txn) ->
     let place = Place { tenant: Arc::clone(tenant), mount: mounted.mount, path: mounted.path };
     let parameters = match place.mount.engine {
         Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
+        Engine::Userpass => userpass::renew(&login.role, entry, &place, txn).await?,
         Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => return Err(gone()),
     };
     Ok(Some(terms(&parameters, &place, txn)))

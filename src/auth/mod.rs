@@ -8,12 +8,14 @@
 
 pub mod approle;
 pub mod caller;
+pub mod effort;
 pub mod login;
 pub mod name;
 pub mod origin;
 pub mod parameters;
 pub mod policies;
 pub mod token;
+pub mod userpass;
 
 pub use caller::Caller;
 pub use origin::Origin;

@@ -149,6 +149,13 @@ impl Change {
         })
     }
 
+    /// Reads a write that is about the policies only, under either name.
+    pub fn policies(fields: &Fields<'_>) -> Result<Self, Refusal> {
+        let mut warnings = Vec::new();
+        let policies = aged("policies", |name| policies(fields, name), &mut warnings)?;
+        Ok(Self { policies, warnings, ..Self::default() })
+    }
+
     /// What holds afterwards, and warnings. `limits` are those of the mount. `Invalid` when the settings contradict each other.
     pub fn apply(self, before: &TokenParameters, limits: LeaseTtl) -> Result<(TokenParameters, Vec<String>), Refusal> {
         let before = TokenParameters::clone(before);

@@ -16,6 +16,7 @@ mod keyring;
 mod keys;
 mod name;
 mod padding;
+pub mod password;
 mod record;
 mod sealed_box;
 mod signing;

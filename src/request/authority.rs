@@ -2,7 +2,7 @@
 
 use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
-use crate::auth::{Caller, approle, token};
+use crate::auth::{Caller, approle, token, userpass};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, identity, kv};
@@ -69,6 +69,7 @@ impl Called<'_> {
             Target::Token(..) => token::exists(self.place()?, &call, txn).await?,
             Target::Identity(..) => identity::exists(self.place()?, &call, txn).await?,
             Target::AppRole(..) => approle::exists(self.place()?, &call, txn).await?,
+            Target::Userpass(..) => userpass::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

@@ -5,8 +5,9 @@ use super::authority::Permit;
 use super::chain::Resolved;
 use super::route::Route;
 use crate::answer::{Answer, Refusal};
+use crate::auth::effort::Effort;
 use crate::auth::login::LoginCall;
-use crate::auth::{Caller, Origin, approle, token};
+use crate::auth::{Caller, Origin, approle, token, userpass};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::engine::{cubbyhole, directory, identity, kv, object};
@@ -43,6 +44,7 @@ pub(super) enum Target<'a> {
     Token(&'static Row<token::Operation>, Captures<'a>),
     Identity(&'static Row<identity::Operation>, Captures<'a>),
     AppRole(&'static Row<approle::Operation>, Captures<'a>),
+    Userpass(&'static Row<userpass::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -59,6 +61,7 @@ impl<'a> Target<'a> {
             Engine::Token => Self::of(&table::find(token::TABLE, verb, &location.rest), Self::Token),
             Engine::Identity => Self::of(&table::find(identity::TABLE, verb, &location.rest), Self::Identity),
             Engine::AppRole => Self::of(&table::find(approle::TABLE, verb, &location.rest), Self::AppRole),
+            Engine::Userpass => Self::of(&table::find(userpass::TABLE, verb, &location.rest), Self::Userpass),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -83,6 +86,7 @@ impl<'a> Target<'a> {
             Self::Token(row, _) => row.need,
             Self::Identity(row, _) => row.need,
             Self::AppRole(row, _) => row.need,
+            Self::Userpass(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -95,6 +99,7 @@ impl<'a> Target<'a> {
             Self::Token(row, _) => row.fields,
             Self::Identity(row, _) => row.fields,
             Self::AppRole(row, _) => row.fields,
+            Self::Userpass(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -107,7 +112,8 @@ impl<'a> Target<'a> {
             | Self::Cubbyhole(_, captures)
             | Self::Token(_, captures)
             | Self::Identity(_, captures)
-            | Self::AppRole(_, captures) => *captures,
+            | Self::AppRole(_, captures)
+            | Self::Userpass(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -121,6 +127,7 @@ pub(super) struct Called<'a> {
     pub(super) target: &'a Target<'a>,
     pub(super) route: &'a Route,
     pub(super) origin: Origin,
+    pub(super) effort: &'a Effort,
 }
 
 /// The operation of some engine.
@@ -131,6 +138,7 @@ pub(super) enum Operation {
     Token(token::Operation),
     Identity(identity::Operation),
     AppRole(approle::Operation),
+    Userpass(userpass::Operation),
     Sys(sys::Operation),
 }
 
@@ -186,6 +194,7 @@ impl Operation {
                 Box::pin(identity::run(operation, place, &asker, txn)).await
             }
             Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
+            Self::Userpass(operation) => Box::pin(userpass::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -198,7 +207,7 @@ impl Called<'_> {
 
     /// As an auth method sees it.
     fn login(&self) -> LoginCall<'_> {
-        LoginCall { origin: self.origin, path: self.location.rest.as_str() }
+        LoginCall { origin: self.origin, path: self.location.rest.as_str(), effort: self.effort }
     }
 
     /// What there is at the path, for any token that may do anything near it: not even the path's own capability is asked
@@ -244,6 +253,7 @@ impl Called<'_> {
             | Target::Token(..)
             | Target::Identity(..)
             | Target::AppRole(..)
+            | Target::Userpass(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -257,6 +267,7 @@ impl Called<'_> {
             Target::Token(row, _) => (row.parse)(&call).map(Operation::Token),
             Target::Identity(row, _) => (row.parse)(&call).map(Operation::Identity),
             Target::AppRole(row, _) => (row.parse)(&call).map(Operation::AppRole),
+            Target::Userpass(row, _) => (row.parse)(&call).map(Operation::Userpass),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::auth::approle;
 use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
+use crate::auth::{approle, userpass};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
 use crate::engine::directory;
 use crate::engine::{cubbyhole, identity, kv};
@@ -282,6 +282,7 @@ impl Attempt for PurgeMounts {
             Engine::Kv1 => kv::v1::purge(&place, SECRETS, txn).await?,
             Engine::Kv2 => kv::v2::purge(&place, SECRETS, txn).await?,
             Engine::AppRole => approle::purge(&place, SECRETS, txn).await?,
+            Engine::Userpass => userpass::purge(&place, SECRETS, txn).await?,
             Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => true,
         };
         if done {

@@ -14,6 +14,7 @@ pub mod internal_ui;
 mod jobs;
 pub mod keyring;
 pub mod leases;
+pub mod locked_users;
 pub mod mounts;
 pub mod namespaces;
 pub mod openapi;
@@ -44,6 +45,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Cors(operation) => cors::run(operation, place, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
         Operation::Leases(operation) => leases::run(operation, place, caller, txn).await,
+        Operation::LockedUsers(operation) => locked_users::run(operation, place, caller, txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
         Operation::OpenApi(operation) => openapi::run(operation, place, caller, txn).await,

@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    capabilities, ceremonies, cors, internal_ui, keyring, leases, mounts, namespaces, openapi, plugins, policies, process,
-    references, remount, seal, tools, version_history, wrapping,
+    capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi, plugins, policies,
+    process, references, remount, seal, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -83,6 +83,8 @@ parts! {
     Keyring => keyring,
     /// `sys/leases`
     Leases => leases,
+    /// `sys/locked-users`
+    LockedUsers => locked_users,
     /// `sys/mounts`, `sys/auth`
     Mounts => mounts,
     /// `sys/namespaces`

@@ -50,6 +50,7 @@ macro_rules! agents {
 agents! {
     agent: agent_session,
     proxy: proxy_session,
+    agent_of_a_role: role_session,
 }
 
 /// Token, policy and secret on the server; the agent's folder on this side.
@@ -81,11 +82,19 @@ impl Stage {
 
     /// Starts `bao agent` or `bao proxy` with the token in the file, the listener, and what `more` says.
     fn start(&self, kind: &str, target: &Target, more: &str) -> Process {
+        let token = format!(
+            "method \"token_file\" {{\n    config = {{\n      token_file_path = \"{}\"\n    }}\n  }}",
+            self.file("token").display()
+        );
+        self.start_with(kind, target, &token, more)
+    }
+
+    /// The same with another way to log in.
+    fn start_with(&self, kind: &str, target: &Target, method: &str, more: &str) -> Process {
         let ca = target.ca.as_ref().map(|ca| format!("  ca_cert = \"{}\"\n", ca.display())).unwrap_or_default();
         let config = format!(
-            "vault {{\n  address = \"{}\"\n{ca}}}\nauto_auth {{\n  method \"token_file\" {{\n    config = {{\n      token_file_path = \"{}\"\n    }}\n  }}\n}}\nlistener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n{more}",
+            "vault {{\n  address = \"{}\"\n{ca}}}\nauto_auth {{\n  {method}\n}}\nlistener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n{more}",
             target.url,
-            self.file("token").display(),
             self.local.authority(),
         );
         fs::write(self.file("config.hcl"), config).unwrap();
@@ -137,6 +146,40 @@ fn agent_session(target: &Target) {
     stage.is_renewed(&mut agent);
     put(&stage.root, "third");
     agent.wait_until("the file rendered with the renewed token", || holds(&rendered, "u:third:3\n"));
+    agent.stop();
+}
+
+/// Auto-auth by `AppRole`: what it logs in for is renewed, and logged in for again when that cannot be.
+fn role_session(target: &Target) {
+    let stage = Stage::new(target);
+    stage.root.call("POST", "sys/auth/approle", Some(&json!({"type": "approle"}))).expect(204);
+    let role = json!({"token_policies": "app", "token_ttl": TTL_SECONDS, "token_max_ttl": TTL_SECONDS * 2});
+    stage.root.call("POST", "auth/approle/role/app", Some(&role)).expect(204);
+    let role_id = stage.root.call("GET", "auth/approle/role/app/role-id", None).expect(200).json();
+    let secret_id = stage.root.call("POST", "auth/approle/role/app/secret-id", Some(&json!({}))).expect(200).json();
+    fs::write(stage.file("role_id"), text(&role_id["data"]["role_id"])).unwrap();
+    fs::write(stage.file("secret_id"), text(&secret_id["data"]["secret_id"])).unwrap();
+    let method = format!(
+        "method \"approle\" {{\n    config = {{\n      role_id_file_path = \"{}\"\n      secret_id_file_path = \"{}\"\n      remove_secret_id_file_after_reading = false\n    }}\n  }}\n  sink \"file\" {{\n    config = {{\n      path = \"{}\"\n    }}\n  }}",
+        stage.file("role_id").display(),
+        stage.file("secret_id").display(),
+        stage.file("sink").display(),
+    );
+    let rendered = stage.file("rendered");
+    let more = format!(
+        "template_config {{\n  static_secret_render_interval = \"1s\"\n}}\ntemplate {{\n  contents = <<EOT\n{TEMPLATE}\nEOT\n  destination = \"{}\"\n}}\n",
+        rendered.display(),
+    );
+    let mut agent = stage.start_with("agent", target, &method, &more);
+    agent.wait_until("the rendered file", || holds(&rendered, "u:first:1\n"));
+    let first = fs::read_to_string(stage.file("sink")).unwrap();
+    let own = stage.root.with_token(&first).call("GET", "auth/token/lookup-self", None).expect(200).json();
+    assert_eq!(own["data"]["meta"], json!({"role_name": "app"}));
+    agent.wait_until("another token, as the first one has ended", || {
+        fs::read_to_string(stage.file("sink")).is_ok_and(|token| !token.is_empty() && token != first)
+    });
+    put(&stage.root, "second");
+    agent.wait_until("the file rendered with the new token", || holds(&rendered, "u:second:2\n"));
     agent.stop();
 }
 

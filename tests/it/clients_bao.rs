@@ -7,6 +7,7 @@
 mod ceremonies;
 mod kv;
 mod leases;
+mod logins;
 mod namespaces;
 mod operator;
 mod tokens;
@@ -68,6 +69,8 @@ sessions! {
     remount: operator::remount,
     reads: operator::reads,
     status_and_login: operator::status_and_login,
+    login_with_a_password: logins::with_a_password,
+    login_with_a_role: logins::with_a_role,
     policies: tokens::policies,
     token_lifetime: tokens::lifetime,
     token_rights: tokens::rights,

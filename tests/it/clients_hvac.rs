@@ -104,3 +104,22 @@ fn identity_on_postgresql() {
     let server = Server::initialised_on_postgresql(database);
     run_script("hvac_identity.py", &server.target());
 }
+
+#[test]
+fn logins_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_logins.py", &server.target);
+}
+
+#[test]
+fn logins_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_logins.py", &server.target());
+}
+
+#[test]
+fn logins_on_postgresql() {
+    let database = Database::new();
+    let server = Server::initialised_on_postgresql(database);
+    run_script("hvac_logins.py", &server.target());
+}

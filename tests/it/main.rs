@@ -1,6 +1,7 @@
 //! The one test binary: everything that is tested from outside. What a machine needs for it is installed by `scripts/test`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
+mod app_roles;
 mod apply;
 mod architecture;
 mod audit_log;
@@ -32,5 +33,6 @@ mod support;
 mod system_reads;
 mod tampering;
 mod tokens;
+mod users;
 mod walk;
 mod wrapping;

@@ -48,6 +48,7 @@ topics! {
     kv1,
     kv2,
     leases,
+    logins,
     mounts,
     namespaces,
     policies,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom::auth::token;
+use strongroom::auth::{approle, token, userpass};
 use strongroom::engine::table::{Need, Verb};
 use strongroom::engine::{cubbyhole, identity, kv};
 use strongroom::sys;
@@ -32,6 +32,9 @@ const FOR_NOBODY: [(Verb, &str); 5] = [
     (Verb::Write, "sys/wrapping/lookup"),
     (Verb::Read, "sys/wrapping/lookup"),
 ];
+
+/// What proves who somebody is: answered to anybody, and refused for what it lacks.
+const FOR_LOGINS: [(Verb, &str); 2] = [(Verb::Write, "auth/approle/login"), (Verb::Write, "auth/userpass/login/:username")];
 
 /// What takes a wrapping token in place of any other: who has no valid token hears that the one they sent is no such token.
 const FOR_WRAPPING_TOKENS: [(Verb, &str); 2] = [(Verb::Write, "sys/wrapping/unwrap"), (Verb::Write, "sys/wrapping/rewrap")];
@@ -68,6 +71,8 @@ fn steps() -> Vec<Step> {
     steps.extend(kv::v1::TABLE.iter().map(|row| step("old/", row.verb, row.pattern, row.need)));
     steps.extend(cubbyhole::TABLE.iter().map(|row| step("cubbyhole/", row.verb, row.pattern, row.need)));
     steps.extend(token::TABLE.iter().map(|row| step("auth/token/", row.verb, row.pattern, row.need)));
+    steps.extend(approle::TABLE.iter().map(|row| step("auth/approle/", row.verb, row.pattern, row.need)));
+    steps.extend(userpass::TABLE.iter().map(|row| step("auth/userpass/", row.verb, row.pattern, row.need)));
     steps.extend(identity::TABLE.iter().map(|row| step("identity/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());
@@ -122,6 +127,9 @@ fn walk(client: &Client, open: &[(Verb, &str)], text: &str) {
             let wrapping = step.is_in(&FOR_WRAPPING_TOKENS) && text == NO_TOKEN;
             if wrapping || (step.is_in(open) && step.pattern == "sys/wrapping/lookup") {
                 assert_eq!(reply.expect(400).errors(), [NOT_WRAPPING], "{what}");
+            } else if step.is_in(&FOR_LOGINS) && reply.status == 400 {
+                // Where there is such a method.
+                assert!(reply.errors()[0].starts_with("missing "), "{what}: {reply:?}");
             } else if step.is_in(open) {
                 assert_eq!(reply.status, 200, "{what}: {reply:?}");
             } else {
@@ -141,6 +149,11 @@ fn stage(server: &Server) -> Client {
     let root = ready(server);
     put(&root, "a", &json!({"k": "v"}));
     root.call("POST", "sys/mounts/old", Some(&json!({"type": "kv"}))).expect(204);
+    for method in ["approle", "userpass"] {
+        root.call("POST", &format!("sys/auth/{method}"), Some(&json!({"type": method}))).expect(204);
+    }
+    root.call("POST", "auth/approle/role/a", Some(&json!({}))).expect(204);
+    root.call("POST", "auth/userpass/users/a", Some(&json!({"password": "x"}))).expect(204);
     for path in ["old/a", "cubbyhole/a"] {
         root.call("POST", path, Some(&json!({"k": "v"}))).expect(204);
     }
@@ -156,6 +169,7 @@ fn the_lists_of_open_operations_are_all() {
     };
     let owned = |list: &[(Verb, &str)]| list.iter().map(|(verb, pattern)| (*verb, (*pattern).to_owned())).collect::<Vec<_>>();
     assert_eq!(listed(Need::Nobody), owned(&FOR_NOBODY));
+    assert_eq!(listed(Need::Login), owned(&FOR_LOGINS));
     assert_eq!(listed(Need::Token), owned(&FOR_ANY_TOKEN));
     assert_eq!(listed(Need::WrappingToken), owned(&FOR_WRAPPING_TOKENS));
 }

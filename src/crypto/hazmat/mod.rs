@@ -6,6 +6,7 @@
 pub(super) mod aead;
 pub(super) mod hash;
 pub(super) mod kdf;
+pub(super) mod password;
 pub(super) mod signature;
 #[cfg(test)]
 mod tests;

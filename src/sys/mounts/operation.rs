@@ -13,13 +13,13 @@ pub enum Operation {
     /// One mount.
     Read(MountPath),
     /// A new mount.
-    Enable(MountPath, NewMount),
+    Enable(MountPath, Box<NewMount>),
     /// No such mount any more.
     Disable(MountPath),
     /// The settings of a mount, with the server's defaults filled in.
     ReadTuning(MountPath),
     /// Other settings.
-    Tune(MountPath, Tuning),
+    Tune(MountPath, Box<Tuning>),
 }
 
 const FIELDS: &[Field] = &[
@@ -40,6 +40,11 @@ const FIELDS: &[Field] = &[
     field("audit_non_hmac_response_keys", "array", "tune: kept and shown; values are never logged."),
     field("passthrough_request_headers", "array", "tune: kept and shown."),
     field("allowed_response_headers", "array", "tune: kept and shown."),
+    field(
+        "user_lockout_config",
+        "object",
+        "tune, of userpass: lockout_threshold, lockout_duration, lockout_counter_reset_duration, lockout_disable.",
+    ),
     field("token_type", "string", "tune: which kind of token logins give; not for `token/`."),
 ];
 
@@ -117,9 +122,9 @@ fn write(class: Class, call: &Call<'_>) -> Result<Operation, Refusal> {
         Target::Mount(path) => {
             path.check_new()?;
             let new = NewMount::parse(class, call.fields)?;
-            Operation::Enable(path, new)
+            Operation::Enable(path, Box::new(new))
         }
-        Target::Tune(path) => Operation::Tune(path, Tuning::parse(call.fields)?),
+        Target::Tune(path) => Operation::Tune(path, Box::new(Tuning::parse(call.fields)?)),
     })
 }
 

@@ -23,7 +23,7 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
     match operation {
         Operation::List(class) => list(tenant, class, txn).await,
         Operation::Read(path) => read(tenant, &path, txn).await,
-        Operation::Enable(path, new) => enable(tenant, &path, new, txn).await,
+        Operation::Enable(path, new) => enable(tenant, &path, *new, txn).await,
         Operation::Disable(path) => disable(tenant, &path, txn).await,
         Operation::ReadTuning(path) => read_tuning(tenant, &path, txn).await,
         Operation::Tune(path, tuning) => tune(tenant, &path, &tuning, txn).await,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::paths::Class;
 use crate::answer::Refusal;
 use crate::fields::Fields;
-use crate::mount::{Engine, MountConfig};
+use crate::mount::{Engine, MountConfig, UserLockout};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 2] = [(Class::Secret, "kv"), (Class::Auth, "approle")];
+pub const BUILT_IN: [(Class, &str); 3] = [(Class::Secret, "kv"), (Class::Auth, "approle"), (Class::Auth, "userpass")];
 
 /// The auth methods among them.
-const METHODS: [Engine; 1] = [Engine::AppRole];
+const METHODS: [Engine; 2] = [Engine::AppRole, Engine::Userpass];
 
 /// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
 const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];
@@ -64,6 +64,8 @@ pub struct Tuning {
     pub allowed_response_headers: Option<Vec<String>>,
     /// Which kind of token a login gives; of auth methods only.
     pub token_type: Option<String>,
+    /// When a name is locked; of userpass only.
+    pub user_lockout: Option<LockoutChange>,
     /// Options to set; one with an empty value is removed.
     pub options: BTreeMap<String, String>,
 }
@@ -118,6 +120,7 @@ impl Tuning {
             passthrough_request_headers: fields.list("passthrough_request_headers")?,
             allowed_response_headers: fields.list("allowed_response_headers")?,
             token_type,
+            user_lockout: fields.nested("user_lockout_config")?.map(|fields| LockoutChange::parse(&fields)).transpose()?,
             options: fields.map("options")?.unwrap_or_default(),
         })
     }
@@ -132,6 +135,13 @@ impl Tuning {
                 engine if engine.is_auth_method() => config.token_type.clone_from(&self.token_type),
                 _ => return Err(Refusal::invalid("'token_type' can only be modified on auth mounts")),
             }
+        }
+        if let Some(change) = &self.user_lockout {
+            if engine != Engine::Userpass {
+                let name = engine.type_name();
+                return Err(Refusal::Invalid(format!("tuning of user lockout configuration for auth type {name:?} not allowed")));
+            }
+            config.user_lockout = Some(change.apply(config.lockout()));
         }
         let default = self.default_lease_ttl_seconds.unwrap_or(config.default_lease_ttl_seconds);
         let max = self.max_lease_ttl_seconds.unwrap_or(config.max_lease_ttl_seconds);
@@ -149,6 +159,37 @@ impl Tuning {
         replace(&mut config.passthrough_request_headers, self.passthrough_request_headers.as_ref());
         replace(&mut config.allowed_response_headers, self.allowed_response_headers.as_ref());
         Ok(())
+    }
+}
+
+/// A change of when names are locked: `None` leaves a value as it is.
+#[derive(Debug, Default)]
+pub struct LockoutChange {
+    threshold: Option<u64>,
+    duration_seconds: Option<u64>,
+    counter_reset_seconds: Option<u64>,
+    disabled: Option<bool>,
+}
+
+impl LockoutChange {
+    fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
+        let threshold = fields.integer("lockout_threshold")?.map(u64::try_from).transpose();
+        let seconds = |name: &str| Ok(fields.duration(name)?.map(|duration| duration.as_secs()));
+        Ok(Self {
+            threshold: threshold.map_err(|_| Refusal::invalid("unable to parse user lockout threshold: it is negative"))?,
+            duration_seconds: seconds("lockout_duration")?,
+            counter_reset_seconds: seconds("lockout_counter_reset_duration")?,
+            disabled: fields.boolean("lockout_disable")?,
+        })
+    }
+
+    fn apply(&self, before: UserLockout) -> UserLockout {
+        UserLockout {
+            threshold: self.threshold.unwrap_or(before.threshold),
+            duration_seconds: self.duration_seconds.unwrap_or(before.duration_seconds),
+            counter_reset_seconds: self.counter_reset_seconds.unwrap_or(before.counter_reset_seconds),
+            disabled: self.disabled.unwrap_or(before.disabled),
+        }
     }
 }
 
@@ -183,7 +224,7 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
     }
     let built_in = match class {
         Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2",
-        Class::Auth => "approle; token/ is always mounted",
+        Class::Auth => "approle and userpass; token/ is always mounted",
     };
     if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
         return Ok(method);

@@ -1,7 +1,7 @@
 //! How a mount is shown. `nested` says that its tenant has a parent: the permanent mounts look different there.
 
 use crate::json::{Json, Object};
-use crate::mount::{Engine, LeaseTtl, Mount};
+use crate::mount::{Engine, LeaseTtl, Mount, UserLockout};
 
 /// What the API shows as the version of a built-in engine.
 pub(in crate::sys) const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.strongroom");
@@ -23,6 +23,9 @@ pub(in crate::sys) fn whole(mount: &Mount, nested: bool) -> Json {
             out.field("default_lease_ttl", &mount.config.default_lease_ttl_seconds);
             out.field("max_lease_ttl", &mount.config.max_lease_ttl_seconds);
             settings(out, mount, nested);
+            if let Some(lockout) = mount.config.user_lockout {
+                out.object("user_lockout_config", |out| show_lockout(out, lockout));
+            }
         });
         if matches!(mount.engine, Engine::Kv1 | Engine::Kv2) || mount.engine.is_auth_method() {
             out.field("deprecation_status", "supported");
@@ -51,7 +54,18 @@ pub(super) fn tuning(mount: &Mount, server: LeaseTtl, nested: bool) -> Json {
             out.field("options", options);
         }
         settings(out, mount, nested);
+        if let Some(lockout) = mount.config.user_lockout {
+            show_lockout(out, lockout);
+        }
     })
+}
+
+/// As it was set: 0 is what is usual.
+fn show_lockout(out: &mut Object<'_>, lockout: UserLockout) {
+    out.field("user_lockout_counter_reset_duration", &lockout.counter_reset_seconds);
+    out.field("user_lockout_disable", &lockout.disabled);
+    out.field("user_lockout_duration", &lockout.duration_seconds);
+    out.field("user_lockout_threshold", &lockout.threshold);
 }
 
 /// What is not set is left out, except for the kind of token of an auth mount.

@@ -45,7 +45,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["ureq", "clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
     (&["rcgen"], &["src/dev_ca.rs"], "only a development server makes certificates"),
     (
-        &["aes_gcm", "chacha20poly1305", "hkdf", "subtle"],
+        &["aes_gcm", "argon2", "bcrypt", "chacha20poly1305", "hkdf", "subtle"],
         &["src/crypto/hazmat/"],
         "primitives are easy to misuse: each is behind one small function",
     ),

@@ -1,0 +1,99 @@
+//! Doing what a userpass mount is asked for.
+
+use std::sync::Arc;
+
+use super::login::login;
+use super::operation::{NewPassword, Operation, needs_password};
+use super::user::{LastLogin, User};
+use crate::answer::{Answer, Data, Refusal};
+use crate::auth::login::LoginCall;
+use crate::auth::name::canonical;
+use crate::auth::parameters::{Change, TokenParameters};
+use crate::commit::{Place, Txn};
+use crate::engine::listing::{NAMES_MAX, Range};
+use crate::engine::table::Call;
+use crate::record::Kind;
+
+/// Runs one operation.
+pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    match operation {
+        Operation::Login(name, password) => login(&name, &password, place, call, txn).await,
+        Operation::Users(range) => list(&range, place, txn).await,
+        Operation::Read(name) => {
+            let user = user(&name, place, txn).await?.ok_or(Refusal::NotFound)?;
+            let last = txn.read::<LastLogin>(&place.tenant, &LastLogin::address(place.mount.id, &name)).await?;
+            Ok(Answer::data(user.json(last.as_ref().map(|found| &*found.value))))
+        }
+        Operation::Write(name, password, change) => {
+            let before = user(&name, place, txn).await?;
+            write(&name, before, password, *change, place, call, txn).await
+        }
+        Operation::Delete(name) => remove(&name, place, txn).await.map(|()| Answer::Empty),
+        Operation::SetPassword(name, password) => {
+            let before = needed(&name, place, txn).await?;
+            write(&name, Some(before), Some(password), Change::default(), place, call, txn).await
+        }
+        Operation::SetPolicies(name, change) => {
+            let before = needed(&name, place, txn).await?;
+            write(&name, Some(before), None, *change, place, call, txn).await
+        }
+    }
+}
+
+/// Whether a user is there, for policies that tell making one from changing one.
+pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
+    match canonical(call.captures.get(0)) {
+        Ok(name) => txn.exists(&place.tenant, &User::address(place.mount.id, &name)).await,
+        Err(_) => Ok(false),
+    }
+}
+
+/// Removes up to `limit` users of a disabled mount. True when none is left; what was counted against names expires.
+pub async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, Refusal> {
+    let names = txn.names(&place.tenant, Kind::User, place.mount.id, "").await?;
+    for name in names.iter().take(limit) {
+        remove(name, place, txn).await?;
+    }
+    Ok(names.len() <= limit)
+}
+
+async fn user(name: &str, place: &Place, txn: &mut Txn) -> Result<Option<Arc<User>>, Refusal> {
+    Ok(txn.read::<User>(&place.tenant, &User::address(place.mount.id, name)).await?.map(|found| found.value))
+}
+
+async fn needed(name: &str, place: &Place, txn: &mut Txn) -> Result<Arc<User>, Refusal> {
+    user(name, place, txn).await?.ok_or_else(|| Refusal::invalid("username does not exist"))
+}
+
+async fn write(
+    name: &str,
+    before: Option<Arc<User>>,
+    password: Option<NewPassword>,
+    change: Change,
+    place: &Place,
+    call: LoginCall<'_>,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let nothing = TokenParameters::default();
+    let parameters = before.as_ref().map_or(&nothing, |before| &before.parameters);
+    let (parameters, warnings) = change.apply(parameters, txn.lease_ttl().at(&place.mount.config))?;
+    let password = match (password, before) {
+        (Some(NewPassword::Text(text)), _) => call.effort.hash(&text).await?.duplicate(),
+        (Some(NewPassword::Hash(hash)), _) => hash,
+        (None, Some(before)) => before.password.duplicate(),
+        (None, None) => return Err(needs_password()),
+    };
+    txn.put(&place.tenant, &User::address(place.mount.id, name), &User { password, parameters }, None).await?;
+    Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
+}
+
+async fn remove(name: &str, place: &Place, txn: &mut Txn) -> Result<(), Refusal> {
+    txn.remove::<User>(&place.tenant, &User::address(place.mount.id, name)).await?;
+    txn.forget::<LastLogin>(&place.tenant, &LastLogin::address(place.mount.id, name));
+    Ok(())
+}
+
+async fn list(range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let names = txn.names(&place.tenant, Kind::User, place.mount.id, "").await?;
+    Answer::keys(range.of(&names, NAMES_MAX)?)
+}

@@ -1,0 +1,89 @@
+//! A user, and its last login.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::parameters::TokenParameters;
+use crate::crypto::password::PasswordHash;
+use crate::id::MountId;
+use crate::json::Json;
+use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::secret::{SecretBytes, SecretText};
+use crate::time::Timestamp;
+
+/// A user. Its record is JSON, and never kept open: it holds the hash.
+pub(super) struct User {
+    /// The hash of its password.
+    pub(super) password: PasswordHash,
+    /// About its tokens.
+    pub(super) parameters: TokenParameters,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    password: &'a str,
+    parameters: &'a TokenParameters,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    password: String,
+    parameters: TokenParameters,
+}
+
+impl Record for User {
+    const KIND: Kind = Kind::User;
+    const LISTING: Listing = Listing::Flat;
+    const CACHED: bool = false;
+
+    fn encode(&self) -> SecretBytes {
+        let written = Written { password: self.password.text().expose(), parameters: &self.parameters };
+        // Strings, numbers and lists always serialise.
+        SecretBytes::new(serde_json::to_vec(&written).unwrap_or_default())
+    }
+
+    fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {
+        let wrong = |reason: String| DecodeError { kind: Kind::User, reason };
+        let read: Read = serde_json::from_slice(payload.expose())
+            .map_err(|error| wrong(format!("line {} column {}", error.line(), error.column())))?;
+        let text = SecretText::new(read.password);
+        let password = PasswordHash::parse(text.expose()).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { password, parameters: read.parameters })
+    }
+}
+
+/// When and from where a user logged in last.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct LastLogin {
+    /// When.
+    pub(super) time: Timestamp,
+    /// From where.
+    pub(super) address: IpAddr,
+}
+
+crate::json_record!(LastLogin, Kind::LastLogin, Listing::None);
+
+impl User {
+    /// Where the user with this name is.
+    pub(super) fn address(mount: MountId, name: &str) -> Address {
+        Address { kind: Kind::User, mount, directory: String::new(), name: name.to_owned() }
+    }
+
+    /// The `data` of a read.
+    pub(super) fn json(&self, last: Option<&LastLogin>) -> Json {
+        Json::object(|data| {
+            self.parameters.show(data);
+            if let Some(last) = last {
+                data.field("last_login_address", &last.address).field("last_login_time", &last.time.rfc3339());
+            }
+        })
+    }
+}
+
+impl LastLogin {
+    /// Where the last login of a user is.
+    pub(super) fn address(mount: MountId, name: &str) -> Address {
+        Address { kind: Kind::LastLogin, mount, directory: String::new(), name: name.to_owned() }
+    }
+}
