@@ -1,7 +1,7 @@
 //! From a request to the typed operation of an engine. The input is `METHOD path?query`, a line end, and the body.
 
 use strongroom::answer::Refusal;
-use strongroom::auth::token;
+use strongroom::auth::{approle, token, userpass};
 use strongroom::engine::table::{self, Call, Captures, Match, Row, Verb};
 use strongroom::engine::{cubbyhole, kv};
 use strongroom::fields::{Fields, Query};
@@ -48,9 +48,11 @@ pub(super) fn kv(data: &[u8]) {
     in_table(cubbyhole::TABLE, data);
 }
 
-/// Operations of `auth/token/`.
+/// Operations of `auth/token/`, and of the auth methods.
 pub(super) fn token(data: &[u8]) {
     in_table(token::TABLE, data);
+    in_table(approle::TABLE, data);
+    in_table(userpass::TABLE, data);
 }
 
 /// Operations of `sys/`.

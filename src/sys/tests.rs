@@ -148,7 +148,7 @@ fn an_enable_of_what_is_not_there_says_what_is() {
         ("mounts/x", r#"{"type":"kv-v2","plugin_version":"v1.0.0"}"#, "plugin_version"),
         ("mounts/sys/x", r#"{"type":"kv-v2"}"#, "cannot mount \"sys/x/\""),
         ("mounts/auth/x", r#"{"type":"kv-v2"}"#, "cannot mount \"auth/x/\""),
-        ("auth/userpass", r#"{"type":"userpass"}"#, "plugin not found in the catalog: userpass"),
+        ("auth/radius", r#"{"type":"radius"}"#, "plugin not found in the catalog: radius"),
         ("auth/kv", r#"{"type":"kv-v2"}"#, "plugin not found in the catalog: kv-v2"),
         ("auth/token", r#"{"type":"token"}"#, "token credential backend cannot be instantiated"),
     ] {

@@ -329,4 +329,9 @@ fn a_login_in_a_namespace_stays_in_it(server: &mut Server) {
     admin.call("POST", "auth/approle/role/web/secret-id", Some(&json!({}))).expect(200);
     admin.call("POST", "auth/approle/role/other/secret-id", Some(&json!({}))).expect(403);
     admin.call("GET", "auth/approle/role/web/role-id", None).expect(403);
+    // Its keys are opened for a stranger, too, who may be about to show who they are.
+    server.kill();
+    server.come_back();
+    let acme = Client::new(&server.target()).in_namespace("acme");
+    login(&acme, &id, &secret).expect(200);
 }

@@ -261,6 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_bound_to_a_certificate_is_none_without_it() {
+        let entry = |certificate: Option<Fingerprint>, bound_cidrs: &[&str]| -> TokenEntry {
+            serde_json::from_value(serde_json::json!({
+                "kind": "service", "accessor": "a", "parent": null, "depth": 0, "policies": [], "display_name": "d", "path": "p",
+                "certificate": certificate, "bound_cidrs": bound_cidrs, "created": Timestamp(0), "expires": null,
+                "creation_ttl_seconds": 0, "ttl_seconds": 0, "max_ttl_seconds": 0, "explicit_max_ttl_seconds": 0,
+                "period_seconds": 0, "uses_left": null, "renewable": true,
+            }))
+            .unwrap()
+        };
+        let (one, other) = (Some(Fingerprint([1; 32])), Some(Fingerprint([2; 32])));
+        let from = |certificate| Origin { address: [10, 0, 0, 1].into(), certificate };
+        for (bound, sent, good) in
+            [(None, None, true), (None, one, true), (one, one, true), (one, other, false), (one, None, false)]
+        {
+            assert_eq!(entry(bound, &[]).may_come_from(from(sent)), good, "{bound:?} {sent:?}");
+        }
+        assert!(!entry(one, &["11.0.0.0/8"]).may_come_from(from(one)), "both have to be right");
+    }
+
+    #[test]
     fn children_are_listed_under_the_hash_of_their_parent() {
         let address = child_address("ab12", "acc");
         assert_eq!((address.directory.as_str(), address.name.as_str()), ("ab12/", "acc"));

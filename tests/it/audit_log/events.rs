@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use strongroom::audit::event::Event;
+use strongroom::audit::event::{Event, Word};
 use strongroom::audit::row::Row;
 use strongroom::audit::{batch, merkle};
 use strongroom::crypto::{Keyring, TenantKey, WrapContext};
@@ -85,6 +85,37 @@ fn a_wrapped_answer_is_named_by_its_tokens_accessor() {
     assert_eq!(what(out), said("write", "sys/wrapping/unwrap", 200, None, None));
     assert_eq!(out.detail, Some(format!("answer taken out with wrapping token {accessor}")));
     assert_eq!(out.caller.as_ref().map(|caller| caller.accessor.as_str()), Some(accessor.as_str()));
+}
+
+/// `opened` has looked for the password in every event.
+#[test]
+fn a_login_is_in_the_tenants_log_and_a_failed_one_in_that_of_strangers() {
+    let mut server = Server::dev();
+    let root = Client::new(&server.target());
+    root.call("POST", "sys/auth/userpass", Some(&json!({"type": "userpass"}))).expect(204);
+    root.call("POST", "auth/userpass/users/eve", Some(&json!({"password": MARK}))).expect(204);
+    root.call("POST", "sys/auth/userpass/tune", Some(&json!({"user_lockout_config": {"lockout_disable": true}}))).expect(204);
+    let stranger = root.without_token();
+    let reply = stranger.call("POST", "auth/userpass/login/eve", Some(&json!({"password": MARK}))).expect(200).json();
+    stranger.call("POST", "auth/userpass/login/eve", Some(&json!({"password": format!("{MARK}-no")}))).expect(400);
+    root.call("POST", "sys/auth/userpass/tune", Some(&json!({"user_lockout_config": {"lockout_disable": false}}))).expect(204);
+    stranger.call("POST", "auth/userpass/login/eve", Some(&json!({"password": format!("{MARK}-no")}))).expect(400);
+    assert!(server.stop().success());
+
+    let logs = opened(&server);
+    let of_logins = |events: &[Event]| -> Vec<Event> {
+        events.iter().filter(|event| &*event.path == "auth/userpass/login/eve").cloned().collect()
+    };
+    let [admitted, counted] = &of_logins(&logs[0])[..] else { panic!("one came in, and one failure was counted") };
+    let text = |name: &str| reply["auth"][name].as_str().unwrap();
+    assert_eq!((admitted.status, admitted.mount_type.as_ref().map(Word::as_str)), (200, Some("userpass")));
+    assert_eq!(admitted.caller.as_ref().map(|caller| caller.accessor.as_str()), Some(text("accessor")));
+    assert_eq!(admitted.detail, Some(format!("login: token {} of entity {}", text("accessor"), text("entity_id"))));
+    // What is written in a tenant leaves its event there.
+    assert_eq!((counted.status, &counted.caller), (400, &None));
+    let failed = of_logins(&logs[1]);
+    assert_eq!(failed.iter().map(|event| event.status).collect::<Vec<_>>(), [400, 400]);
+    assert!(failed.iter().all(|event| event.caller.is_none() && event.error.is_some()));
 }
 
 fn said(operation: &str, path: &str, status: u16, read: Option<u64>, written: Option<u64>) -> Said {
