@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::answer::Refusal;
 use crate::crypto;
-use crate::crypto::password::{NoHash, PasswordHash};
+use crate::crypto::password::PasswordHash;
 use crate::secret::SecretText;
 
 /// Passwords that may wait to be hashed; one more is refused.
@@ -136,11 +136,6 @@ fn copy(text: &SecretText) -> SecretText {
     SecretText::new(text.expose().to_owned())
 }
 
-/// A hash that somebody brings along.
-pub fn brought(text: &SecretText) -> Result<PasswordHash, NoHash> {
-    PasswordHash::parse(text.expose())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_that_others_made_is_made_anew_for_the_right_password_only() {
-        let brought = brought(&password("$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")).unwrap();
+        let brought = PasswordHash::parse("$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW").unwrap();
         let (right, wrong) = (Effort::default(), Effort::default());
         let verdict = right.check(Some(&brought), &password("U*U")).await.unwrap();
         assert!(verdict.right && verdict.better.as_ref().is_some_and(PasswordHash::is_ours));

@@ -1,7 +1,6 @@
 //! The operations of a userpass mount: the table, and from the call to typed fields.
 
 use crate::answer::Refusal;
-use crate::auth::effort;
 use crate::auth::name::canonical;
 use crate::auth::parameters::{Change, with_token_fields};
 use crate::crypto::password::PasswordHash;
@@ -100,7 +99,8 @@ fn password(fields: &Fields<'_>) -> Result<Option<NewPassword>, Refusal> {
         (Some(_), Some(_)) => return Err(Refusal::invalid("only one of password or password_hash may be provided")),
         (Some(password), None) => Some(NewPassword::Text(password)),
         (None, Some(hash)) => {
-            let hash = effort::brought(&hash).map_err(|error| Refusal::Invalid(format!("password_hash is {error}")))?;
+            let hash =
+                PasswordHash::parse(hash.expose()).map_err(|error| Refusal::Invalid(format!("password_hash is {error}")))?;
             Some(NewPassword::Hash(hash))
         }
         (None, None) => None,
