@@ -6,6 +6,7 @@ pub mod answer;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod cert;
 pub mod cli;
 pub mod commit;
 pub mod config;

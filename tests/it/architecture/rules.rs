@@ -11,7 +11,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["engine", "auth", "sys"],
     &["commit"],
     &["storage", "seal"],
-    &["audit", "policy", "crypto", "reference"],
+    &["audit", "policy", "crypto", "reference", "cert"],
     LEAVES,
 ];
 
@@ -24,6 +24,7 @@ const LEAVES: &[&str] = &[
 /// Who may use a module of its own layer: user, used, reason.
 pub(super) const PEERS: &[(&str, &str, &str)] = &[
     ("audit", "crypto", "the log's tree is made of SHA-256"),
+    ("cert", "crypto", "a certificate is known by its SHA-256"),
     ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
     ("sys", "auth", "sys/auth lists and mounts the methods; capabilities are those of tokens"),
     ("sys", "engine", "sys/mounts lists, makes and removes mounts of every engine"),
@@ -43,6 +44,8 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
         "nobody behind the door looks at HTTP or TLS (cli/ is a client, and makes the dev authority)",
     ),
     (&["ureq", "clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
+    (&["webpki"], &["src/cert/"], "who vouches for a certificate is decided in one place"),
+    (&["x509_parser"], &["src/cert/", "src/http/tls.rs", "src/dev_ca.rs"], "certificates are read in few places"),
     (&["rcgen"], &["src/dev_ca.rs"], "only a development server makes certificates"),
     (
         &["aes_gcm", "argon2", "bcrypt", "chacha20poly1305", "hkdf", "subtle"],

@@ -5,6 +5,7 @@
 //! in time fails the test with the output so far.
 
 pub(crate) mod bao;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod fixture;
