@@ -31,12 +31,15 @@ use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
 use crate::sys::process::Process;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 use supervisor::Supervisor;
 
 pub use dev::{DevOptions, run_dev};
 pub use stores::{migrate, role_statements};
+
+/// How often the files of certificates are looked at for a change.
+const FILES_LOOKED_AT: Duration = Duration::from_secs(2);
 
 /// Why the server does not start, or stops. One clear line each; the process ends with exit code 1.
 #[derive(Debug, thiserror::Error)]
@@ -258,17 +261,20 @@ impl Running {
         Ok(reloader)
     }
 
-    /// Serves until SIGTERM or SIGINT; on SIGHUP reads certificates and whatever `reload` does.
+    /// Serves until SIGTERM or SIGINT; on SIGHUP reads certificates and whatever `reload` does. Certificates whose files
+    /// change are read by and by, too.
     async fn until_told_to_stop(&mut self, reload: impl Fn()) {
+        let mut looks = tokio::time::interval(FILES_LOOKED_AT);
         loop {
             tokio::select! {
 
                 _ = self.signals.term.recv() => return,
                 _ = self.signals.int.recv() => return,
                 _ = self.signals.hup.recv() => {
-                    self.reload_certificates();
+                    self.reload_certificates(|reloader, now| Some(reloader.reload(now)));
                     reload();
                 }
+                _ = looks.tick() => self.reload_certificates(TlsReloader::reload_if_changed),
             }
         }
     }
@@ -286,11 +292,12 @@ impl Running {
         }
     }
 
-    fn reload_certificates(&self) {
+    fn reload_certificates(&self, reload: impl Fn(&TlsReloader, Timestamp) -> Option<Result<(), TlsError>>) {
         for reloader in &self.certificates {
-            match reloader.reload(self.clock.now()) {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate was not read again; the old one stays"),
+            match reload(reloader, self.clock.now()) {
+                None => {}
+                Some(Ok(())) => tracing::info!("the certificate was read again"),
+                Some(Err(error)) => tracing::error!(%error, "the certificate was not read again; the old one stays"),
             }
         }
     }

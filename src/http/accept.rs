@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
 use super::tls::TlsReloader;
+use crate::cert::Presented;
 use crate::config::Listener;
 use crate::metrics::{self, Handshake};
 
@@ -72,8 +73,11 @@ impl From<&Listener> for Limits {
 pub struct Connection {
     /// Address and port of the peer.
     pub remote: SocketAddr,
-    /// The client certificate (DER) whose key signed the handshake; nobody vouched for it yet.
-    pub certificate: Option<Arc<[u8]>>,
+    /// Whether it is TLS.
+    pub encrypted: bool,
+    /// The client certificate whose key signed the handshake, or the one that the resumed session began with; nobody
+    /// vouched for it yet.
+    pub certificate: Option<Arc<Presented>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,7 +176,7 @@ where
             return;
         }
         let Some(tls) = tls else {
-            let connection = Arc::new(Connection { remote, certificate: None });
+            let connection = Arc::new(Connection { remote, encrypted: false, certificate: None });
             return self.http1(stream, connection).await;
         };
         let handshake = tokio::time::timeout(self.limits.handshake_timeout, TlsAcceptor::from(tls).accept(stream));
@@ -192,10 +196,9 @@ where
         };
         metrics::handshake(Handshake::Done);
         let (_, session) = stream.get_ref();
-        let leaf = session.peer_certificates().and_then(|chain| chain.first());
-        let certificate = leaf.map(|leaf| Arc::<[u8]>::from(leaf.as_ref()));
+        let certificate = session.peer_certificates().and_then(Presented::new).map(Arc::new);
         let h2 = session.alpn_protocol() == Some(b"h2");
-        let connection = Arc::new(Connection { remote, certificate });
+        let connection = Arc::new(Connection { remote, encrypted: true, certificate });
         if h2 { self.http2(stream, connection).await } else { self.http1(stream, connection).await }
     }
 

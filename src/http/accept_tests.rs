@@ -25,7 +25,7 @@ struct Server {
     done: JoinHandle<u32>,
 }
 
-/// Answers `certificate bytes/path`; `/slow` takes 300 ms.
+/// Answers `certificate fingerprint/path`, 0 without one; `/slow` takes 300 ms.
 async fn start(tls: Option<Arc<TlsReloader>>, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +34,7 @@ async fn start(tls: Option<Arc<TlsReloader>>, limits: Limits) -> Server {
         if request.uri().path() == "/slow" {
             sleep(Duration::from_millis(300)).await;
         }
-        let certificate = connection.certificate.as_ref().map_or(0, |certificate| certificate.len());
+        let certificate = connection.certificate.as_ref().map_or("0".to_owned(), |shown| hex(&shown.fingerprint()));
         Response::new(Full::new(Bytes::from(format!("{certificate}{}", request.uri().path()))))
     };
     let done = tokio::spawn(serve(listener, tls, limits, service, async move {
@@ -52,6 +52,14 @@ fn certificates() -> (tempfile::TempDir, DevCertificates) {
 fn reloader(files: &DevCertificates, oldest: TlsVersion, clients: ClientCertificates) -> Arc<TlsReloader> {
     let files = TlsFiles { chain: files.server.clone(), key: files.server_key.clone(), oldest, clients };
     Arc::new(TlsReloader::new(files, SystemClock.now()).unwrap())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn fingerprint(file: &Path) -> String {
+    hex(&crate::crypto::sha256(&[&leaf(file)]))
 }
 
 fn leaf(file: &Path) -> CertificateDer<'static> {
@@ -101,7 +109,7 @@ async fn client_certificates_are_seen_whoever_signed_them() {
         let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();
         assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
         let reply = exchange(stream, "/a").await.unwrap();
-        assert!(reply.ends_with(&format!("\r\n\r\n{}/a", leaf(&shown.client).len())), "{reply}");
+        assert!(reply.ends_with(&format!("\r\n\r\n{}/a", fingerprint(&shown.client))), "{reply}");
     }
     let reply = exchange(connect(server.address, client(&ours.ca, None, b"http/1.1")).await.unwrap(), "/a").await.unwrap();
     assert!(reply.ends_with("\r\n\r\n0/a"), "{reply}");
@@ -168,6 +176,55 @@ async fn reload_takes_a_good_pair_and_keeps_the_old_one_otherwise() {
     fs::write(&ours.server_key, "-----BEGIN NOTHING-----\n").unwrap();
     let error = tls.reload(now).err().unwrap().to_string();
     assert!(error.contains("server-key.pem: holds no private key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_resumed_session_shows_the_same_certificate_and_nothing_is_sent_before_the_handshake() {
+    let (_folder, files) = certificates();
+    let tls = reloader(&files, TlsVersion::Tls13, ClientCertificates::Any);
+    let server = start(Some(Arc::clone(&tls)), Limits::default()).await;
+    let mut config = client(&files.ca, Some((&files.client, &files.client_key)), b"http/1.1");
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    let expected = format!("\r\n\r\n{}/a", fingerprint(&files.client));
+    for resumed in [false, true, true] {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = TlsConnector::from(Arc::clone(&config)).connect(name, stream).await.unwrap();
+        let kind = stream.get_ref().1.handshake_kind();
+        assert_eq!(kind == Some(rustls::HandshakeKind::Resumed), resumed, "{kind:?}");
+        assert!(stream.get_mut().1.early_data().is_none(), "early data is offered");
+        let reply = exchange(stream, "/a").await.unwrap();
+        assert!(reply.ends_with(&expected), "{reply}");
+    }
+    // Tickets of before a reload open nothing.
+    tls.reload(SystemClock.now()).unwrap();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let stream = TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+}
+
+#[test]
+fn files_that_change_are_read_once() {
+    let (_folder, ours) = certificates();
+    let (_other_folder, theirs) = certificates();
+    let tls = reloader(&ours, TlsVersion::Tls13, ClientCertificates::Any);
+    let now = SystemClock.now();
+    assert!(tls.reload_if_changed(now).is_none());
+    let replace = |from: &Path, to: &Path| {
+        let new = to.with_extension("tmp");
+        fs::copy(from, &new).unwrap();
+        fs::rename(new, to).unwrap();
+    };
+    replace(&theirs.server, &ours.server);
+    assert!(matches!(tls.reload_if_changed(now), Some(Err(TlsError::Mismatch { .. }))), "half of the pair");
+    assert!(tls.reload_if_changed(now).is_none(), "told once");
+    replace(&theirs.server_key, &ours.server_key);
+    assert!(matches!(tls.reload_if_changed(now), Some(Ok(()))));
+    assert!(tls.reload_if_changed(now).is_none());
+    fs::remove_file(&ours.server).unwrap();
+    assert!(matches!(tls.reload_if_changed(now), Some(Err(TlsError::Unreadable { .. }))));
+    assert!(tls.reload_if_changed(now).is_none());
 }
 
 async fn h2(address: SocketAddr, ca: &Path) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {

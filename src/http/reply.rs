@@ -80,6 +80,12 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
     reply
 }
 
+/// What all replies over TLS have besides; over plain HTTP it must not be sent (RFC 6797 section 7.2).
+pub(super) fn demand_tls(reply: &mut Reply) {
+    let value = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+    reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+}
+
 /// A reply with the headers that all have. The body's buffer is wiped when it has been sent.
 pub(super) fn respond(status: u16, body: Option<Json>) -> Reply {
     with_body(status, body.map_or_else(Bytes::new, |json| Bytes::from_owner(Owned(json.into_inner()))))
@@ -91,7 +97,6 @@ fn with_body(status: u16, body: Bytes) -> Reply {
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
     reply
 }
 

@@ -16,6 +16,7 @@ use super::ceremonies::{self, Unauthenticated};
 use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
 use crate::answer::{Answer, Refusal};
+use crate::cert::Presented;
 use crate::crypto;
 use crate::metrics;
 use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Outsiders};
@@ -28,6 +29,8 @@ const BARE_BODY_MAX: usize = 64 << 10;
 
 static NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+/// Which role of the namespace's cert auth a request without a token is to be judged as.
+static ROLE: HeaderName = HeaderName::from_static("x-strongroom-role");
 static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 
 /// What serves the requests of one listener.
@@ -57,7 +60,7 @@ impl Service {
     pub async fn serve(self: Arc<Self>, connection: Arc<Connection>, request: Request<HyperBody>) -> Reply {
         // On the heap, where it stays: what is moved on the way to the connection's task is small.
         let served = std::panic::AssertUnwindSafe(Box::pin(self.route(&connection, request))).catch_unwind();
-        match tokio::time::timeout(self.request_duration_max, served).await {
+        let mut reply = match tokio::time::timeout(self.request_duration_max, served).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_panic)) => {
                 metrics::panicked();
@@ -66,7 +69,11 @@ impl Service {
             Err(_elapsed) => {
                 reply::refuse(&Refusal::Unavailable("the request took too long; it may or may not have been done".into()))
             }
+        };
+        if connection.encrypted {
+            reply::demand_tls(&mut reply);
         }
+        reply
     }
 
     async fn route(&self, connection: &Connection, request: Request<HyperBody>) -> Reply {
@@ -149,20 +156,25 @@ impl Service {
             path,
             query: head.uri.query().unwrap_or("").to_owned(),
             namespace: text(&NAMESPACE),
-            credential: credential(&head.headers),
+            credential: credential(&head.headers, connection.certificate.as_ref()),
             // One that is no text must be refused, and not be taken for none.
             wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             content_type: text(&CONTENT_TYPE),
             body: whole_body(body, self.request_bytes_max).await,
             remote: connection.remote,
-            certificate: connection.certificate.as_ref().map(|der| crypto::sha256(&[der])),
+            certificate: connection.certificate.clone(),
         }
     }
 }
 
-/// `X-Vault-Token` or `Authorization: Bearer`. Both are fine when they say the same.
-fn credential(headers: &HeaderMap) -> Credential {
-    for (name, text) in [(&TOKEN, "X-Vault-Token is given twice"), (&AUTHORIZATION, "Authorization is given twice")] {
+/// `X-Vault-Token` or `Authorization: Bearer`. Both are fine when they say the same. The certificate of the connection
+/// counts only where there is neither, not even one that says nothing.
+fn credential(headers: &HeaderMap, certificate: Option<&Arc<Presented>>) -> Credential {
+    for (name, text) in [
+        (&TOKEN, "X-Vault-Token is given twice"),
+        (&AUTHORIZATION, "Authorization is given twice"),
+        (&ROLE, "X-Strongroom-Role is given twice"),
+    ] {
         if headers.get_all(name).iter().nth(1).is_some() {
             return Credential::Conflicting(text);
         }
@@ -180,8 +192,24 @@ fn credential(headers: &HeaderMap) -> Credential {
             Ok(token) => Credential::Token(SecretText::new(token.to_owned())),
             Err(_) => Credential::None,
         },
-        (None, None) => Credential::None,
+        (None, None) => by_certificate(headers, certificate),
     }
+}
+
+/// Whoever holds the certificate's key must have meant this very request. A browser shows it to requests that a page of
+/// another origin makes, and a proxy shows its own for everybody behind it.
+fn by_certificate(headers: &HeaderMap, certificate: Option<&Arc<Presented>>) -> Credential {
+    let Some(presented) = certificate else { return Credential::None };
+    let doubtful = [TOKEN.as_str(), "authorization", "origin", "sec-fetch-site", "forwarded", "x-forwarded-for", "via"];
+    if doubtful.into_iter().any(|name| headers.contains_key(name)) {
+        return Credential::None;
+    }
+    let role = match headers.get(&ROLE).map(HeaderValue::to_str) {
+        None => None,
+        Some(Ok(role)) => Some(role.to_owned()),
+        Some(Err(_)) => return Credential::None,
+    };
+    Credential::Certificate { presented: Arc::clone(presented), role }
 }
 
 /// RFC 6750 section 2.1; the scheme's name has no case (RFC 9110 section 11.1).
@@ -210,7 +238,10 @@ pub(super) async fn whole_body(body: HyperBody, limit: usize) -> Body {
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::CertificateDer;
+
     use super::*;
+    use crate::cert::testing::Authority;
 
     fn headers(list: &[(&HeaderName, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -222,8 +253,8 @@ mod tests {
 
     #[test]
     fn one_credential_counts_and_two_that_differ_are_refused() {
-        let token = |list: &[(&HeaderName, &str)]| match credential(&headers(list)) {
-            Credential::None => "none".to_owned(),
+        let token = |list: &[(&HeaderName, &str)]| match credential(&headers(list), None) {
+            Credential::None | Credential::Certificate { .. } => "none".to_owned(),
             Credential::Token(token) => token.expose().to_owned(),
             Credential::Conflicting(text) => format!("conflict: {text}"),
         };
@@ -236,5 +267,35 @@ mod tests {
         assert!(token(&[(&TOKEN, "s.a"), (&AUTHORIZATION, "Bearer s.b")]).starts_with("conflict"));
         assert!(token(&[(&TOKEN, "s.a"), (&TOKEN, "s.a")]).starts_with("conflict"));
         assert!(token(&[(&NAMESPACE, "a"), (&NAMESPACE, "b")]).starts_with("conflict"));
+    }
+
+    #[test]
+    fn a_certificate_counts_only_where_nothing_else_was_sent_and_nobody_stands_between() {
+        let der = Authority::new("CA").der();
+        let presented = Presented::new(&[CertificateDer::from(der)]).map(Arc::new);
+        let counts = |list: &[(&str, &str)]| {
+            let names: Vec<_> = list.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), *value)).collect();
+            let list: Vec<_> = names.iter().map(|(name, value)| (name, *value)).collect();
+            matches!(credential(&headers(&list), presented.as_ref()), Credential::Certificate { .. })
+        };
+        assert!(counts(&[]) && counts(&[("x-strongroom-role", "web"), ("x-vault-namespace", "a"), ("user-agent", "bao")]));
+        for (name, value) in [
+            ("x-vault-token", "s.a"),
+            ("x-vault-token", ""),
+            ("authorization", "Bearer s.a"),
+            ("authorization", "Basic YQ=="),
+            ("authorization", ""),
+            ("origin", "https://example.com"),
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin"),
+            ("forwarded", "for=192.0.2.1"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("via", "1.1 proxy"),
+        ] {
+            assert!(!counts(&[(name, value)]), "{name}: {value}");
+        }
+        assert!(matches!(credential(&headers(&[]), None), Credential::None));
+        let twice = [(&ROLE, "a"), (&ROLE, "b")];
+        assert!(matches!(credential(&headers(&twice), presented.as_ref()), Credential::Conflicting(_)));
     }
 }

@@ -4,8 +4,9 @@
 //! `ClientCertificates::Required`: that anyone vouches for the certificate. Certificate logins check that, per tenant.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -13,11 +14,12 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::cert::public_key;
 use crate::config::{Tls, TlsVersion};
 use crate::time::Timestamp;
 
@@ -53,6 +55,29 @@ impl From<&Tls> for TlsFiles {
             Some(file) => ClientCertificates::Hinted(file.path.clone()),
         };
         Self { chain: tls.cert_file.path.clone(), key: tls.key_file.path.clone(), oldest: tls.min_version, clients }
+    }
+}
+
+impl TlsFiles {
+    /// Links are followed, so that a link that is turned to another file counts as a change.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let authorities = match &self.clients {
+            ClientCertificates::Any => None,
+            ClientCertificates::Hinted(file) | ClientCertificates::Required(file) => Some(file),
+        };
+        [&self.chain, &self.key].into_iter().chain(authorities).map(|file| Stamp::of(file)).collect()
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Option<Self> {
+        let of = fs::metadata(file).ok()?;
+        Some(Self {
+            inode: (of.dev(), of.ino()),
+            bytes: of.len(),
+            written: (of.mtime(), of.mtime_nsec()),
+            changed: (of.ctime(), of.ctime_nsec()),
+        })
     }
 }
 
@@ -104,6 +129,17 @@ pub enum TlsError {
 pub struct TlsReloader {
     files: TlsFiles,
     current: ArcSwap<Loaded>,
+    /// How the files were when they were looked at last.
+    seen: Mutex<Vec<Option<Stamp>>>,
+}
+
+/// What differs after a file was written or replaced.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    bytes: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
 }
 
 struct Loaded {
@@ -114,14 +150,23 @@ struct Loaded {
 impl TlsReloader {
     /// Reads the files.
     pub fn new(files: TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
+        let seen = Mutex::new(files.stamps());
         let loaded = read(&files, now)?;
-        Ok(Self { files, current: ArcSwap::from_pointee(loaded) })
+        Ok(Self { files, current: ArcSwap::from_pointee(loaded), seen })
     }
 
     /// Reads the files again. After an error everything stays as it was.
     pub fn reload(&self, now: Timestamp) -> Result<(), TlsError> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.files.stamps();
         self.current.store(Arc::new(read(&self.files, now)?));
         Ok(())
+    }
+
+    /// The same, if a file has changed since it was looked at last; `None` when none has. Files are told to have changed
+    /// once: after an error nothing happens until one changes again.
+    pub fn reload_if_changed(&self, now: Timestamp) -> Option<Result<(), TlsError>> {
+        let changed = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != self.files.stamps();
+        changed.then(|| self.reload(now))
     }
 
     /// For the next connection.
@@ -264,7 +309,9 @@ impl ClientCertVerifier for AnyClient {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms)
+        // By the key alone: certificates of version 1 are still about, and a role may pin one.
+        let key = public_key(leaf).ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

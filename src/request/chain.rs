@@ -110,7 +110,7 @@ impl Walk<'_> {
     fn is_labelled(&self, namespace: &Namespace) -> bool {
         match self.credential {
             Credential::Token(token) => token.expose().ends_with(&namespace.tenant.label()),
-            Credential::None | Credential::Conflicting(_) => false,
+            Credential::None | Credential::Certificate { .. } | Credential::Conflicting(_) => false,
         }
     }
 

@@ -55,7 +55,7 @@ impl Trace {
             request: Arc::clone(&incoming.id),
             tenant,
             caller: self.caller.clone(),
-            certificate: incoming.certificate,
+            certificate: incoming.certificate.as_ref().map(|presented| presented.fingerprint()),
             operation: route.map_or(Word::new("unknown"), |route| word(route.verb)),
             path: self.path.as_deref().map_or_else(|| raw_path(incoming), Arc::from),
             mount_type: self.mount_type.map(Word::new),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::wrapping;
 use crate::answer::Refusal;
 use crate::auth::origin::{Fingerprint, Origin};
+use crate::cert::Presented;
 use crate::engine::table::Verb;
 use crate::fields::Query;
 use crate::path::Path;
@@ -34,14 +35,14 @@ pub struct Incoming {
     pub body: Body,
     /// Where the connection comes from.
     pub remote: SocketAddr,
-    /// SHA-256 of the client certificate whose key the connection proved.
-    pub certificate: Option<[u8; 32]>,
+    /// The client certificate whose key the connection proved.
+    pub certificate: Option<Arc<Presented>>,
 }
 
 impl Incoming {
     /// The connection that it came on.
     pub fn origin(&self) -> Origin {
-        Origin { address: self.remote.ip(), certificate: self.certificate.map(Fingerprint) }
+        Origin { address: self.remote.ip(), certificate: self.certificate.as_ref().map(|shown| Fingerprint(shown.fingerprint())) }
     }
 }
 
@@ -51,6 +52,13 @@ pub enum Credential {
     None,
     /// A token.
     Token(SecretText),
+    /// No token in any form, on a connection with a client certificate.
+    Certificate {
+        /// What was shown.
+        presented: Arc<Presented>,
+        /// Which role of the namespace's cert auth it is to be judged by, if that was said.
+        role: Option<String>,
+    },
     /// Headers that contradict or repeat each other; the text says which.
     Conflicting(&'static str),
 }
