@@ -24,6 +24,7 @@ use crate::http::ceremonies::Unauthenticated;
 use crate::http::service::Service;
 use crate::http::tls::{TlsError, TlsFiles, TlsReloader};
 use crate::logging::{self, LogControl, LogFormat, LogLevel};
+use crate::metrics;
 use crate::mount::LeaseTtl;
 use crate::request::Outsiders;
 use crate::secret::SecretText;
@@ -294,10 +295,11 @@ impl Running {
 
     fn reload_certificates(&self, reload: impl Fn(&TlsReloader, Timestamp) -> Option<Result<(), TlsError>>) {
         for reloader in &self.certificates {
-            match reload(reloader, self.clock.now()) {
-                None => {}
-                Some(Ok(())) => tracing::info!("the certificate was read again"),
-                Some(Err(error)) => tracing::error!(%error, "the certificate was not read again; the old one stays"),
+            let Some(outcome) = reload(reloader, self.clock.now()) else { continue };
+            metrics::certificate_read(outcome.is_ok());
+            match outcome {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate was not read again; the old one stays"),
             }
         }
     }

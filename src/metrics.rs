@@ -48,6 +48,8 @@ struct Metrics {
     panics: IntCounter,
     /// done, failed, slow
     handshakes: [IntCounter; 3],
+    /// done, refused
+    reloads: [IntCounter; 2],
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -62,6 +64,13 @@ impl Metrics {
             counters(of, "strongroom_answers_total", "Answers, by class of status.", "class", ["2xx", "4xx", "429", "5xx"]);
         let handshakes =
             counters(of, "strongroom_tls_handshakes_total", "TLS handshakes, by outcome.", "outcome", ["done", "failed", "slow"]);
+        let reloads = counters(
+            of,
+            "strongroom_certificate_reloads_total",
+            "Readings of a listener's certificate after its start, by outcome.",
+            "outcome",
+            ["done", "refused"],
+        );
         Self {
             unsealed: plain(of, "vault_core_unsealed", "1 while the server is unsealed, else 0."),
             active: plain(of, "vault_core_active", "1 while the server takes requests: all replicas are active."),
@@ -98,6 +107,7 @@ impl Metrics {
             ),
             panics: counter(of, "strongroom_panics_total", "Requests that ended in a flaw of the server: its log says more."),
             handshakes,
+            reloads,
             registry,
         }
     }
@@ -230,6 +240,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         METRICS.connections.dec();
     }
+}
+
+/// The certificate of a listener was read again: it was taken, or refused, and the old one stays.
+pub fn certificate_read(taken: bool) {
+    let [done, refused] = &METRICS.reloads;
+    if taken { done.inc() } else { refused.inc() }
 }
 
 /// How a TLS handshake ended.

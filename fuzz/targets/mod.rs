@@ -4,6 +4,7 @@
 //! The fuzzer (`fuzz/fuzz_targets/`) and the ordinary tests (`tests/it/fuzz_seeds.rs`) include this folder, so both run the
 //! same code. Nothing here may depend on time, place or earlier inputs: a failing input must fail again.
 
+mod certificates;
 mod operations;
 mod sealed;
 mod stored;
@@ -17,6 +18,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("apply", texts::apply),
     ("audit_batch", stored::audit_batch),
     ("audit_event", stored::audit_event),
+    ("certificate", certificates::certificate),
     ("config", texts::config),
     ("fields", texts::fields),
     ("frontier", stored::frontier),

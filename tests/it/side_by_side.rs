@@ -44,6 +44,7 @@ macro_rules! topics {
 }
 
 topics! {
+    cert,
     cubbyhole,
     kv1,
     kv2,
