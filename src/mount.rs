@@ -29,6 +29,8 @@ pub enum Engine {
     AppRole,
     /// Logins of people, with names and passwords.
     Userpass,
+    /// Logins of whoever holds a client certificate.
+    Cert,
 }
 
 impl Engine {
@@ -42,12 +44,13 @@ impl Engine {
             Self::Identity => "identity",
             Self::AppRole => "approle",
             Self::Userpass => "userpass",
+            Self::Cert => "cert",
         }
     }
 
     /// Whether it lets people and machines log in, and can be mounted for that.
     pub fn is_auth_method(self) -> bool {
-        matches!(self, Self::AppRole | Self::Userpass)
+        matches!(self, Self::AppRole | Self::Userpass | Self::Cert)
     }
 }
 

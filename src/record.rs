@@ -75,6 +75,12 @@ pub enum Kind {
     OidcConfig = 32,
     /// That an entity is in a group, listed under the group.
     GroupMember = 33,
+    /// A role of a cert mount.
+    CertRole = 34,
+    /// A revocation list of a cert mount.
+    CertCrl = 35,
+    /// The settings of a cert mount.
+    CertConfig = 36,
     /// A role of an `AppRole` mount.
     AppRole = 39,
     /// Leads from a role id to its role.

@@ -15,6 +15,7 @@ mod dispatch;
 mod event;
 mod outsiders;
 mod route;
+mod tokenless;
 mod wrapping;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -150,16 +151,20 @@ impl Call {
         let content_type = self.incoming.content_type.as_deref();
         let fields = Fields::parse(self.incoming.body.bytes(), content_type);
         let (sent, origin) = (&self.incoming.credential, self.incoming.origin());
-        let asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
-            Some(offered) => chain::resolve(txn, route, (&offered, origin)).await?.of_offered(),
-            None => chain::resolve(txn, route, (sent, origin)).await?,
+        let mut asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
+            Some(offered) => chain::resolve(txn, route, (&offered, &origin)).await?.of_offered(),
+            None => chain::resolve(txn, route, (sent, &origin)).await?,
         };
         trace.asked(&asked);
         let location = Location::find(txn, &asked).await?;
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
+        if let Some(caller) = self.by_certificate(&asked, &target, &origin, txn).await? {
+            asked.caller = Some(caller);
+            trace.asked(&asked);
+        }
 
-        let call = Called { asked: &asked, location: &location, target: &target, route, origin, effort: &self.effort };
+        let call = Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort: &self.effort };
         if route.help {
             return call.help();
         }

@@ -68,7 +68,8 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
     let mut running = Running::new(Arc::clone(&barrier), clock, process)?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.
-    let token = open(&barrier, &folder, options.root_token).await?;
+    let token = open(&barrier, &folder, &certificates.client, options.root_token).await?;
+    renew_client(&barrier, &certificates.client, &token).await?;
     let address = running.listen(listener(options.address, &certificates)).await?;
     write_env(&folder, address, &certificates.ca, &token)?;
     greet(&folder, address);
@@ -115,13 +116,14 @@ fn dev_key(file: &Path) -> Result<crate::crypto::RootKey, AppError> {
     Ok(if file.exists() { static_key::read(file)? } else { static_key::create(file)? })
 }
 
-/// Opens the server, and makes what is not there yet: deployment, root token, `secret/`.
-async fn open(barrier: &Barrier, folder: &Path, wanted: Option<SecretText>) -> Result<SecretText, AppError> {
+/// Opens the server, and makes what is not there yet: deployment, root token, `secret/`, cert auth with a role for `client`.
+async fn open(barrier: &Barrier, folder: &Path, client: &Path, wanted: Option<SecretText>) -> Result<SecretText, AppError> {
     if !barrier.open_at_start().await? {
         let request = InitRequest { shares: 0, threshold: 0 };
         let made = barrier.initialise(&request, wanted).await?;
         if let Some(open) = barrier.open() {
             mount_secret(open.committer(), &made.root_token).await?;
+            enable_cert(open.committer(), client, &made.root_token).await?;
         }
         return Ok(made.root_token);
     }
@@ -138,8 +140,44 @@ async fn mount_secret(committer: &Committer, token: &SecretText) -> Result<(), A
             options.field("version", "2");
         });
     });
-    let mounted = send(committer, "POST", "sys/mounts/secret", Some(body), token).await;
-    mounted.map_err(|refusal| BarrierError::Failed(format!("secret/ was not mounted: {}", reason(&refusal))).into())
+    write(committer, "sys/mounts/secret", body, token).await
+}
+
+/// The role that lets in whoever shows `client.pem`, without a token.
+const CLIENT_ROLE: &str = "auth/cert/certs/dev-client";
+
+async fn enable_cert(committer: &Committer, client: &Path, token: &SecretText) -> Result<(), AppError> {
+    let method = Json::object(|method| {
+        method.field("type", "cert");
+    });
+    write(committer, "sys/auth/cert", method, token).await?;
+    let certificate = read(client)?;
+    let role = Json::object(|role| {
+        role.field("certificate", &certificate).field("tokenless", &true).field("token_policies", &["service"]);
+    });
+    write(committer, CLIENT_ROLE, role, token).await
+}
+
+/// `client.pem` is a new one now and then: the role follows, unless somebody has removed it.
+async fn renew_client(barrier: &Barrier, client: &Path, token: &SecretText) -> Result<(), AppError> {
+    let Some(open) = barrier.open() else { return Ok(()) };
+    if send(open.committer(), "GET", CLIENT_ROLE, None, token).await.is_err() {
+        return Ok(());
+    }
+    let certificate = read(client)?;
+    let role = Json::object(|role| {
+        role.field("certificate", &certificate);
+    });
+    write(open.committer(), CLIENT_ROLE, role, token).await
+}
+
+fn read(file: &Path) -> Result<String, AppError> {
+    fs::read_to_string(file).map_err(|error| AppError::Io(format!("{}", file.display()), error))
+}
+
+async fn write(committer: &Committer, path: &str, body: Json, token: &SecretText) -> Result<(), AppError> {
+    let written = send(committer, "POST", path, Some(body), token).await;
+    written.map_err(|refusal| BarrierError::Failed(format!("{path} was not written: {}", reason(&refusal))).into())
 }
 
 const TOKEN_LINE: &str = "export VAULT_TOKEN='";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::origin::Origin;
 use super::token::TokenEntry;
-use super::token::entry::hash_of;
+use super::token::entry::{TokenKind, hash_of};
 use crate::audit::event;
 use crate::commit::Tenant;
 use crate::policy::{Acl, Capability};
@@ -37,6 +37,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether there is a token. Who has only a client certificate keeps nothing, and has none made.
+    pub fn has_token(&self) -> bool {
+        self.entry.kind != TokenKind::Certificate
+    }
+
     /// Whether the policies give `sudo` on a path of the request's tenant (`auth/token/create`).
     pub fn has_sudo(&self, path: &str) -> bool {
         self.acl.capabilities(&self.policy_path(path)).grants(Capability::Sudo)

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::approle;
 use super::effort::Effort;
 use super::origin::{Fingerprint, Origin};
 use super::parameters::TokenParameters;
@@ -16,7 +15,7 @@ use super::token::cidr::Cidr;
 use super::token::entry::{TokenEntry, TokenKind};
 use super::token::lifetime::Wish;
 use super::token::{NewToken, auth_json, grant, mint};
-use super::userpass;
+use super::{approle, cert, userpass};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::{directory, identity};
@@ -27,7 +26,7 @@ use crate::mount::{Engine, LeaseTtl};
 #[derive(Clone, Copy)]
 pub struct LoginCall<'a> {
     /// The connection.
-    pub origin: Origin,
+    pub origin: &'a Origin,
     /// The path below the mount: `login/eve`.
     pub path: &'a str,
     /// Where work with passwords is done and remembered.
@@ -63,6 +62,9 @@ pub struct Login {
     pub mount: MountId,
     /// The role or user there.
     pub role: String,
+    /// The certificate of the connection that it was logged in on.
+    #[serde(default)]
+    pub certificate: Option<Fingerprint>,
 }
 
 /// What holds for the renewal of a token that a method gave.
@@ -103,7 +105,7 @@ pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut
         display_name: display_name(place, &proven.display_name),
         path: format!("{}{}", place.path, call.path),
         role: None,
-        login: Some(Login { mount: place.mount.id, role: proven.role }),
+        login: Some(Login { mount: place.mount.id, role: proven.role, certificate: call.origin.certificate() }),
         certificate: proven.certificate,
         entity_id: entrant.entity_id,
         bound_cidrs,
@@ -127,7 +129,7 @@ pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut
 
 /// What holds for the renewal of a token, by the method that gave it; `None` when no method did. `Invalid` when the method does
 /// not renew it: its mount or role is gone, or gives other policies now.
-pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Option<Terms>, Refusal> {
+pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, origin: &Origin, txn: &mut Txn) -> Result<Option<Terms>, Refusal> {
     let Some(login) = &entry.login else { return Ok(None) };
     let gone = || Refusal::invalid("the auth method that gave this token is gone, not renewing");
     let mounted = directory::by_id(tenant, login.mount, txn).await?.ok_or_else(gone)?;
@@ -135,6 +137,7 @@ pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, txn: &mut Txn) ->
     let parameters = match place.mount.engine {
         Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
         Engine::Userpass => userpass::renew(&login.role, entry, &place, txn).await?,
+        Engine::Cert => cert::renew(&login.role, entry, &place, origin, txn).await?,
         Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => return Err(gone()),
     };
     Ok(Some(terms(&parameters, &place, txn)))

@@ -8,6 +8,7 @@
 
 pub mod approle;
 pub mod caller;
+pub mod cert;
 pub mod effort;
 pub mod login;
 pub mod name;

@@ -1,16 +1,26 @@
 //! Where a request comes from, as far as who makes it depends on that.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cert::Presented;
+
 /// The connection of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Origin {
     /// Its address.
     pub address: IpAddr,
     /// The client certificate whose key the connection proved.
-    pub certificate: Option<Fingerprint>,
+    pub presented: Option<Arc<Presented>>,
+}
+
+impl Origin {
+    /// Which certificate that is.
+    pub fn certificate(&self) -> Option<Fingerprint> {
+        self.presented.as_ref().map(|presented| Fingerprint(presented.fingerprint()))
+    }
 }
 
 /// SHA-256 of a certificate (DER), shown as 64 hexadecimal digits.

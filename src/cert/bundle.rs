@@ -124,7 +124,8 @@ impl Bundle {
 
     fn finish(&self, path: &VerifiedPath<'_>, revocation: &Revocation<'_>, now: Timestamp) -> Option<Verified> {
         let mut valid_until = self.end_of_authority(path, now)?;
-        for certificate in std::iter::once(path.end_entity().der()).chain(path.intermediate_certificates().map(|one| one.der())) {
+        for certificate in std::iter::once(path.end_entity().der()).chain(path.intermediate_certificates().map(webpki::Cert::der))
+        {
             let identity = Identity::parse(&certificate)?;
             valid_until = valid_until.min(identity.not_after);
             valid_until = valid_until.min(revocation.check(&Link::of(&identity), now)?);
@@ -153,9 +154,10 @@ impl Trusted {
         if !identity.is_authority && !identity.is_for_clients {
             return Err(BundleError::NotForClients);
         }
-        let anchor = match identity.is_authority {
-            true => Some(webpki::anchor_from_trusted_cert(&der).map_err(|_| BundleError::Unreadable)?.to_owned()),
-            false => None,
+        let anchor = if identity.is_authority {
+            Some(webpki::anchor_from_trusted_cert(&der).map_err(|_| BundleError::Unreadable)?.to_owned())
+        } else {
+            None
         };
         Ok(Self { der, identity, anchor })
     }

@@ -1,5 +1,6 @@
 //! Who is trusted, and who is not: each refusal is a flaw that was found in some certificate login.
 
+use super::super::der;
 use super::super::testing::{Authority, BEGIN, END, FUTURE, Leaf, PAST, Signed};
 use super::*;
 
@@ -45,10 +46,10 @@ fn intermediates_come_with_the_leaf() {
     let root = Authority::new("Root");
     let middle = root.below("Middle");
     let leaf = middle.sign(&Leaf::new());
-    assert!(trusts(&root.pem(), &[&leaf.der, &middle.der()]));
+    assert!(trusts(&root.pem(), &[&leaf.der, &der(&middle.pem())]));
     assert!(!trusts(&root.pem(), &[&leaf.der]));
     assert!(trusts(&middle.pem(), &[&leaf.der]), "an intermediate may be whom one trusts");
-    assert!(trusts(&[Authority::new("Other").pem(), root.pem()].concat(), &[&leaf.der, &middle.der()]), "one of several");
+    assert!(trusts(&[Authority::new("Other").pem(), root.pem()].concat(), &[&leaf.der, &der(&middle.pem())]), "one of several");
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn an_authority_that_allows_no_intermediate_has_none() {
     let root = Authority::of("Root", &rcgen::PKCS_ECDSA_P256_SHA256, (BEGIN, END), Some(0));
     let middle = root.below("Middle");
     let leaf = middle.sign(&Leaf::new());
-    assert!(!trusts(&root.pem(), &[&leaf.der, &middle.der()]));
+    assert!(!trusts(&root.pem(), &[&leaf.der, &der(&middle.pem())]));
     assert!(trusts(&root.pem(), &[&root.sign(&Leaf::new()).der]));
 }
 
@@ -96,7 +97,7 @@ fn a_certificate_that_signs_itself_is_trusted_only_where_it_is_pinned() {
     assert!(!trusts(&Authority::new("CA").pem(), &[&own.der]));
     // hvac pins certificates that are authorities themselves.
     let authority = Authority::new("hvac");
-    assert!(trusts(&authority.pem(), &[&authority.der()]));
+    assert!(trusts(&authority.pem(), &[&der(&authority.pem())]));
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_role_that_demands_a_list_refuses_without_a_current_one() {
     let middle = root.below("Middle");
     let leaf = middle.sign(&Leaf { serial: Some(7), ..Leaf::new() });
     let (of_root, of_middle) = (crl(&root.crl(&[], (BEGIN, FUTURE))), crl(&middle.crl(&[], (PAST, FUTURE))));
-    let demanded = |crls: &[&Crl]| verify(&root.pem(), &[&leaf.der, &middle.der()], crls, true);
+    let demanded = |crls: &[&Crl]| verify(&root.pem(), &[&leaf.der, &der(&middle.pem())], crls, true);
     assert_eq!(demanded(&[&of_root, &of_middle]), Some(seconds(FUTURE)), "until the next list is due");
     assert_eq!(demanded(&[]), None);
     assert_eq!(demanded(&[&of_root]), None);

@@ -26,7 +26,7 @@ impl Extension {
 }
 
 /// The most names that are read: whoever holds a certificate with more is nobody.
-pub const NAMES_MAX: usize = 256;
+const NAMES_MAX: usize = 256;
 
 /// What a certificate says. Names are exactly as they stand there: no case is changed, nothing is cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +182,7 @@ fn extension(extension: &x509_parser::extensions::X509Extension<'_>) -> Extensio
 
 #[cfg(test)]
 mod tests {
+    use super::super::der;
     use super::super::testing::{Authority, Leaf};
     use super::*;
 
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn an_authority_is_what_may_sign_certificates() {
         let authority = Authority::new("CA");
-        assert!(Identity::parse(&authority.der()).unwrap().is_authority);
+        assert!(Identity::parse(&der(&authority.pem())).unwrap().is_authority);
         let leaf = authority.sign(&Leaf { for_servers_only: true, ..Leaf::new() });
         let leaf = Identity::parse(&leaf.der).unwrap();
         assert!(!leaf.is_authority && !leaf.is_for_clients);
@@ -220,7 +221,7 @@ mod tests {
         ] {
             assert_eq!(Identity::parse(&authority.sign(&leaf).der), None);
         }
-        let mut longer = authority.sign(&Leaf::new()).der.to_vec();
+        let mut longer = authority.sign(&Leaf::new()).der;
         longer.push(0);
         assert_eq!(Identity::parse(&longer), None);
         assert_eq!(Identity::parse(b""), None);

@@ -11,6 +11,13 @@ mod identity;
 #[path = "../../tests/it/support/certificates.rs"]
 pub(crate) mod testing;
 
+/// Of a certificate, from its PEM.
+#[cfg(test)]
+pub(crate) fn der(pem: &str) -> CertificateDer<'static> {
+    use rustls_pki_types::pem::PemObject as _;
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
 use std::sync::OnceLock;
 
 use rustls_pki_types::CertificateDer;

@@ -238,9 +238,8 @@ pub(super) async fn whole_body(body: HyperBody, limit: usize) -> Body {
 
 #[cfg(test)]
 mod tests {
-    use rustls_pki_types::CertificateDer;
-
     use super::*;
+    use crate::cert;
     use crate::cert::testing::Authority;
 
     fn headers(list: &[(&HeaderName, &str)]) -> HeaderMap {
@@ -271,8 +270,7 @@ mod tests {
 
     #[test]
     fn a_certificate_counts_only_where_nothing_else_was_sent_and_nobody_stands_between() {
-        let der = Authority::new("CA").der();
-        let presented = Presented::new(&[CertificateDer::from(der)]).map(Arc::new);
+        let presented = Presented::new(&[cert::der(&Authority::new("CA").pem())]).map(Arc::new);
         let counts = |list: &[(&str, &str)]| {
             let names: Vec<_> = list.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), *value)).collect();
             let list: Vec<_> = names.iter().map(|(name, value)| (name, *value)).collect();

@@ -2,7 +2,7 @@
 
 use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
-use crate::auth::{Caller, approle, token, userpass};
+use crate::auth::{Caller, approle, cert, token, userpass};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, identity, kv};
@@ -70,6 +70,7 @@ impl Called<'_> {
             Target::Identity(..) => identity::exists(self.place()?, &call, txn).await?,
             Target::AppRole(..) => approle::exists(self.place()?, &call, txn).await?,
             Target::Userpass(..) => userpass::exists(self.place()?, &call, txn).await?,
+            Target::Cert(..) => cert::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

@@ -32,7 +32,7 @@ pub(super) struct Resolved {
 pub(super) async fn resolve(
     txn: &mut Txn,
     route: &Route,
-    (credential, origin): (&Credential, Origin),
+    (credential, origin): (&Credential, &Origin),
 ) -> Result<Resolved, Refusal> {
     let root = txn.tenants().root();
     let mut walk = Walk {
@@ -75,7 +75,7 @@ struct Walk<'a> {
     locked: Option<String>,
     credential: &'a Credential,
     /// Where the request comes from.
-    origin: Origin,
+    origin: &'a Origin,
 }
 
 impl Walk<'_> {

@@ -7,7 +7,7 @@ use super::route::Route;
 use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Effort;
 use crate::auth::login::LoginCall;
-use crate::auth::{Caller, Origin, approle, token, userpass};
+use crate::auth::{Caller, Origin, approle, cert, token, userpass};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::engine::{cubbyhole, directory, identity, kv, object};
@@ -45,6 +45,7 @@ pub(super) enum Target<'a> {
     Identity(&'static Row<identity::Operation>, Captures<'a>),
     AppRole(&'static Row<approle::Operation>, Captures<'a>),
     Userpass(&'static Row<userpass::Operation>, Captures<'a>),
+    Cert(&'static Row<cert::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -62,6 +63,7 @@ impl<'a> Target<'a> {
             Engine::Identity => Self::of(&table::find(identity::TABLE, verb, &location.rest), Self::Identity),
             Engine::AppRole => Self::of(&table::find(approle::TABLE, verb, &location.rest), Self::AppRole),
             Engine::Userpass => Self::of(&table::find(userpass::TABLE, verb, &location.rest), Self::Userpass),
+            Engine::Cert => Self::of(&table::find(cert::TABLE, verb, &location.rest), Self::Cert),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -87,6 +89,7 @@ impl<'a> Target<'a> {
             Self::Identity(row, _) => row.need,
             Self::AppRole(row, _) => row.need,
             Self::Userpass(row, _) => row.need,
+            Self::Cert(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -100,6 +103,7 @@ impl<'a> Target<'a> {
             Self::Identity(row, _) => row.fields,
             Self::AppRole(row, _) => row.fields,
             Self::Userpass(row, _) => row.fields,
+            Self::Cert(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -113,7 +117,8 @@ impl<'a> Target<'a> {
             | Self::Token(_, captures)
             | Self::Identity(_, captures)
             | Self::AppRole(_, captures)
-            | Self::Userpass(_, captures) => *captures,
+            | Self::Userpass(_, captures)
+            | Self::Cert(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -126,8 +131,8 @@ pub(super) struct Called<'a> {
     pub(super) location: &'a Location,
     pub(super) target: &'a Target<'a>,
     pub(super) route: &'a Route,
-    pub(super) origin: Origin,
     pub(super) effort: &'a Effort,
+    pub(super) origin: &'a Origin,
 }
 
 /// The operation of some engine.
@@ -139,6 +144,7 @@ pub(super) enum Operation {
     Identity(identity::Operation),
     AppRole(approle::Operation),
     Userpass(userpass::Operation),
+    Cert(cert::Operation),
     Sys(sys::Operation),
 }
 
@@ -188,13 +194,15 @@ impl Operation {
             Self::Token(operation) => Box::pin(token::run(operation, place, caller.ok_or(Refusal::NoToken)?, txn)).await,
             Self::Identity(operation) => {
                 // An entity counts in its own tenant only.
-                let caller = caller.filter(|caller| caller.tenant.id() == place.tenant.id());
+                // No token, so none that is signed either: who has only a certificate counts as nobody here.
+                let caller = caller.filter(|caller| caller.tenant.id() == place.tenant.id() && caller.has_token());
                 let entity_id = caller.map_or("", |caller| &caller.entry.entity_id);
                 let asker = identity::Asker { entity_id, namespace: &call.asked.namespace };
                 Box::pin(identity::run(operation, place, &asker, txn)).await
             }
             Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
             Self::Userpass(operation) => Box::pin(userpass::run(operation, place, call.login(), txn)).await,
+            Self::Cert(operation) => Box::pin(cert::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -254,6 +262,7 @@ impl Called<'_> {
             | Target::Identity(..)
             | Target::AppRole(..)
             | Target::Userpass(..)
+            | Target::Cert(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -268,6 +277,7 @@ impl Called<'_> {
             Target::Identity(row, _) => (row.parse)(&call).map(Operation::Identity),
             Target::AppRole(row, _) => (row.parse)(&call).map(Operation::AppRole),
             Target::Userpass(row, _) => (row.parse)(&call).map(Operation::Userpass),
+            Target::Cert(row, _) => (row.parse)(&call).map(Operation::Cert),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

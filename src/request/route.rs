@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::wrapping;
 use crate::answer::Refusal;
-use crate::auth::origin::{Fingerprint, Origin};
+use crate::auth::Origin;
 use crate::cert::Presented;
 use crate::engine::table::Verb;
 use crate::fields::Query;
@@ -42,7 +42,7 @@ pub struct Incoming {
 impl Incoming {
     /// The connection that it came on.
     pub fn origin(&self) -> Origin {
-        Origin { address: self.remote.ip(), certificate: self.certificate.as_ref().map(|shown| Fingerprint(shown.fingerprint())) }
+        Origin { address: self.remote.ip(), presented: self.certificate.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ use super::chain::Resolved;
 use super::dispatch::Called;
 use super::route::{Credential, Route};
 use crate::answer::{Answer, Refusal};
+use crate::auth::Caller;
 use crate::auth::token::lifetime::whole_seconds;
 use crate::auth::token::wrapping;
 use crate::commit::Txn;
@@ -61,7 +62,8 @@ impl Called<'_> {
     /// Puts the answer away, if that was asked for. Strangers cannot have anything kept, except what a login gives them.
     pub(super) async fn wrap(&self, answer: Answer, txn: &mut Txn) -> Result<Answer, Refusal> {
         let Some(ttl) = self.route.wrap_ttl else { return Ok(answer) };
-        if self.asked.caller.is_none() && !matches!(answer, Answer::Auth { .. }) {
+        let has_token = self.asked.caller.as_ref().is_some_and(Caller::has_token);
+        if !has_token && !matches!(answer, Answer::Auth { .. }) {
             return Err(Refusal::invalid("response wrapping needs a valid token"));
         }
         let path = self.asked.path.as_str();

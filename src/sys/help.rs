@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::answer::Answer;
-use crate::auth::{approle, token, userpass};
+use crate::auth::{approle, cert, token, userpass};
 use crate::commit::Place;
 use crate::engine::table::{Facts, Verb, capture};
 use crate::engine::{cubbyhole, identity, kv};
@@ -23,6 +23,7 @@ pub(super) fn table(engine: Engine) -> Vec<Facts> {
         Engine::System => rows(),
         Engine::AppRole => approle::TABLE.iter().map(Facts::from).collect(),
         Engine::Userpass => userpass::TABLE.iter().map(Facts::from).collect(),
+        Engine::Cert => cert::TABLE.iter().map(Facts::from).collect(),
     }
 }
 

@@ -77,7 +77,13 @@ async fn object(target: &Place, path: &str, txn: &mut Txn) -> Result<Option<Obje
             let found = txn.read::<KvMetadata>(&target.tenant, &KvMetadata::address(target.mount.id, path)).await?;
             found.map(|found| found.object)
         }
-        Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity | Engine::AppRole | Engine::Userpass => None,
+        Engine::System
+        | Engine::Token
+        | Engine::Cubbyhole
+        | Engine::Identity
+        | Engine::AppRole
+        | Engine::Userpass
+        | Engine::Cert => None,
     })
 }
 

@@ -8,6 +8,7 @@ mod audit_log;
 mod bad_input;
 mod canary;
 mod ceremonies;
+mod cert_auth;
 mod clients_agent;
 mod clients_bao;
 mod clients_hvac;

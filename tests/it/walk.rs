@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom::auth::{approle, token, userpass};
+use strongroom::auth::{approle, cert, token, userpass};
 use strongroom::engine::table::{Need, Verb};
 use strongroom::engine::{cubbyhole, identity, kv};
 use strongroom::sys;
@@ -34,7 +34,8 @@ const FOR_NOBODY: [(Verb, &str); 5] = [
 ];
 
 /// What proves who somebody is: answered to anybody, and refused for what it lacks.
-const FOR_LOGINS: [(Verb, &str); 2] = [(Verb::Write, "auth/approle/login"), (Verb::Write, "auth/userpass/login/:username")];
+const FOR_LOGINS: [(Verb, &str); 3] =
+    [(Verb::Write, "auth/approle/login"), (Verb::Write, "auth/userpass/login/:username"), (Verb::Write, "auth/cert/login")];
 
 /// What takes a wrapping token in place of any other: who has no valid token hears that the one they sent is no such token.
 const FOR_WRAPPING_TOKENS: [(Verb, &str); 2] = [(Verb::Write, "sys/wrapping/unwrap"), (Verb::Write, "sys/wrapping/rewrap")];
@@ -73,6 +74,7 @@ fn steps() -> Vec<Step> {
     steps.extend(token::TABLE.iter().map(|row| step("auth/token/", row.verb, row.pattern, row.need)));
     steps.extend(approle::TABLE.iter().map(|row| step("auth/approle/", row.verb, row.pattern, row.need)));
     steps.extend(userpass::TABLE.iter().map(|row| step("auth/userpass/", row.verb, row.pattern, row.need)));
+    steps.extend(cert::TABLE.iter().map(|row| step("auth/cert/", row.verb, row.pattern, row.need)));
     steps.extend(identity::TABLE.iter().map(|row| step("identity/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());
@@ -129,7 +131,8 @@ fn walk(client: &Client, open: &[(Verb, &str)], text: &str) {
                 assert_eq!(reply.expect(400).errors(), [NOT_WRAPPING], "{what}");
             } else if step.is_in(&FOR_LOGINS) && reply.status == 400 {
                 // Where there is such a method.
-                assert!(reply.errors()[0].starts_with("missing "), "{what}: {reply:?}");
+                let lacks = |text: &str| reply.errors()[0].starts_with(text);
+                assert!(lacks("missing ") || lacks("invalid certificate or no client certificate"), "{what}: {reply:?}");
             } else if step.is_in(open) {
                 assert_eq!(reply.status, 200, "{what}: {reply:?}");
             } else {
@@ -149,7 +152,7 @@ fn stage(server: &Server) -> Client {
     let root = ready(server);
     put(&root, "a", &json!({"k": "v"}));
     root.call("POST", "sys/mounts/old", Some(&json!({"type": "kv"}))).expect(204);
-    for method in ["approle", "userpass"] {
+    for method in ["approle", "cert", "userpass"] {
         root.call("POST", &format!("sys/auth/{method}"), Some(&json!({"type": method}))).expect(204);
     }
     root.call("POST", "auth/approle/role/a", Some(&json!({}))).expect(204);

@@ -45,7 +45,7 @@ pub async fn authenticate(
     txn: &mut Txn,
     chain: &[Arc<Tenant>],
     token: &SecretText,
-    origin: Origin,
+    origin: &Origin,
 ) -> Result<Option<Caller>, Refusal> {
     let Some(tenant) = chain.last() else { return Ok(None) };
     let Some(standing) = standing(txn, chain, tenant, token).await? else { return Ok(None) };
@@ -61,7 +61,7 @@ pub async fn authenticate(
         hash: known.hash,
         entry,
         released: known.released,
-        origin,
+        origin: origin.clone(),
         acl: Arc::clone(acl),
         chain: chain.to_vec(),
         namespace: String::new(),

@@ -59,6 +59,11 @@ impl Cidr {
     }
 }
 
+/// Whether an address is in one of the blocks; any is where there are none.
+pub fn may_come_from(blocks: &[Cidr], address: IpAddr) -> bool {
+    blocks.is_empty() || blocks.iter().any(|block| block.contains(address))
+}
+
 /// Reads the blocks of one field.
 pub fn parse_list(texts: &[String]) -> Result<Vec<Cidr>, Refusal> {
     if texts.len() > CIDRS_MAX {

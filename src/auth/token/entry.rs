@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use super::batch;
-use super::cidr::Cidr;
+use super::cidr::{Cidr, may_come_from};
 use crate::audit::event::{self, Word};
 use crate::auth::login::Login;
 use crate::auth::origin::{Fingerprint, Origin};
@@ -30,6 +30,8 @@ pub enum TokenKind {
     Service,
     /// A batch token: never stored, its text carries this.
     Batch,
+    /// None at all, but the holder of a client certificate: never stored, and good for one request.
+    Certificate,
     /// Revoked without its children: it opens nothing, and whoever names it as parent is an orphan. It stays,
     /// because children may live in tenants below, where a commit here cannot reach them.
     Released,
@@ -41,6 +43,7 @@ impl TokenKind {
         match self {
             Self::Service | Self::Released => "service",
             Self::Batch => "batch",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -120,7 +123,52 @@ pub struct TokenEntry {
 
 crate::json_record!(TokenEntry, Kind::Token, Listing::None);
 
+/// The holder of a client certificate, who needs no token.
+pub struct Holder {
+    /// Names of policies, lower case, sorted, each once.
+    pub policies: Vec<String>,
+    /// What the audit log knows it by.
+    pub display_name: String,
+    /// Whom it stands for; empty for nobody.
+    pub entity_id: String,
+    /// Where requests may come from; empty for anywhere.
+    pub bound_cidrs: Vec<Cidr>,
+    /// The certificate.
+    pub certificate: Fingerprint,
+}
+
 impl TokenEntry {
+    /// What stands for a token that is not there: it is not stored, and there is nothing to renew or revoke.
+    pub fn of_holder(holder: Holder, now: Timestamp) -> Self {
+        Self {
+            kind: TokenKind::Certificate,
+            accessor: String::new(),
+            parent: None,
+            depth: 0,
+            policies: holder.policies,
+            meta: None,
+            display_name: holder.display_name,
+            path: String::new(),
+            role: None,
+            entity_id: holder.entity_id,
+            bound_cidrs: holder.bound_cidrs,
+            certificate: Some(holder.certificate),
+            login: None,
+            generation: 0,
+            created: now,
+            renewed: None,
+            expires: None,
+            creation_ttl_seconds: 0,
+            ttl_seconds: 0,
+            max_ttl_seconds: 0,
+            explicit_max_ttl_seconds: 0,
+            period_seconds: 0,
+            uses_left: None,
+            renewable: false,
+            event: OnceLock::new(),
+        }
+    }
+
     /// Whether it holds the root policy.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(|policy| policy == ROOT_POLICY)
@@ -152,9 +200,9 @@ impl TokenEntry {
     }
 
     /// Whether it may be used on this connection.
-    pub fn may_come_from(&self, origin: Origin) -> bool {
-        let from_there = self.bound_cidrs.is_empty() || self.bound_cidrs.iter().any(|block| block.contains(origin.address));
-        from_there && (self.certificate.is_none() || self.certificate == origin.certificate)
+    pub fn may_come_from(&self, origin: &Origin) -> bool {
+        may_come_from(&self.bound_cidrs, origin.address)
+            && (self.certificate.is_none() || self.certificate == origin.certificate())
     }
 
     /// Whether its time is over.
@@ -241,7 +289,10 @@ pub fn label_of(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::CertificateDer;
+
     use super::*;
+    use crate::cert::Presented;
 
     #[test]
     fn labels_are_what_follows_the_body() {
@@ -271,14 +322,18 @@ mod tests {
             }))
             .unwrap()
         };
-        let (one, other) = (Some(Fingerprint([1; 32])), Some(Fingerprint([2; 32])));
-        let from = |certificate| Origin { address: [10, 0, 0, 1].into(), certificate };
-        for (bound, sent, good) in
-            [(None, None, true), (None, one, true), (one, one, true), (one, other, false), (one, None, false)]
+        let showing = |certificate: &[&'static [u8]]| {
+            let chain: Vec<CertificateDer<'_>> = certificate.iter().map(|der| CertificateDer::from(*der)).collect();
+            Origin { address: [10, 0, 0, 1].into(), presented: Presented::new(&chain).map(Arc::new) }
+        };
+        let (none, one, other) = (showing(&[]), showing(&[b"one"]), showing(&[b"other"]));
+        for (bound, from, good) in
+            [(&none, &none, true), (&none, &one, true), (&one, &one, true), (&one, &other, false), (&one, &none, false)]
         {
-            assert_eq!(entry(bound, &[]).may_come_from(from(sent)), good, "{bound:?} {sent:?}");
+            let bound = bound.certificate();
+            assert_eq!(entry(bound, &[]).may_come_from(from), good, "{bound:?} {:?}", from.certificate());
         }
-        assert!(!entry(one, &["11.0.0.0/8"]).may_come_from(from(one)), "both have to be right");
+        assert!(!entry(one.certificate(), &["11.0.0.0/8"]).may_come_from(&one), "both have to be right");
     }
 
     #[test]

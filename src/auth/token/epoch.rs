@@ -49,7 +49,7 @@ impl Epoch {
         match entry.kind {
             TokenKind::Batch => entry.generation < self.batches_from,
             TokenKind::Service => !entry.is_wrapping() && self.paths.iter().any(|dead| dead.ends(&entry.path, entry.generation)),
-            TokenKind::Released => false,
+            TokenKind::Released | TokenKind::Certificate => false,
         }
     }
 

@@ -78,7 +78,7 @@ async fn renew(which: &Which, increment_seconds: u64, place: &Place, caller: &Ca
     }
     let role = role_of(&old, &known, txn).await?;
     // Whoever gave it decides: the method that it was logged in with, or this one.
-    let (limits, usual_ttl, period) = if let Some(terms) = login::renewal(&old, &known.tenant, txn).await? {
+    let (limits, usual_ttl, period) = if let Some(terms) = login::renewal(&old, &known.tenant, &caller.origin, txn).await? {
         (terms.limits, terms.ttl_seconds, terms.period_seconds)
     } else {
         let limits = txn.lease_ttl().at(&place.mount.config).at_most(old.max_ttl_seconds);

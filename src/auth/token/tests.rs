@@ -32,7 +32,7 @@ mod shown;
 const MAKER: &str = r#"path "auth/token/*" { capabilities = ["create", "read", "update", "list"] }"#;
 
 /// Where the requests of these tests come from.
-const ORIGIN: Origin = Origin { address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), certificate: None };
+const ORIGIN: Origin = Origin { address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), presented: None };
 
 struct World {
     committer: Arc<Committer>,
@@ -101,14 +101,14 @@ impl Step {
             Self::Call { namespace, token, verb, path, body } => {
                 let token = SecretText::new(token.clone());
                 let mut chain = vec![root];
-                let mut caller = authenticate(txn, &chain, &token, ORIGIN).await?;
+                let mut caller = authenticate(txn, &chain, &token, &ORIGIN).await?;
                 let mut prefix = String::new();
                 if *namespace {
                     let Some((tenant, _)) = txn.child(&chain[0].clone(), "team1").await? else { return Err(Refusal::NotFound) };
                     chain.push(tenant);
                     prefix = caller.as_ref().map_or_else(String::new, |_| "team1/".to_owned());
                     if caller.is_none() {
-                        caller = authenticate(txn, &chain, &token, ORIGIN).await?;
+                        caller = authenticate(txn, &chain, &token, &ORIGIN).await?;
                     }
                 }
                 let below = *namespace && prefix.is_empty();

@@ -39,6 +39,14 @@ pub async fn login(
     Ok(Entrant { entity_id: entity.id, groups: entity.groups })
 }
 
+/// The entity that the mount with `accessor` calls `name`, if it has called it that before.
+pub async fn known_as(txn: &mut Txn, tenant: &Arc<Tenant>, (accessor, name): (&str, &str)) -> Result<Option<String>, Refusal> {
+    match Names::Aliases(accessor).id(name, txn, tenant).await? {
+        Some(id) => Ok(Some(known(&id, txn, tenant).await?.id)),
+        None => Ok(None),
+    }
+}
+
 async fn known(alias: &str, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<Entity, Refusal> {
     let found = match EntityAlias::find(txn, tenant, alias).await? {
         Some(alias) => resolve(&alias.entity, txn, tenant).await?,

@@ -28,7 +28,7 @@ mod run;
 mod show;
 mod standing;
 
-pub use login::{Entrant, login};
+pub use login::{Entrant, known_as, login};
 pub use operation::Operation;
 pub use rows::TABLE;
 pub use run::{Asker, exists, run};

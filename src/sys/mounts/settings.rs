@@ -10,10 +10,11 @@ use crate::mount::{Engine, MountConfig, UserLockout};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 3] = [(Class::Secret, "kv"), (Class::Auth, "approle"), (Class::Auth, "userpass")];
+pub const BUILT_IN: [(Class, &str); 4] =
+    [(Class::Secret, "kv"), (Class::Auth, "approle"), (Class::Auth, "cert"), (Class::Auth, "userpass")];
 
 /// The auth methods among them.
-const METHODS: [Engine; 2] = [Engine::AppRole, Engine::Userpass];
+const METHODS: [Engine; 3] = [Engine::AppRole, Engine::Cert, Engine::Userpass];
 
 /// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
 const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];
@@ -224,7 +225,7 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
     }
     let built_in = match class {
         Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2",
-        Class::Auth => "approle and userpass; token/ is always mounted",
+        Class::Auth => "approle, cert and userpass; token/ is always mounted",
     };
     if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
         return Ok(method);

@@ -46,7 +46,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["ureq", "clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
     (&["webpki"], &["src/cert/"], "who vouches for a certificate is decided in one place"),
     (&["x509_parser"], &["src/cert/", "src/http/tls.rs", "src/dev_ca.rs"], "certificates are read in few places"),
-    (&["rcgen"], &["src/dev_ca.rs"], "only a development server makes certificates"),
+    (&["rcgen"], &["src/dev_ca.rs", "src/cert/bundle_tests.rs"], "only a development server and tests make certificates"),
     (
         &["aes_gcm", "argon2", "bcrypt", "chacha20poly1305", "hkdf", "subtle"],
         &["src/crypto/hazmat/"],

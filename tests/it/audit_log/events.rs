@@ -66,6 +66,35 @@ fn events_say_what_happened_in_its_order_and_no_value() {
     assert_eq!(what(team_log.last().unwrap()), said("read", "team/sys/mounts", 200, None, None));
 }
 
+#[test]
+fn a_request_without_a_token_is_told_by_its_certificate_and_role() {
+    let mut server = Server::dev();
+    let folder = server.target().ca.unwrap().parent().unwrap().to_owned();
+    let [ca, chain, key] = ["ca.pem", "client.pem", "client-key.pem"].map(|name| folder.join(name));
+    let client = Client::new(&server.target()).without_token().with_certificate(&ca, &chain, &key);
+    client.call("GET", "secret/data/none", None).expect(404);
+    client.call("GET", "sys/mounts", None).expect(403);
+    let fingerprint = fingerprint(&chain);
+    assert!(server.stop().success());
+
+    let logs = opened(&server);
+    let [read, refused] = logs[0].last_chunk::<2>().unwrap();
+    for (event, expected) in
+        [(read, said("read", "secret/data/none", 404, None, None)), (refused, said("read", "sys/mounts", 403, None, None))]
+    {
+        assert_eq!(what(event), expected);
+        let caller = event.caller.as_ref().unwrap();
+        assert_eq!((caller.kind.as_str(), caller.display_name.as_str()), ("certificate", "auth/cert/certs/dev-client"));
+        assert_eq!((caller.accessor.as_str(), &caller.policies[..]), ("", &["default".to_owned(), "service".to_owned()][..]));
+        assert_eq!(event.certificate, Some(fingerprint));
+    }
+}
+
+fn fingerprint(file: &std::path::Path) -> [u8; 32] {
+    use rustls_pki_types::pem::PemObject as _;
+    strongroom::crypto::sha256(&[&rustls_pki_types::CertificateDer::from_pem_file(file).unwrap()])
+}
+
 /// `opened` has looked for the value in every event.
 #[test]
 fn a_wrapped_answer_is_named_by_its_tokens_accessor() {

@@ -1,5 +1,7 @@
 //! The real `bao` command line client.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -62,6 +64,11 @@ impl Bao {
         let mut bao = self.with("BAO_TOKEN", "");
         bao.variables.retain(|(name, _)| name != "BAO_TOKEN");
         bao
+    }
+
+    /// The same with a client certificate; files are PEM.
+    pub(crate) fn with_certificate(&self, chain: &Path, key: &Path) -> Self {
+        self.with("VAULT_CLIENT_CERT", &chain.display().to_string()).with("VAULT_CLIENT_KEY", &key.display().to_string())
     }
 
     /// The same in another namespace.

@@ -46,6 +46,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) dns: &'a [&'a str],
     pub(crate) emails: &'a [&'a str],
     pub(crate) uris: &'a [&'a str],
+    /// IPv4 addresses.
+    pub(crate) addresses: &'a [[u8; 4]],
     /// Object identifier and value, DER.
     pub(crate) extensions: &'a [(&'a [u64], &'a [u8])],
     pub(crate) serial: Option<u64>,
@@ -65,6 +67,7 @@ impl Leaf<'_> {
             dns: &[],
             emails: &[],
             uris: &[],
+            addresses: &[],
             extensions: &[],
             serial: None,
             from: BEGIN,
@@ -94,10 +97,6 @@ impl Authority {
 
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
-    }
-
-    pub(crate) fn der(&self) -> Vec<u8> {
-        self.0.der().to_vec()
     }
 
     /// Signs a client certificate.
@@ -167,7 +166,8 @@ fn params(leaf: &Leaf<'_>) -> CertificateParams {
     let dns = leaf.dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
     let emails = leaf.emails.iter().map(|name| SanType::Rfc822Name((*name).try_into().unwrap()));
     let uris = leaf.uris.iter().map(|name| SanType::URI((*name).try_into().unwrap()));
-    params.subject_alt_names = dns.chain(emails).chain(uris).collect();
+    let addresses = leaf.addresses.iter().map(|address| SanType::IpAddress((*address).into()));
+    params.subject_alt_names = dns.chain(emails).chain(uris).chain(addresses).collect();
     params.serial_number = leaf.serial.map(SerialNumber::from);
     params.not_before = at!(leaf.from);
     params.not_after = at!(leaf.until);

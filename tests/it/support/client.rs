@@ -61,16 +61,18 @@ impl Client {
         self.with_header("X-Vault-Namespace", namespace)
     }
 
-    /// The same with a client certificate; files are PEM, leaf first.
-    #[expect(dead_code, reason = "for the tests of mTLS")]
+    /// The same with a client certificate, however odd; files are PEM, leaf first.
     pub(crate) fn with_certificate(&self, ca: &Path, chain: &Path, key: &Path) -> Self {
         let chain = CertificateDer::pem_file_iter(chain).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        let tls = trusting(ca).with_client_auth_cert(chain, key).unwrap();
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+        let resolver = rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, key));
+        let tls = trusting(ca).with_client_cert_resolver(Arc::new(resolver));
         Self { tls: Some(Arc::new(tls)), ..self.clone() }
     }
 
-    fn with_header(&self, name: &str, value: &str) -> Self {
+    /// The same with another header, instead of one of the same name.
+    pub(crate) fn with_header(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.retain(|(known, _)| known != name);
         client.headers.push((name.to_owned(), value.to_owned()));
