@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::group::{Groups, Item};
 use super::log::{self, Head, SealedEvents};
+use super::reserve::Grant;
 use super::tenant::Tenant;
 use crate::audit::batch::BatchError;
 use crate::id::TenantId;
@@ -96,7 +97,8 @@ impl Groups {
         if let Some(wake) = items.iter().filter_map(|item| item.commit.wake).max() {
             self.tenants.wake_jobs(wake);
         }
-        for item in items {
+        for mut item in items {
+            std::mem::take(&mut item.commit.grants).into_iter().for_each(Grant::settle);
             item.answer();
         }
         Ok(())

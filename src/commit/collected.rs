@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::overlay::NameChange;
+use super::reserve::Grant;
 use super::tenant::Tenant;
 use super::tenants::Wake;
 use crate::audit::event::{self, Event};
@@ -24,6 +25,8 @@ pub(super) struct Commit {
     pub(super) valid_until: Option<Timestamp>,
     /// What the background jobs are to do at once.
     pub(super) wake: Option<Wake>,
+    /// What may be taken once the commit is durable.
+    pub(super) grants: Vec<Grant>,
 }
 
 /// Everything that was read in one tenant: a record's or a directory's key, and the position it was current at.

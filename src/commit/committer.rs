@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::group::{Groups, Item};
 use super::tenants::Tenants;
 use super::txn::Txn;
+use super::work::Work;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::{BatchEncoder, BatchError};
 
@@ -50,10 +51,11 @@ impl Committer {
 
     /// Decides and makes durable. The answer is out only when the event is in the log.
     pub async fn run(&self, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
-        let mut txn = Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None);
+        let work = Arc::new(Work::default());
+        let mut txn = Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None, Arc::clone(&work));
         let outcome = attempt.attempt(&mut txn).await;
         let (done, answered) = oneshot::channel();
-        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0 };
+        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work };
         if item.commit.events.is_empty() {
             // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
             return item.outcome;

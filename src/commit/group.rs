@@ -16,6 +16,7 @@ use super::overlay::Overlay;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
+use super::work::Work;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::BatchEncoder;
 use crate::id::TenantId;
@@ -33,6 +34,7 @@ pub(super) struct Item {
     pub(super) outcome: Result<Answer, Refusal>,
     pub(super) done: oneshot::Sender<Result<Answer, Refusal>>,
     pub(super) tries: u8,
+    pub(super) work: Arc<Work>,
 }
 
 impl Item {
@@ -127,7 +129,7 @@ impl Groups {
         let mut decided = Vec::with_capacity(items.len());
         for mut item in items {
             if item.tries > 0 {
-                item.decide(Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None)).await;
+                item.decide(Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None, Arc::clone(&item.work))).await;
                 if item.commit.events.is_empty() {
                     item.answer();
                     continue;
@@ -228,7 +230,7 @@ impl Groups {
             let now = latest(clock, &item.commit);
             if !current(&item.commit, &overlay, now) {
                 accepted.rerun = true;
-                item.decide(Txn::new(Arc::clone(&self.tenants), now, Some(overlay.clone()))).await;
+                item.decide(Txn::new(Arc::clone(&self.tenants), now, Some(overlay.clone()), Arc::clone(&item.work))).await;
                 if item.commit.events.is_empty() {
                     item.answer();
                     continue;

@@ -22,11 +22,13 @@ mod names;
 mod opening;
 mod overlay;
 mod recent;
+mod reserve;
 mod tenant;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod testing;
 mod txn;
+mod work;
 mod writing;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use super::derived::{Derived, Shelf};
 use super::keys::KeyState;
 use super::log::Head;
 use super::recent::{ByHash, Recent};
+use super::reserve::Reserve;
 use crate::crypto::{Keyring, RecordOpener};
 use crate::id::{ObjectId, TenantId};
 use crate::record::{DirKey, RecordKey};
@@ -27,6 +28,7 @@ pub struct Tenant {
     keyring: Keyring,
     /// The record that changes with the tenant's stored keys.
     key_state: RecordKey,
+    reserve: Reserve,
     state: RwLock<State>,
 }
 
@@ -74,7 +76,7 @@ impl Tenant {
         let state =
             State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
         let key_state = keyring.record_key(&KeyState::address());
-        Self { id, parent, keyring, key_state, state: RwLock::new(state) }
+        Self { id, parent, keyring, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
     }
 
     /// Which tenant it is.
@@ -90,6 +92,11 @@ impl Tenant {
     /// Its working keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Amounts that were granted and not taken yet.
+    pub(super) fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// Whether these changes mean that its stored keys are others now.

@@ -9,6 +9,7 @@ use super::opening::{damaged, decode};
 use super::overlay::{Overlay, Touch};
 use super::tenant::{Entry, Tenant};
 use super::tenants::{Tenants, Wake};
+use super::work::Work;
 use crate::answer::Refusal;
 use crate::audit::event::{self, Event};
 use crate::id::{ObjectId, TenantId};
@@ -35,6 +36,7 @@ pub struct Txn {
     now: Timestamp,
     pub(super) overlay: Option<Overlay>,
     pub(super) collected: Commit,
+    pub(super) work: Arc<Work>,
     seen: Vec<Seen>,
     notes: Notes,
     /// Writes below this mark stay when the request is refused.
@@ -60,8 +62,9 @@ struct Seen {
 }
 
 impl Txn {
-    pub(super) fn new(tenants: Arc<Tenants>, now: Timestamp, overlay: Option<Overlay>) -> Self {
-        Self { tenants, now, overlay, collected: Commit::default(), seen: Vec::new(), notes: Notes::default(), guard: 0 }
+    /// `work` is the same at every attempt of one request.
+    pub(super) fn new(tenants: Arc<Tenants>, now: Timestamp, overlay: Option<Overlay>, work: Arc<Work>) -> Self {
+        Self { tenants, now, overlay, collected: Commit::default(), work, seen: Vec::new(), notes: Notes::default(), guard: 0 }
     }
 
     /// The time of this attempt.
@@ -248,6 +251,7 @@ impl Txn {
             self.collected.writes.truncate(self.guard);
             self.collected.structural.clear();
             self.collected.dropped.clear();
+            self.collected.grants.clear();
         }
         self.collected.events.push((Arc::clone(tenant), Prepared::new(event)));
         let others: BTreeMap<TenantId, Arc<Tenant>> =
