@@ -53,8 +53,9 @@ pub struct Data {
     pub data: Option<Json>,
     /// Repeat `data`'s keys at the top level (`sys/*` answers do).
     pub doubled: bool,
-    /// Answer 404 with this body instead of 200 (a deleted KV 2 version, a KV 2 mount called without `data/`).
-    pub not_found: bool,
+    /// 200; 404 with a body (a deleted KV 2 version, a KV 2 mount called without `data/`); or what a batch of Transit with
+    /// failed items answers.
+    pub status: u16,
     /// Seconds that a client may keep the answer; 0 for none.
     pub lease_duration: u64,
     /// Sentences for the client's user.
@@ -79,8 +80,8 @@ impl Answer {
         match self {
             Self::Empty | Self::Written { .. } => 204,
             Self::Accepted { .. } => 202,
-            Self::Data(data) if data.not_found => 404,
-            Self::Data(_) | Self::Auth { .. } | Self::Wrapped(_) | Self::Text { .. } => 200,
+            Self::Data(data) => data.status,
+            Self::Auth { .. } | Self::Wrapped(_) | Self::Text { .. } => 200,
             Self::Bare { status, .. } => *status,
         }
     }
@@ -99,7 +100,7 @@ impl Answer {
 impl Data {
     /// An envelope with nothing special.
     pub fn new(data: Option<Json>) -> Self {
-        Self { data, doubled: false, not_found: false, lease_duration: 0, warnings: Vec::new(), mount_type: "" }
+        Self { data, doubled: false, status: 200, lease_duration: 0, warnings: Vec::new(), mount_type: "" }
     }
 }
 

@@ -292,7 +292,7 @@ impl Called<'_> {
             Answer::Data(mut data) => {
                 data.mount_type = self.location.mount_type().unwrap_or("");
                 // What is answered to a wrong path has declared no fields to be ignored.
-                if !data.not_found {
+                if data.status != 404 {
                     data.warnings.extend(warning);
                 }
                 Answer::Data(data)

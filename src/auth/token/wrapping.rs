@@ -131,9 +131,15 @@ struct Parts<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     auth: Option<&'a RawValue>,
-    not_found: bool,
+    #[serde(default = "ok")]
+    status: u16,
     lease_duration: u64,
     warnings: Vec<String>,
+}
+
+/// What an answer is that was put away before statuses were.
+fn ok() -> u16 {
+    200
 }
 
 impl Wrapped {
@@ -145,7 +151,7 @@ impl Wrapped {
     fn of(data: &Data, auth: Option<&Json>) -> Self {
         let json = Json::object(|out| {
             out.raw("data", data.data.as_ref().map_or(b"null", Json::expose)).raw("auth", auth.map_or(b"null", Json::expose));
-            out.field("not_found", &data.not_found).field("lease_duration", &data.lease_duration);
+            out.field("status", &data.status).field("lease_duration", &data.lease_duration);
             out.strings("warnings", &data.warnings);
         });
         Self(SecretBytes::from_wiping(json.into_inner()))
@@ -159,8 +165,8 @@ impl Wrapped {
         if let Some(auth) = parts.auth {
             return Ok(Answer::Auth { auth: json(auth), warnings: parts.warnings });
         }
-        let Parts { not_found, lease_duration, warnings, .. } = parts;
-        Ok(Answer::Data(Data { not_found, lease_duration, warnings, ..Data::new(parts.data.map(json)) }))
+        let Parts { status, lease_duration, warnings, .. } = parts;
+        Ok(Answer::Data(Data { status, lease_duration, warnings, ..Data::new(parts.data.map(json)) }))
     }
 }
 
@@ -178,14 +184,14 @@ mod tests {
     fn an_answer_comes_out_as_it_went_in() {
         let value = r#"{"n":1.50,"b":{"c":[null]}}"#;
         let data = Data {
-            not_found: true,
+            status: 404,
             lease_duration: 90,
             warnings: vec!["careful".to_owned()],
             ..Data::new(Some(Json::from_text(value.as_bytes().to_vec().into())))
         };
         let Answer::Data(out) = Wrapped::of(&data, None).answer().unwrap() else { panic!("no data") };
         assert_eq!(text(out.data.as_ref()).as_deref(), Some(value));
-        assert_eq!((out.not_found, out.lease_duration, out.warnings.as_slice()), (true, 90, &["careful".to_owned()][..]));
+        assert_eq!((out.status, out.lease_duration, out.warnings.as_slice()), (404, 90, &["careful".to_owned()][..]));
 
         let auth = Json::object(|auth| {
             auth.field("client_token", "s.x").field("accessor", "acc");

@@ -73,7 +73,7 @@ async fn show(
         data.raw(name, content.as_ref().map_or(b"null", Json::expose));
         data.object("metadata", |fields| version_fields(fields, number, version, &secret.metadata));
     });
-    Ok(Answer::Data(Data { not_found: value.is_none(), ..Data::new(Some(json)) }))
+    Ok(Answer::Data(Data { status: if value.is_none() { 404 } else { 200 }, ..Data::new(Some(json)) }))
 }
 
 /// The value of a version, unless it is deleted or destroyed.
@@ -140,7 +140,7 @@ pub(super) async fn patch(
     let (number, version) = secret.metadata.version(None).ok_or(Refusal::MissingSilently)?;
     let Some(old) = value(place, &secret, number, version, txn).await? else {
         let json = Json::object(|fields| version_fields(fields, number, version, &secret.metadata));
-        return Ok(Answer::Data(Data { not_found: true, ..Data::new(Some(json)) }));
+        return Ok(Answer::Data(Data { status: 404, ..Data::new(Some(json)) }));
     };
     txn.note_read(number);
     let mut merged = merge_patch(old.0.expose(), change.expose())?;

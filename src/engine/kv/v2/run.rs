@@ -34,7 +34,7 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
         Operation::Scan(directory, page) => tree(place).scan(&directory, &page, txn).await,
         Operation::ReadConfig => Ok(show_config(&data::config(place, txn).await?)),
         Operation::WriteConfig(change) => write_config(place, &change, txn).await,
-        Operation::WrongPath(text) => Ok(Answer::Data(Data { not_found: true, warnings: vec![text], ..Data::new(None) })),
+        Operation::WrongPath(text) => Ok(Answer::Data(Data { status: 404, warnings: vec![text], ..Data::new(None) })),
     }
 }
 

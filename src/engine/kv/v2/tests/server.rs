@@ -146,7 +146,7 @@ pub(super) fn seen(answer: Result<Answer, Refusal>) -> Seen {
         Ok(Answer::Data(data)) => {
             let value = data.data.map_or(Value::Null, |json| serde_json::from_slice(json.expose()).unwrap());
             let value = if data.warnings.is_empty() { value } else { json!({ "warnings": data.warnings, "data": value }) };
-            (if data.not_found { 404 } else { 200 }, value)
+            (data.status, value)
         }
         Ok(_) => panic!("not an answer of this engine"),
         Err(Refusal::Invalid(text)) => (400, json!(text)),
