@@ -31,6 +31,8 @@ pub enum Engine {
     Userpass,
     /// Logins of whoever holds a client certificate.
     Cert,
+    /// Encryption, signatures and HMACs with keys that stay here.
+    Transit,
 }
 
 impl Engine {
@@ -45,6 +47,7 @@ impl Engine {
             Self::AppRole => "approle",
             Self::Userpass => "userpass",
             Self::Cert => "cert",
+            Self::Transit => "transit",
         }
     }
 

@@ -97,6 +97,14 @@ pub enum Kind {
     FailedLogins = 45,
     /// When and from where a user logged in last.
     LastLogin = 46,
+    /// A named key of a Transit mount, with all its versions.
+    TransitKey = 47,
+    /// How much each version of a Transit key is written down to have encrypted.
+    TransitUses = 48,
+    /// The settings of a Transit mount.
+    TransitConfig = 49,
+    /// The private key that keys are wrapped to for their import into a Transit mount.
+    TransitWrappingKey = 50,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -34,6 +34,8 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("sys_operation", operations::sys),
     ("time", texts::time),
     ("token_operation", operations::token),
+    ("transit_mark", texts::transit_mark),
+    ("transit_operation", operations::transit),
 ];
 
 /// Runs one target. An unknown name is a flaw of the caller.

@@ -3,7 +3,7 @@
 use strongroom::answer::Refusal;
 use strongroom::auth::{approle, token, userpass};
 use strongroom::engine::table::{self, Call, Captures, Match, Row, Verb};
-use strongroom::engine::{cubbyhole, kv};
+use strongroom::engine::{cubbyhole, kv, transit};
 use strongroom::fields::{Fields, Query};
 use strongroom::path::Path;
 use strongroom::sys;
@@ -53,6 +53,11 @@ pub(super) fn token(data: &[u8]) {
     in_table(token::TABLE, data);
     in_table(approle::TABLE, data);
     in_table(userpass::TABLE, data);
+}
+
+/// Operations of a Transit mount.
+pub(super) fn transit(data: &[u8]) {
+    in_table(transit::TABLE, data);
 }
 
 /// Operations of `sys/`.

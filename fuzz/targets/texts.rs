@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use strongroom::config::{self, Source};
+use strongroom::engine::transit::marked::{Marked, mark};
 use strongroom::fields::{self, Fields, Query};
 use strongroom::path::Path;
 use strongroom::policy::{Acl, Ask, Capability, Identity, Policy};
@@ -125,4 +126,12 @@ pub(super) fn time(data: &[u8]) {
     if let Some(timestamp) = Timestamp::parse_rfc3339(text) {
         assert_eq!(Timestamp::parse_rfc3339(&timestamp.rfc3339()), Some(timestamp), "{timestamp:?}");
     }
+}
+
+/// A mark that is taken off and put on again stands in front of the same text, and is read the same.
+pub(super) fn transit_mark(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(marked) = Marked::parse(text) else { return };
+    assert!(marked.version >= 1 && text.ends_with(marked.body));
+    assert_eq!(Marked::parse(&mark(marked.version, marked.body)), Ok(marked));
 }

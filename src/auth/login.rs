@@ -138,7 +138,9 @@ pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, origin: &Origin, 
         Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
         Engine::Userpass => userpass::renew(&login.role, entry, &place, txn).await?,
         Engine::Cert => cert::renew(&login.role, entry, &place, origin, txn).await?,
-        Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => return Err(gone()),
+        Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity | Engine::Transit => {
+            return Err(gone());
+        }
     };
     Ok(Some(terms(&parameters, &place, txn)))
 }

@@ -184,7 +184,8 @@ pub(super) fn rows<'f>(fields: &'f RawFields<'_>) -> Vec<(&'f str, SecretText)> 
     fields.iter().map(|(name, value)| (name.as_str(), shown(value))).collect()
 }
 
-fn one(fields: &RawFields<'_>, field: &str, output: &Output) -> Result<(), Failure> {
+/// Prints one field.
+pub(super) fn one(fields: &RawFields<'_>, field: &str, output: &Output) -> Result<(), Failure> {
     let value = fields.get(field).ok_or_else(|| Failure::local(format!("there is no field {field} in the answer")))?;
     output.value(shown(value).expose())
 }

@@ -13,6 +13,7 @@ mod reference;
 mod server;
 mod status;
 mod tenant;
+mod transit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Command {
     Kv(Group<kv::Kv>),
     /// Use the references that writes answered with
     Reference(Group<reference::Reference>),
+    /// Encrypt and decrypt with keys that stay on the server
+    Transit(Group<transit::Transit>),
     /// Create and list tenants (namespaces)
     Tenant(Group<tenant::Tenant>),
     /// Bring namespaces, mounts, policies, roles and groups to what files say
@@ -117,6 +120,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         }
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Transit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Tenant(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
     }
     Ok(ExitCode::SUCCESS)

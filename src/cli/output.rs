@@ -44,6 +44,11 @@ impl Output {
         if std::io::stdout().is_terminal() { self.bytes(b"\n") } else { Ok(()) }
     }
 
+    /// Bytes as they are.
+    pub(super) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.bytes(bytes)
+    }
+
     /// The server's answer.
     pub(super) fn answer(&self, json: &[u8]) -> Result<(), Failure> {
         self.bytes(json.trim_ascii_end())?;

@@ -20,6 +20,7 @@ pub mod password;
 mod record;
 mod sealed_box;
 mod signing;
+pub mod transit;
 #[cfg(test)]
 mod vectors;
 
@@ -67,11 +68,6 @@ impl From<Fault> for OpenError {
 /// SHA-256 (FIPS 180-4) of the parts, one after the other.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hazmat::hash::sha256(parts)
-}
-
-/// The hash of `bytes` by the SHA-2 function (FIPS 180-4) with an output of so many bits: 224, 256, 384 or 512.
-pub fn sha2(bits: u16, bytes: &[u8]) -> Option<Vec<u8>> {
-    hazmat::hash::sha2(bits, bytes)
 }
 
 /// HMAC-SHA-256 (RFC 2104) under `key`, of any length, over the parts, each behind its length (u64).

@@ -8,3 +8,4 @@ pub mod kv;
 pub mod listing;
 pub mod object;
 pub mod table;
+pub mod transit;

@@ -179,6 +179,18 @@ impl<'a> Fields<'a> {
         self.object(name)?.map(Fields::of_object).transpose()
     }
 
+    /// A list of objects.
+    pub fn rows(&self, name: &str) -> Result<Option<Vec<Fields<'_>>>, Refusal> {
+        let Some(list) = self.present(name) else { return Ok(None) };
+        let wrong = || Refusal::Invalid(format!("error converting input for field {name:?}: expected a list of objects"));
+        let items = Some(list).filter(|list| list.get().starts_with('[')).and_then(json::items).ok_or_else(wrong)?;
+        let row = |item: &'_ RawValue| item.get().starts_with('{');
+        if !items.iter().all(|item| row(item)) {
+            return Err(wrong());
+        }
+        items.into_iter().map(Fields::of_object).collect::<Result<_, _>>().map(Some)
+    }
+
     fn present(&self, name: &str) -> Option<&RawValue> {
         self.raw(name).filter(|raw| raw.get() != "null")
     }

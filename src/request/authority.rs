@@ -5,7 +5,7 @@ use crate::answer::Refusal;
 use crate::auth::{Caller, approle, cert, token, userpass};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
-use crate::engine::{cubbyhole, identity, kv};
+use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::fields::Fields;
 use crate::policy::{Ask, Capability, Granted};
 use crate::sys::namespaces;
@@ -71,6 +71,7 @@ impl Called<'_> {
             Target::AppRole(..) => approle::exists(self.place()?, &call, txn).await?,
             Target::Userpass(..) => userpass::exists(self.place()?, &call, txn).await?,
             Target::Cert(..) => cert::exists(self.place()?, &call, txn).await?,
+            Target::Transit(..) => transit::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

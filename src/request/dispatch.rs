@@ -10,7 +10,7 @@ use crate::auth::login::LoginCall;
 use crate::auth::{Caller, Origin, approle, cert, token, userpass};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
-use crate::engine::{cubbyhole, directory, identity, kv, object};
+use crate::engine::{cubbyhole, directory, identity, kv, object, transit};
 use crate::fields::Fields;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -46,6 +46,7 @@ pub(super) enum Target<'a> {
     AppRole(&'static Row<approle::Operation>, Captures<'a>),
     Userpass(&'static Row<userpass::Operation>, Captures<'a>),
     Cert(&'static Row<cert::Operation>, Captures<'a>),
+    Transit(&'static Row<transit::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -64,6 +65,7 @@ impl<'a> Target<'a> {
             Engine::AppRole => Self::of(&table::find(approle::TABLE, verb, &location.rest), Self::AppRole),
             Engine::Userpass => Self::of(&table::find(userpass::TABLE, verb, &location.rest), Self::Userpass),
             Engine::Cert => Self::of(&table::find(cert::TABLE, verb, &location.rest), Self::Cert),
+            Engine::Transit => Self::of(&table::find(transit::TABLE, verb, &location.rest), Self::Transit),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -90,6 +92,7 @@ impl<'a> Target<'a> {
             Self::AppRole(row, _) => row.need,
             Self::Userpass(row, _) => row.need,
             Self::Cert(row, _) => row.need,
+            Self::Transit(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -104,6 +107,7 @@ impl<'a> Target<'a> {
             Self::AppRole(row, _) => row.fields,
             Self::Userpass(row, _) => row.fields,
             Self::Cert(row, _) => row.fields,
+            Self::Transit(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -118,7 +122,8 @@ impl<'a> Target<'a> {
             | Self::Identity(_, captures)
             | Self::AppRole(_, captures)
             | Self::Userpass(_, captures)
-            | Self::Cert(_, captures) => *captures,
+            | Self::Cert(_, captures)
+            | Self::Transit(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -145,6 +150,7 @@ pub(super) enum Operation {
     AppRole(approle::Operation),
     Userpass(userpass::Operation),
     Cert(cert::Operation),
+    Transit(transit::Operation),
     Sys(sys::Operation),
 }
 
@@ -203,6 +209,7 @@ impl Operation {
             Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
             Self::Userpass(operation) => Box::pin(userpass::run(operation, place, call.login(), txn)).await,
             Self::Cert(operation) => Box::pin(cert::run(operation, place, call.login(), txn)).await,
+            Self::Transit(operation) => Box::pin(transit::run(operation, place, txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -263,6 +270,7 @@ impl Called<'_> {
             | Target::AppRole(..)
             | Target::Userpass(..)
             | Target::Cert(..)
+            | Target::Transit(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -278,6 +286,7 @@ impl Called<'_> {
             Target::AppRole(row, _) => (row.parse)(&call).map(Operation::AppRole),
             Target::Userpass(row, _) => (row.parse)(&call).map(Operation::Userpass),
             Target::Cert(row, _) => (row.parse)(&call).map(Operation::Cert),
+            Target::Transit(row, _) => (row.parse)(&call).map(Operation::Transit),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

@@ -6,7 +6,7 @@ use crate::answer::Answer;
 use crate::auth::{approle, cert, token, userpass};
 use crate::commit::Place;
 use crate::engine::table::{Facts, Verb, capture};
-use crate::engine::{cubbyhole, identity, kv};
+use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::json::Json;
 use crate::mount::Engine;
 use crate::path::Path;
@@ -19,6 +19,7 @@ pub(super) fn table(engine: Engine) -> Vec<Facts> {
         Engine::Kv2 => kv::v2::TABLE.iter().map(Facts::from).collect(),
         Engine::Cubbyhole => cubbyhole::TABLE.iter().map(Facts::from).collect(),
         Engine::Identity => identity::TABLE.iter().map(Facts::from).collect(),
+        Engine::Transit => transit::TABLE.iter().map(Facts::from).collect(),
         Engine::Token => token::TABLE.iter().map(Facts::from).collect(),
         Engine::System => rows(),
         Engine::AppRole => approle::TABLE.iter().map(Facts::from).collect(),

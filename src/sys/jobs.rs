@@ -14,7 +14,7 @@ use crate::auth::token::revoke::{self, Walk};
 use crate::auth::{approle, cert, userpass};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
 use crate::engine::directory;
-use crate::engine::{cubbyhole, identity, kv};
+use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::id::TenantId;
 use crate::mount::{Engine, RetiredMount};
 use crate::record::{Address, Kind, RecordKey, SYSTEM};
@@ -36,6 +36,8 @@ pub(super) struct Jobs {
     cubbyholes_looked_at: HashMap<TenantId, String>,
     /// Where the walk through a tenant's revoked paths stands.
     walks: HashMap<TenantId, Walk>,
+    /// Where the next look at a tenant's Transit keys begins: a mount and a name.
+    keys_looked_at: HashMap<TenantId, (String, String)>,
     /// Somebody asked for all tokens to be looked at: go on without a pause until that is done.
     thorough: bool,
 }
@@ -43,8 +45,8 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn new(committer: Arc<Committer>) -> Self {
         let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let upkeep = Upkeep::new(Arc::clone(&committer));
-        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, thorough: false }
+        let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer)), HashMap::new());
+        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, keys_looked_at, thorough: false }
     }
 
     /// Rounds for ever: the next at once while there is more to do, otherwise after a pause.
@@ -68,6 +70,7 @@ impl Jobs {
             more |= self.purge_mounts(&tenant).await;
             more |= self.clear_roles(&tenant).await;
             more |= self.rotate_keys(&tenant).await;
+            more |= self.rotate_transit(&tenant).await;
         }
         self.thorough &= !self.looked_at.is_empty();
         more | self.thorough
@@ -120,6 +123,17 @@ impl Jobs {
     /// Removes secret ids of deleted roles.
     async fn clear_roles(&self, tenant: &Arc<Tenant>) -> bool {
         self.do_step(Arc::new(ClearRoles { tenant: Arc::clone(tenant) })).await
+    }
+
+    /// Rotates Transit keys whose time has come, a stretch of the keys at a time.
+    async fn rotate_transit(&mut self, tenant: &Arc<Tenant>) -> bool {
+        let after = self.keys_looked_at.remove(&tenant.id());
+        let step = Arc::new(RotateTransit { tenant: Arc::clone(tenant), after, last: Mutex::default() });
+        let more = self.do_step(Arc::clone(&step) as Arc<dyn Attempt>).await;
+        if let Some(last) = taken(&step.last) {
+            self.keys_looked_at.insert(tenant.id(), last);
+        }
+        more
     }
 
     async fn purge_mounts(&self, tenant: &Arc<Tenant>) -> bool {
@@ -264,6 +278,43 @@ impl Attempt for ClearRoles {
     }
 }
 
+/// Looks at a stretch of a tenant's Transit keys.
+struct RotateTransit {
+    tenant: Arc<Tenant>,
+    after: Option<(String, String)>,
+    last: Mutex<Option<(String, String)>>,
+}
+
+#[async_trait]
+impl Attempt for RotateTransit {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let mut next = None;
+        let mut rotated = false;
+        let begin = self.after.as_ref().map_or("", |(path, _)| path.as_str());
+        for path in directory::paths(&self.tenant, txn).await?.into_iter().filter(|path| &**path >= begin) {
+            let Some(mount) = directory::at(&self.tenant, &path, txn).await? else { continue };
+            if mount.engine != Engine::Transit {
+                continue;
+            }
+            let place = Place { tenant: Arc::clone(&self.tenant), mount, path: path.into_string() };
+            let after = self.after.as_ref().filter(|(path, _)| *path == place.path).map(|(_, name)| name.as_str());
+            let (last, changed) = transit::rotate_due(&place, after, ACCESSORS, txn).await?;
+            rotated |= changed;
+            next = last.map(|last| (place.path, last));
+            if rotated || next.is_some() {
+                break;
+            }
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        if !rotated {
+            return Ok(Answer::Empty);
+        }
+        let text = "1 Transit key rotated".to_owned();
+        txn.conclude(&self.tenant, &Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), text), false);
+        Ok(Answer::Data(crate::answer::Data::new(None)))
+    }
+}
+
 /// Removes some records of a tenant's first disabled mount.
 struct PurgeMounts {
     tenant: Arc<Tenant>,
@@ -284,6 +335,7 @@ impl Attempt for PurgeMounts {
             Engine::AppRole => approle::purge(&place, SECRETS, txn).await?,
             Engine::Userpass => userpass::purge(&place, SECRETS, txn).await?,
             Engine::Cert => cert::purge(&place, SECRETS, txn).await?,
+            Engine::Transit => transit::purge(&place, SECRETS, txn).await?,
             Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => true,
         };
         if done {

@@ -83,7 +83,8 @@ async fn object(target: &Place, path: &str, txn: &mut Txn) -> Result<Option<Obje
         | Engine::Identity
         | Engine::AppRole
         | Engine::Userpass
-        | Engine::Cert => None,
+        | Engine::Cert
+        | Engine::Transit => None,
     })
 }
 

@@ -1,87 +1,14 @@
 //! `sys/tools`: random bytes and hashes, without any key.
 
-use zeroize::Zeroizing;
+use crate::engine::table::{Row, Verb};
+use crate::engine::transit::tools::{HASH, RANDOM, hash, random_bytes, random_of};
 
-use crate::answer::{Answer, Refusal};
-use crate::crypto;
-use crate::engine::table::{Call, Field, Row, Verb};
-use crate::json::Json;
-use crate::random;
-use crate::secret::SecretBytes;
-
-/// The most random bytes of one request.
-const BYTES_MAX: i64 = 131_072;
-
-/// How many there are when the request does not say.
-const BYTES_DEFAULT: i64 = 32;
-
-/// One operation.
-pub enum Operation {
-    /// So many random bytes.
-    Random(usize, Format),
-    /// The hash of what was sent, with an output of so many bits.
-    Hash(u16, SecretBytes, Format),
-}
-
-/// How bytes are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Lower case.
-    Hex,
-    /// With padding.
-    Base64,
-}
-
-impl Format {
-    fn parse(call: &Call<'_>, usual: Self) -> Result<Self, Refusal> {
-        match call.fields.text("format")?.as_deref() {
-            None | Some("") => Ok(usual),
-            Some("hex") => Ok(Self::Hex),
-            Some("base64") => Ok(Self::Base64),
-            Some(other) => Err(Refusal::invalid(format!("unsupported encoding format {other:?}; must be \"hex\" or \"base64\""))),
-        }
-    }
-
-    fn write(self, bytes: &[u8]) -> Zeroizing<String> {
-        Zeroizing::new(match self {
-            Self::Hex => data_encoding::HEXLOWER.encode(bytes),
-            Self::Base64 => data_encoding::BASE64.encode(bytes),
-        })
-    }
-}
-
-const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
-    Field { name, kind, help }
-}
-
-const RANDOM: &[Field] = &[
-    field("bytes", "integer", "How many bytes, if the path does not say; 32 unless given."),
-    field("format", "string", "`base64` (the default) or `hex`."),
-    field(
-        "source",
-        "string",
-        "Where they come from, if the path does not say: `platform`, `seal` or `all`. All are the same here.",
-    ),
-];
-const HASH: &[Field] = &[
-    field("input", "string", "What is hashed, in base64."),
-    field("algorithm", "string", "`sha2-224`, `sha2-256` (the default), `sha2-384` or `sha2-512`, if the path does not say."),
-    field("format", "string", "`hex` (the default) or `base64`."),
-];
+pub use crate::engine::transit::tools::{Operation, run};
 
 /// The table.
 pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Write, "tools/random", RANDOM, "Makes random bytes.", |call| random_bytes(None, None, call)),
-    Row::by_verb(
-        Verb::Write,
-        "tools/random/:what",
-        RANDOM,
-        "Makes random bytes: so many, or from this source.",
-        |call| match call.captures.get(0) {
-            source @ ("platform" | "seal" | "all") => random_bytes(Some(source), None, call),
-            bytes => random_bytes(None, Some(bytes), call),
-        },
-    ),
+    Row::by_verb(Verb::Write, "tools/random/:what", RANDOM, "Makes random bytes: so many, or from this source.", random_of),
     Row::by_verb(Verb::Write, "tools/random/:source/:bytes", RANDOM, "Makes random bytes: so many, from this source.", |call| {
         random_bytes(Some(call.captures.get(0)), Some(call.captures.get(1)), call)
     }),
@@ -90,55 +17,3 @@ pub static TABLE: &[Row<Operation>] = &[
         hash(Some(call.captures.get(0)), call)
     }),
 ];
-
-/// What the path says wins over the body.
-fn random_bytes(source: Option<&str>, bytes: Option<&str>, call: &Call<'_>) -> Result<Operation, Refusal> {
-    let given = call.fields.text("source")?.filter(|source| !source.is_empty());
-    let source = source.or(given.as_deref()).unwrap_or("platform");
-    if !["platform", "seal", "all"].contains(&source) {
-        return Err(Refusal::invalid(format!(
-            "unsupported entropy source {source:?}; must be \"platform\" or \"seal\", or \"all\""
-        )));
-    }
-    let bytes = match bytes {
-        Some(text) => text.parse().map_err(|_| Refusal::invalid(format!("error parsing url-set byte count: {text:?}")))?,
-        None => call.fields.integer("bytes")?.unwrap_or(BYTES_DEFAULT),
-    };
-    if bytes < 1 {
-        return Err(Refusal::invalid("'bytes' cannot be less than 1"));
-    }
-    let bytes = usize::try_from(bytes).ok().filter(|_| bytes <= BYTES_MAX);
-    let bytes = bytes.ok_or_else(|| Refusal::invalid(format!("'bytes' should be less than {BYTES_MAX}")))?;
-    Ok(Operation::Random(bytes, Format::parse(call, Format::Base64)?))
-}
-
-fn hash(algorithm: Option<&str>, call: &Call<'_>) -> Result<Operation, Refusal> {
-    let given = call.fields.text("algorithm")?.filter(|algorithm| !algorithm.is_empty());
-    let bits = match algorithm.or(given.as_deref()).unwrap_or("sha2-256") {
-        "sha2-224" => 224,
-        "sha2-256" => 256,
-        "sha2-384" => 384,
-        "sha2-512" => 512,
-        other => return Err(Refusal::invalid(format!("unsupported algorithm {other}"))),
-    };
-    let input = match call.fields.secret("input")? {
-        Some(input) => data_encoding::BASE64.decode(input.expose().as_bytes()),
-        None => Ok(Vec::new()),
-    };
-    let input = input.map_err(|_| Refusal::invalid("unable to decode input as base64"))?;
-    Ok(Operation::Hash(bits, SecretBytes::new(input), Format::parse(call, Format::Hex)?))
-}
-
-/// Runs one operation.
-pub fn run(operation: &Operation) -> Result<Answer, Refusal> {
-    let (name, text) = match operation {
-        Operation::Random(bytes, format) => ("random_bytes", format.write(random::secret(*bytes).expose())),
-        Operation::Hash(bits, input, format) => {
-            let sum = crypto::sha2(*bits, input.expose()).ok_or_else(|| Refusal::invalid("unsupported algorithm"))?;
-            ("sum", format.write(&sum))
-        }
-    };
-    Ok(Answer::data(Json::object(|data| {
-        data.field(name, text.as_str());
-    })))
-}

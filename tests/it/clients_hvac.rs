@@ -123,3 +123,22 @@ fn logins_on_postgresql() {
     let server = Server::initialised_on_postgresql(database);
     run_script("hvac_logins.py", &server.target());
 }
+
+#[test]
+fn transit_on_openbao() {
+    let server = OpenBao::dev();
+    run_script("hvac_transit.py", &server.target);
+}
+
+#[test]
+fn transit_on_sqlite() {
+    let server = Server::initialised_on_sqlite();
+    run_script("hvac_transit.py", &server.target());
+}
+
+#[test]
+fn transit_on_postgresql() {
+    let database = Database::new();
+    let server = Server::initialised_on_postgresql(database);
+    run_script("hvac_transit.py", &server.target());
+}

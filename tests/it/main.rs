@@ -34,6 +34,7 @@ mod support;
 mod system_reads;
 mod tampering;
 mod tokens;
+mod transit;
 mod users;
 mod walk;
 mod wrapping;

@@ -57,6 +57,7 @@ topics! {
     system,
     token_roles,
     tokens,
+    transit,
     wrapping,
 }
 

@@ -147,7 +147,7 @@ async fn lookup(name: &str, which: &Which, place: &Place, txn: &mut Txn) -> Resu
             let data = Json::object(|data| {
                 data.field("error", &no_accessor(accessor));
             });
-            Ok(Answer::Data(Data { not_found: true, ..Data::new(Some(data)) }))
+            Ok(Answer::Data(Data { status: 404, ..Data::new(Some(data)) }))
         }
     }
 }

@@ -3,7 +3,9 @@
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::secret::SecretBytes;
 
 /// An HMAC key, already absorbed: each use clones the keyed state and saves two of the four compressions.
 pub(in crate::crypto) struct MacKey(Hmac<Sha256>);
@@ -24,6 +26,15 @@ impl MacKey {
         }
         mac.finalize().into_bytes().into()
     }
+}
+
+/// `length` bytes of HKDF-SHA-256 of a key of any length, without a salt.
+pub(in crate::crypto) fn hkdf_of(key: &[u8], info: &[u8], length: usize) -> Option<SecretBytes> {
+    let mut output = Zeroizing::new(vec![0; length]);
+    let (mut pseudorandom_key, expander) = Hkdf::<Sha256>::extract(None, key);
+    let filled = expander.expand(info, &mut output);
+    pseudorandom_key.as_mut_slice().zeroize();
+    filled.ok().map(|()| SecretBytes::from_wiping(output))
 }
 
 /// Fills `output` with HKDF-SHA-256 of `key` (no salt: the key is uniform, RFC 5869 section 3.1) and the parts of `info`,

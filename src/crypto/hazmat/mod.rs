@@ -4,9 +4,14 @@
 //! uniqueness: that is why these functions are not visible outside `crypto/`.
 
 pub(super) mod aead;
+pub(super) mod cipher;
+pub(super) mod digest;
+pub(super) mod ec;
 pub(super) mod hash;
 pub(super) mod kdf;
+pub(super) mod key_wrap;
 pub(super) mod password;
+pub(super) mod rsa;
 pub(super) mod signature;
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,13 @@ use crate::mount::{Engine, MountConfig, UserLockout};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 4] =
-    [(Class::Secret, "kv"), (Class::Auth, "approle"), (Class::Auth, "cert"), (Class::Auth, "userpass")];
+pub const BUILT_IN: [(Class, &str); 5] = [
+    (Class::Secret, "kv"),
+    (Class::Secret, "transit"),
+    (Class::Auth, "approle"),
+    (Class::Auth, "cert"),
+    (Class::Auth, "userpass"),
+];
 
 /// The auth methods among them.
 const METHODS: [Engine; 3] = [Engine::AppRole, Engine::Cert, Engine::Userpass];
@@ -224,13 +229,14 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
         return Err(Refusal::invalid(format!("mount type of {type_name:?} is not mountable")));
     }
     let built_in = match class {
-        Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2",
         Class::Auth => "approle, cert and userpass; token/ is always mounted",
+        Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2; transit",
     };
     if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
         return Ok(method);
     }
     let version = match (class, type_name) {
+        (Class::Secret, "transit") => return Ok(Engine::Transit),
         (Class::Secret, "kv-v2") => "2",
         (Class::Secret, "kv-v1") => "1",
         (Class::Secret, "kv" | "generic") => options.get("version").map_or("1", String::as_str),

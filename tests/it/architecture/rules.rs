@@ -52,6 +52,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
         &["src/crypto/hazmat/"],
         "primitives are easy to misuse: each is behind one small function",
     ),
+    (&["num_bigint"], &["src/crypto/hazmat/"], "its numbers take a time that depends on them: for public ones only"),
     (&["aws_lc_rs"], &["src/crypto/hazmat/", "src/http/"], "signatures are behind small functions; TLS names its provider"),
     (
         &["hmac", "sha2"],
