@@ -105,6 +105,8 @@ pub enum Kind {
     TransitConfig = 49,
     /// The private key that keys are wrapped to for their import into a Transit mount.
     TransitWrappingKey = 50,
+    /// How far a tenant's values are wrapped by its newest wrapping key.
+    Rewrap = 69,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -51,7 +51,7 @@ pub(super) fn record(data: &[u8]) {
         Err(_) => assert!(!records.iter().any(|known| known == data), "a vector does not open"),
         Ok(opened) => {
             assert!(records.iter().any(|known| known == data), "a forgery opens");
-            let Ok(rewrapped) = keyring.rewrap_record(Kind::KvVersion, data) else { panic!("what opens can be rewrapped") };
+            let Ok(rewrapped) = keyring.rewrap_record(data) else { panic!("what opens can be rewrapped") };
             assert!(!keyring.is_outdated(&rewrapped));
             let Ok(again) = open(Kind::KvVersion, &rewrapped) else { panic!("a rewrapped record does not open") };
             assert!(again.payload.expose() == opened.payload.expose() && again.object == opened.object);

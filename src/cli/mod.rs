@@ -8,6 +8,7 @@ mod client;
 mod environment;
 mod failure;
 mod kv;
+mod operator;
 mod output;
 mod reference;
 mod server;
@@ -57,6 +58,8 @@ enum Command {
     Reference(Group<reference::Reference>),
     /// Encrypt and decrypt with keys that stay on the server
     Transit(Group<transit::Transit>),
+    /// Rotate keys
+    Operator(Group<operator::Operator>),
     /// Create and list tenants (namespaces)
     Tenant(Group<tenant::Tenant>),
     /// Bring namespaces, mounts, policies, roles and groups to what files say
@@ -121,6 +124,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Transit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Operator(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Tenant(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
     }
     Ok(ExitCode::SUCCESS)

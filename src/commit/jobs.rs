@@ -1,4 +1,4 @@
-//! Background work: removing what has expired, and the rows of erased tenants. Small steps through the same path as
+//! Background work: removing what has expired, and the rows of erased tenants; wrapping values anew after a rotation. Small steps through the same path as
 //! requests, so that it never holds them up.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
+use super::rewrap::RewrapStep;
 use super::tenant::Tenant;
 use super::txn::{Swept, Txn};
 use crate::answer::{Answer, Refusal};
@@ -21,6 +22,8 @@ use crate::storage::TenantState;
 const CHUNK: usize = 256;
 /// Damaged records of one tenant that are remembered. With more of them its expired records are not removed any more.
 const DAMAGED_MAX: usize = 4096;
+/// Steps of wrapping a tenant's values anew before other tenants have their turn.
+const REWRAP_STEPS: usize = 16;
 /// Erased tenants worked on in one tick.
 const ERASURES: usize = 16;
 
@@ -43,6 +46,7 @@ impl Upkeep {
         self.drop_sealed().await;
         for tenant in self.committer.tenants().all() {
             more |= self.expire(&tenant).await;
+            more |= self.rewrap(&tenant).await;
         }
         more | self.erase().await
     }
@@ -98,6 +102,21 @@ impl Upkeep {
                 false
             }
         }
+    }
+
+    /// Wraps values of a tenant by its newest wrapping key, after that was changed.
+    async fn rewrap(&self, tenant: &Arc<Tenant>) -> bool {
+        for _ in 0..REWRAP_STEPS {
+            match self.committer.run(Arc::new(RewrapStep { tenant: Arc::clone(tenant) })).await {
+                Ok(Answer::Empty) => return false,
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::warn!(?refusal, "values were not wrapped anew; trying again later");
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn damaged(&self) -> MutexGuard<'_, HashMap<TenantId, HashSet<RecordKey>>> {

@@ -66,13 +66,28 @@ impl Txn {
         Ok(found.map_or_else(KeyState::default, |found| KeyState::clone(&found.value)))
     }
 
-    /// Gives a tenant a new wrapping key, which wraps from the next request on. Older ones stay and open.
+    /// Gives a tenant a new wrapping key, which wraps from the next request on. Older ones open what they wrapped until a job
+    /// has wrapped it by the new one.
     pub async fn rotate_keyring(&mut self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
         let state = self.key_state(tenant).await?;
         let (row, key, mut keyring) = self.stored_keys(tenant).await?;
-        keyring.add_wrapping_key().ok_or_else(|| Refusal::invalid("the keyring is full: no more wrapping keys can be added"))?;
+        let version = keyring.add_wrapping_key();
+        let version = version.ok_or_else(|| Refusal::invalid("the keyring is full: no more wrapping keys can be added"))?;
         let keys = TenantKeys { generation: row.generation, wraps: row.wraps, keyring: keyring.seal(&key, row.generation) };
-        self.put_keys(tenant, keys, &KeyState { installed: Some(self.now()), ..state }).await
+        self.put_keys(tenant, keys, &KeyState { installed: Some(self.now()), ..state }).await?;
+        self.begin_rewrap(tenant, version).await
+    }
+
+    /// Destroys all wrapping keys but the newest.
+    pub(super) async fn retire_wrapping_keys(&mut self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
+        let state = self.key_state(tenant).await?;
+        let (row, key, mut keyring) = self.stored_keys(tenant).await?;
+        // Newer than what this server has loaded: there are values that only the one before opens.
+        if keyring.wrapping_key_version() != tenant.keyring().wrapping_key_version() || keyring.retire_older() == 0 {
+            return Ok(());
+        }
+        let keys = TenantKeys { generation: row.generation, wraps: row.wraps, keyring: keyring.seal(&key, row.generation) };
+        self.put_keys(tenant, keys, &state).await
     }
 
     /// Wraps a tenant's key by the seals of now, and by no others. False when it is wrapped by them, or newer ones, already.

@@ -23,6 +23,7 @@ mod opening;
 mod overlay;
 mod recent;
 mod reserve;
+mod rewrap;
 mod tenant;
 mod tenants;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use derived::Mark;
 pub use jobs::Upkeep;
 pub use keys::{KeyState, Seals};
 pub use log::LoadError;
+pub use rewrap::Rewrap;
 pub use tenant::Tenant;
 pub use tenants::{KeyError, Tenants, Wake, new_tenant};
 pub use txn::{Found, Txn};

@@ -85,6 +85,17 @@ impl Keyring {
         Some(version)
     }
 
+    /// Destroys the wrapping keys before the one that wraps now, and returns how many they were. What they wrapped and nobody
+    /// has wrapped anew is lost.
+    pub fn retire_older(&mut self) -> usize {
+        std::mem::take(&mut self.older).len()
+    }
+
+    /// How many wrapping keys there are, the newest among them.
+    pub fn wrapping_keys(&self) -> usize {
+        self.older.len() + 1
+    }
+
     /// The version of the wrapping key that wraps now.
     pub fn wrapping_key_version(&self) -> u32 {
         self.newest.version

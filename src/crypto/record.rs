@@ -18,8 +18,8 @@ use crate::time::Timestamp;
 const PREFIX: usize = 16 + 8;
 const ROW: usize = 32 + 32 + 1 + 8;
 const CONTENT_HEAD: usize = ROW + 8;
-/// Numbers of kinds go up to here: how many `verify_record` tries.
-const KIND_MAX: u8 = 63;
+/// Numbers of kinds go up to here: how many are tried where nobody knows what a row is.
+const KIND_MAX: u8 = 95;
 
 /// The row that a payload is sealed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +121,26 @@ impl Keyring {
         Err(fault.into())
     }
 
-    /// The same record with its `DataKey` wrapped by the newest wrapping key; the payload is neither decrypted nor changed.
+    /// The same record, of whatever kind, with its `DataKey` wrapped by the newest wrapping key; the payload is neither
+    /// decrypted nor changed.
     ///
     /// # Errors
-    /// As `open_record`, except that damage to the payload alone goes unnoticed.
-    pub fn rewrap_record(&self, kind: Kind, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    /// As `open_record` of every kind, except that damage to the payload alone goes unnoticed.
+    pub fn rewrap_record(&self, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let mut fault = Fault::Wrap;
+        for kind in 1..=KIND_MAX {
+            match self.try_rewrap(kind, sealed) {
+                Ok(rewrapped) => return Ok(rewrapped),
+                Err(Fault::Wrap) => {}
+                Err(other) => fault = other,
+            }
+        }
+        Err(fault.into())
+    }
+
+    fn try_rewrap(&self, kind: u8, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
         let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
-        let place = self.place(kind as u8, prefix)?;
+        let place = self.place(kind, prefix)?;
         let mut rewrapped = Vec::with_capacity(sealed.len());
         rewrapped.extend_from_slice(prefix);
         envelope::rewrap_into(&mut rewrapped, |version| self.wrapping_key(version), self.newest(), &place, envelope)?;

@@ -143,7 +143,7 @@ fn rewrapping_changes_the_wrap_and_nothing_else() {
     assert!(!keyring.is_outdated(&sealed));
     assert_eq!(keyring.add_wrapping_key(), Some(2));
     assert!(keyring.is_outdated(&sealed));
-    let rewrapped = keyring.rewrap_record(subject().kind, &sealed).unwrap();
+    let rewrapped = keyring.rewrap_record(&sealed).unwrap();
     assert!(!keyring.is_outdated(&rewrapped));
     let payload = PREFIX + 1 + 1 + 4 + 72;
     assert_eq!(rewrapped[payload..], sealed[payload..]);
@@ -151,10 +151,14 @@ fn rewrapping_changes_the_wrap_and_nothing_else() {
     for version in [&sealed, &rewrapped] {
         assert_eq!(open(&keyring, &subject(), version).ok().unwrap().payload.expose(), secret(20).expose());
     }
-    assert!(keyring.rewrap_record(Kind::KvMetadata, &sealed).is_err());
-    let mut damaged = sealed;
+    let mut damaged = sealed.clone();
     damaged[PREFIX + 6] ^= 1;
-    assert!(keyring.rewrap_record(subject().kind, &damaged).is_err());
+    assert!(keyring.rewrap_record(&damaged).is_err());
+    let stranger = Keyring::generate(DEPLOYMENT, TENANT);
+    assert!(stranger.rewrap_record(&sealed).is_err());
+    assert_eq!((keyring.wrapping_keys(), keyring.retire_older(), keyring.wrapping_keys()), (2, 1, 1));
+    assert!(open(&keyring, &subject(), &rewrapped).is_ok());
+    assert!(open(&keyring, &subject(), &sealed).is_err());
 }
 
 #[test]

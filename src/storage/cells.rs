@@ -171,6 +171,18 @@ pub(super) fn names(rows: &[impl Cells], at: usize) -> Result<Vec<(RecordKey, Ve
     rows.iter().filter_map(|row| name(row, at).transpose()).collect()
 }
 
+/// key, then the columns of `record` from column `at` on; rows whose key is null hold no record.
+pub(super) fn records(tenant: TenantId, rows: &[impl Cells], at: usize) -> Result<Vec<RecordRow>, StoreError> {
+    let place = Place { table: "record", row: &tenant.0 };
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.bytes(at)?.is_some() {
+            records.extend(record(RecordKey(place.array(row, at, "key")?), row, at + 1)?);
+        }
+    }
+    Ok(records)
+}
+
 /// parent, state, generation, keyring, seal, wrap, then the columns of `tail`: one row per wrap, at least one when there is such a tenant.
 pub(super) fn tenant(id: TenantId, rows: &[impl Cells]) -> Result<Option<TenantRow>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };

@@ -61,6 +61,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError>;
 
+    /// Records of whatever kind in the order of their keys, those behind `after` only, at most `limit`, with the tenant's
+    /// position in the same snapshot: for work that goes through all of a tenant.
+    async fn records(&self, tenant: TenantId, after: Option<RecordKey>, limit: usize)
+    -> Result<Fill<Vec<RecordRow>>, StoreError>;
+
     /// Opens a group on `tenants` (each once): locks the heads of those to be locked in the order of their identifiers, then, in
     /// statements begun after the last lock was granted, reads what happened since in all of them and the database's clock. A
     /// tenant that the group will make is named too. Whoever holds such a head makes this wait, for a bounded time

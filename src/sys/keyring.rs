@@ -1,18 +1,21 @@
-//! `sys/rotate/keyring` and `sys/key-status`: the wrapping keys of the request's own tenant.
+//! `sys/rotate/keyring`, `sys/rotate/status` and `sys/key-status`: the wrapping keys of the request's own tenant.
 //!
-//! A new one wraps from the next request on. Values that are there keep their old wraps, which still open: rotation retires
-//! a key, and takes nothing from whoever had it.
+//! A new one wraps from the next request on. A job wraps the values that are there anew, and then destroys the older keys. This
+//! retires keys; whoever already held the data key of a value still has it, until the value is written again.
 
 use crate::answer::{Answer, Refusal};
-use crate::commit::{Place, Txn};
+use crate::commit::{Place, Rewrap, Txn};
+use crate::crypto::Keyring;
 use crate::engine::table::{Call, Need, Row, Verb};
-use crate::json::Json;
+use crate::json::{Json, Object};
 
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Add a wrapping key.
     Rotate,
+    /// How far values are wrapped by the newest one.
+    Progress,
     /// Which wrapping key is in use, since when.
     Status,
 }
@@ -21,6 +24,13 @@ pub enum Operation {
 pub static TABLE: &[Row<Operation>] = &[
     Row::new(Verb::Write, "rotate/keyring", Need::Sudo, &[], "Gives the namespace a new wrapping key.", rotate),
     Row::new(Verb::Write, "rotate", Need::Sudo, &[], "The older form of rotate/keyring.", rotate),
+    Row::by_verb(
+        Verb::Read,
+        "rotate/status",
+        &[],
+        "How far the namespace's values are wrapped by its newest wrapping key.",
+        |_| Ok(Operation::Progress),
+    ),
     Row::by_verb(Verb::Read, "key-status", &[], "The number of the wrapping key in use, and since when.", |_| {
         Ok(Operation::Status)
     }),
@@ -39,6 +49,10 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
             txn.rotate_keyring(tenant).await?;
             Ok(Answer::Empty)
         }
+        Operation::Progress => {
+            let state = txn.rewrap_state(tenant).await?;
+            Ok(Answer::data(Json::object(|data| progress(data, tenant.keyring(), state.as_deref()))))
+        }
         Operation::Status => {
             // The first one is as old as the tenant's log.
             let installed = match txn.key_state(tenant).await?.installed {
@@ -52,4 +66,17 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
             })))
         }
     }
+}
+
+/// A tenant whose wrapping key was never changed has nothing left to wrap.
+fn progress(data: &mut Object<'_>, keyring: &Keyring, state: Option<&Rewrap>) {
+    data.field("term", &keyring.wrapping_key_version()).field("wrapping_keys", &keyring.wrapping_keys());
+    data.field("complete", &state.is_none_or(|state| state.finished.is_some()));
+    data.field("progress_percent", &state.map_or(100.0, |state| (state.progress() * 1000.0).floor() / 10.0));
+    let Some(state) = state else { return };
+    data.field("started", &state.started.rfc3339());
+    if let Some(finished) = state.finished {
+        data.field("finished", &finished.rfc3339());
+    }
+    data.field("records", &state.looked_at).field("rewrapped", &state.rewrapped).field("damaged", &state.damaged);
 }

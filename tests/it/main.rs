@@ -25,6 +25,7 @@ mod metrics;
 mod mount_moves;
 mod races;
 mod replicas;
+mod rotation;
 mod security_promises;
 mod server_life;
 mod shut_namespaces;

@@ -200,6 +200,15 @@ impl Store for PostgresStore {
         self.read_names(tenant, directory, after, limit).await
     }
 
+    async fn records(
+        &self,
+        tenant: TenantId,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Fill<Vec<RecordRow>>, StoreError> {
+        self.read_records(tenant, after, limit).await
+    }
+
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
         let ids: Vec<TenantId> = tenants.iter().map(|known| known.tenant).collect();
         let locked: Vec<TenantId> = tenants.iter().filter(|known| known.locked).map(|known| known.tenant).collect();

@@ -30,6 +30,10 @@ const NAMES: &str = with_position!(
     "r.key, r.name FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.dir = $2 \
      AND r.dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND r.key > $4 ORDER BY r.key LIMIT $3"
 );
+const RECORDS: &str = with_position!(
+    "r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed FROM (SELECT 1) AS always \
+     LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.key > $2 ORDER BY r.key LIMIT $3"
+);
 
 /// Runs one statement in the context of `tenant`.
 macro_rules! rows {
@@ -71,6 +75,16 @@ impl PostgresStore {
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
         let rows = rows!(self, tenant, NAMES, &directory.0[..], rows_limit(limit.max(1)), &after.unwrap_or(BEFORE_ALL).0[..]);
         Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
+    }
+
+    pub(super) async fn read_records(
+        &self,
+        tenant: TenantId,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Fill<Vec<RecordRow>>, StoreError> {
+        let rows = rows!(self, tenant, RECORDS, &after.unwrap_or(BEFORE_ALL).0[..], rows_limit(limit.max(1)));
+        Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::records(tenant, &rows, 1)? })
     }
 
     pub(super) async fn read_expired(

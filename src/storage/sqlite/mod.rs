@@ -157,6 +157,15 @@ impl Store for SqliteStore {
         read::names(&self.readers, tenant, directory, after, limit).await
     }
 
+    async fn records(
+        &self,
+        tenant: TenantId,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Fill<Vec<RecordRow>>, StoreError> {
+        read::records(&self.readers, tenant, after, limit).await
+    }
+
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
         let writer = self.writer().await?;
         let group = group::SqliteGroup::open(writer, tenants, self.clock.now(), Arc::clone(&self.commits)).await?;

@@ -20,6 +20,9 @@ const NAMES: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id =
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.dir = ?2 AND r.dir <> \
     x'0000000000000000000000000000000000000000000000000000000000000000' AND r.key > ?4 ORDER BY r.key LIMIT ?3";
 
+const RECORDS: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed \
+    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key > ?2 ORDER BY r.key LIMIT ?3";
+
 pub(super) async fn deployment(pool: &SqlitePool) -> Result<Option<Deployment>, StoreError> {
     let row = sqlx::query("SELECT id, root, edge, dev, seal, format FROM deployment").fetch_optional(pool).await?;
     row.map(|row| cells::deployment(&row)).transpose()
@@ -51,6 +54,21 @@ pub(super) async fn names(
         .fetch_all(pool)
         .await?;
     Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::names(&rows, 1)? })
+}
+
+pub(super) async fn records(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    after: Option<RecordKey>,
+    limit: usize,
+) -> Result<Fill<Vec<RecordRow>>, StoreError> {
+    let rows = sqlx::query(RECORDS)
+        .bind(&tenant.0[..])
+        .bind(&after.unwrap_or(BEFORE_ALL).0[..])
+        .bind(rows_limit(limit.max(1)))
+        .fetch_all(pool)
+        .await?;
+    Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::records(tenant, &rows, 1)? })
 }
 
 pub(super) async fn expired(

@@ -187,6 +187,20 @@ pub(super) async fn names_are_listed_by_directory(store: &dyn Store) {
     group.rollback().await;
 }
 
+pub(super) async fn records_come_in_the_order_of_their_keys(store: &dyn Store) {
+    let ids = sample::tenants(store, 2).await;
+    let mut rows: Vec<RecordRow> = (0..20).map(record).collect();
+    rows[5].directory = DirKey::NONE;
+    commit(store, ids[0], rows.iter().cloned().map(Change::Put).collect()).await.unwrap();
+    rows.sort_by_key(|row| row.key);
+    let first = store.records(ids[0], None, 7).await.unwrap();
+    assert_eq!((first.seq, &first.value[..]), (1, &rows[..7]));
+    assert_eq!(store.records(ids[0], Some(rows[6].key), 100).await.unwrap().value, rows[7..]);
+    let end = store.records(ids[0], Some(rows[19].key), 100).await.unwrap();
+    assert_eq!((end.seq, end.value), (1, Vec::new()));
+    assert_eq!(store.records(ids[1], None, 100).await.unwrap().value, Vec::new());
+}
+
 pub(super) async fn expired_records_are_found_earliest_first(store: &dyn Store) {
     let ids = sample::tenants(store, 2).await;
     let at = |number: u32, time| RecordRow { expires_at: Some(Timestamp(time)), ..record(number) };

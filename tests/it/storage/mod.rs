@@ -41,6 +41,7 @@ both! {
     bodies::positions_belong_to_their_snapshot,
     bodies::feeds_tell_what_happened_since,
     bodies::names_are_listed_by_directory,
+    bodies::records_come_in_the_order_of_their_keys,
     bodies::expired_records_are_found_earliest_first,
     bodies::misuse_is_refused_and_changes_nothing,
     bodies::dropped_groups_give_their_locks_back,

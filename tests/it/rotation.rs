@@ -1,0 +1,193 @@
+//! A new wrapping key: values are wrapped by it in the background, and the older keys are destroyed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::database::Record;
+use crate::support::fixture::{mount, namespace, put, ready};
+use crate::support::on_stores;
+use crate::support::process::run;
+use crate::support::server::Server;
+use crate::support::{full, tools};
+
+on_stores! {
+    values_are_wrapped_anew_and_the_older_keys_destroyed,
+    a_rotation_goes_on_after_a_crash,
+    nobody_waits_for_a_rotation_and_nothing_is_lost,
+    what_does_not_open_is_left_and_keeps_the_older_keys,
+    the_command_line_watches_a_rotation,
+}
+
+const PATIENCE: Duration = Duration::from_mins(5);
+
+fn status(client: &Client) -> Value {
+    client.call("GET", "sys/rotate/status", None).expect(200).json()["data"].clone()
+}
+
+fn rotate(client: &Client) {
+    client.call("POST", "sys/rotate/keyring", None).expect(204);
+}
+
+/// The status when all is wrapped by the newest key.
+#[track_caller]
+fn completed(client: &Client) -> Value {
+    let begun = Instant::now();
+    loop {
+        let status = status(client);
+        if status["complete"] == true {
+            return status;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{status}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The wrapping key's version, where it stands in a sealed record: behind object, version, format and suite.
+fn version(record: &Record) -> u32 {
+    u32::from_be_bytes(*record.sealed[26..].first_chunk().unwrap())
+}
+
+fn read(client: &Client, name: &str) -> Value {
+    client.call("GET", &format!("secret/data/{name}"), None).expect(200).json()["data"]["data"].clone()
+}
+
+fn values_are_wrapped_anew_and_the_older_keys_destroyed(server: &mut Server) {
+    let root = ready(server);
+    let team = namespace(&root, "team");
+    mount(&team, "secret");
+    let before = status(&team);
+    assert_eq!((&before["complete"], &before["term"], &before["wrapping_keys"]), (&json!(true), &json!(1), &json!(1)));
+    for number in 0..150 {
+        put(&team, &format!("db/{number}"), &json!({"password": number}));
+    }
+    for term in [2, 3] {
+        rotate(&team);
+        let after = completed(&team);
+        assert_eq!((&after["term"], &after["wrapping_keys"], &after["damaged"]), (&json!(term), &json!(1), &json!(0)), "{after}");
+        assert!(after["rewrapped"].as_u64().unwrap() > 450 && after["progress_percent"] == 100.0, "{after}");
+        let rows = server.tables().rows();
+        let of_team = rows.iter().max_by_key(|row| version(row)).unwrap().tenant.clone();
+        let versions: Vec<u32> = rows.iter().filter(|row| row.tenant == of_team).map(version).collect();
+        assert!(versions.len() > 450 && versions.iter().all(|version| *version == term), "{versions:?}");
+        // Another tenant's keys are its own.
+        assert!(rows.iter().any(|row| row.tenant != of_team && version(row) == 1));
+    }
+    for restart in [false, true] {
+        if restart {
+            server.kill();
+            server.come_back();
+        }
+        for number in 0..150 {
+            assert_eq!(read(&team, &format!("db/{number}")), json!({"password": number}));
+        }
+    }
+    root.without_token().call("GET", "sys/rotate/status", None).expect(403);
+}
+
+fn a_rotation_goes_on_after_a_crash(server: &mut Server) {
+    let root = ready(server);
+    let number = if full() { 10_000 } else { 1_000 };
+    for at in 0..number {
+        put(&root, &format!("many/{at}"), &json!({"n": at}));
+    }
+    rotate(&root);
+    let mut rounds = 0;
+    while status(&root)["complete"] == false && rounds < 5 {
+        server.kill();
+        server.come_back();
+        rounds += 1;
+    }
+    let done = completed(&root);
+    assert_eq!((&done["wrapping_keys"], &done["damaged"]), (&json!(1), &json!(0)), "{done}");
+    for at in (0..number).step_by(97) {
+        assert_eq!(read(&root, &format!("many/{at}")), json!({"n": at}));
+    }
+}
+
+/// Readers and writers, none of whom is ever refused, while keys are rotated again and again.
+fn nobody_waits_for_a_rotation_and_nothing_is_lost(server: &mut Server) {
+    let root = ready(server);
+    let number = if full() { 20_000 } else { 600 };
+    for at in 0..number {
+        put(&root, &format!("many/{at}"), &json!({"n": 0}));
+    }
+    let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    let written = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..6_usize)
+            .map(|worker| {
+                let (root, stop, requests) = (&root, &stop, &requests);
+                scope.spawn(move || {
+                    let mut last = vec![0; number];
+                    for round in 1_u64.. {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let at = (usize::try_from(round).unwrap() * 7 + worker) % number / 6 * 6 + worker;
+                        if at < number {
+                            put(root, &format!("many/{at}"), &json!({"n": round}));
+                            last[at] = round;
+                            assert_eq!(read(root, &format!("many/{at}")), json!({"n": round}));
+                            requests.fetch_add(2, Ordering::Relaxed);
+                        }
+                    }
+                    last
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            rotate(&root);
+            completed(&root);
+        }
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(requests.load(Ordering::Relaxed) > 20);
+    for at in 0..number {
+        let expected = written.iter().map(|last| last[at]).max().unwrap();
+        assert_eq!(read(&root, &format!("many/{at}")), json!({"n": expected}), "many/{at}");
+    }
+}
+
+fn what_does_not_open_is_left_and_keeps_the_older_keys(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "good", &json!({"k": "good"}));
+    put(&root, "bad", &json!({"k": "bad"}));
+    let rows = server.tables().rows();
+    let before = |row: &&Record| version(row) == 1;
+    put(&root, "bad", &json!({"k": "worse"}));
+    // The one row that is new: the second version of `bad`.
+    let mut tables = server.tables();
+    let all = tables.rows();
+    let new = all.iter().filter(before).find(|row| !rows.iter().any(|old| old.key == row.key)).unwrap();
+    let mut sealed = new.sealed.clone();
+    sealed[60] ^= 1;
+    tables.overwrite(new, "sealed", &sealed);
+    drop(tables);
+    rotate(&root);
+    let done = completed(&root);
+    assert_eq!((&done["damaged"], &done["wrapping_keys"]), (&json!(1), &json!(2)), "{done}");
+    assert_eq!(read(&root, "good"), json!({"k": "good"}));
+    let first = root.call("GET", "secret/data/bad?version=1", None).expect(200).json();
+    assert_eq!(first["data"]["data"], json!({"k": "bad"}));
+    root.call("GET", "secret/data/bad", None).expect(500);
+}
+
+fn the_command_line_watches_a_rotation(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "db", &json!({"k": 1}));
+    let target = server.target();
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let ca = target.ca.as_ref().unwrap().to_str().unwrap();
+    let variables = [set("BAO_ADDR", &target.url), set("BAO_CACERT", ca), set("BAO_TOKEN", &target.token)];
+    let done = run(&tools::strongroom(), &["operator", "rotate", "--watch"], &variables, None);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    for line in ["term                2", "complete            true", "wrapping_keys       1"] {
+        assert!(done.stdout.contains(line), "{line} is not in\n{}", done.stdout);
+    }
+    let done = run(&tools::strongroom(), &["operator", "key-status", "--format", "json"], &variables, None);
+    let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(answer["data"]["progress_percent"], 100.0);
+}
