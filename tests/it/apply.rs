@@ -19,6 +19,7 @@ on_stores! {
     an_error_in_the_middle_says_what_was_done_and_a_further_run_goes_on,
     pruning_removes_what_is_described_nowhere_and_data_only_when_told_to,
     secrets_come_from_elsewhere_and_are_never_printed,
+    roles_groups_and_objects_are_described_too,
 }
 
 /// The command line, in a folder of its own.
@@ -268,12 +269,20 @@ fn a_folder_is_one_description_and_wrong_files_are_one_line() {
     assert!(cli.expect(1, &folder.join("nowhere.hcl"), &[]).contains("cannot be read"));
 }
 
-/// What this server does not offer yet, and that nothing here is of this server only.
+fn roles_groups_and_objects_are_described_too(server: &mut Server) {
+    describe_all(&server.target());
+}
+
+/// Nothing in a description is of this server only.
 #[test]
 fn openbao_takes_the_same_descriptions() {
-    let openbao = OpenBao::dev();
-    let root = Client::new(&openbao.target);
-    let cli = Cli::new(&openbao.target);
+    describe_all(&OpenBao::dev().target);
+}
+
+/// Applies each kind of object, changes it past the description, and has that put right.
+fn describe_all(target: &Target) {
+    let root = Client::new(target);
+    let cli = Cli::new(target);
     let file = cli.file(
         "all.hcl",
         r#"
