@@ -298,20 +298,21 @@ async fn headers_may_not_be_large() {
 #[tokio::test]
 async fn slow_headers_and_silence_end_connections() {
     let limits = Limits {
-        header_timeout: Duration::from_millis(100),
-        handshake_timeout: Duration::from_millis(100),
-        idle_timeout: Duration::from_millis(800),
+        header_timeout: Duration::from_millis(400),
+        handshake_timeout: Duration::from_millis(400),
+        idle_timeout: Duration::from_secs(2),
         ..Limits::default()
     };
     let server = start(None, limits.clone()).await;
     let mut dripping = TcpStream::connect(server.address).await.unwrap();
     dripping.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
     let mut drips = 0;
-    while dripping.write_all(b"a").await.is_ok() && drips < 200 {
+    while dripping.write_all(b"a").await.is_ok() && drips < 400 {
         drips += 1;
         sleep(Duration::from_millis(10)).await;
     }
-    assert!((5..100).contains(&drips), "closed after {drips} drips");
+    // A busy machine may sleep longer than it was asked to.
+    assert!((2..200).contains(&drips), "closed after {drips} drips");
 
     // After a request the connection may be idle for longer than a header may take.
     let mut kept = TcpStream::connect(server.address).await.unwrap();
@@ -319,15 +320,15 @@ async fn slow_headers_and_silence_end_connections() {
         kept.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut reply = [0; 12];
         kept.read_exact(&mut reply).await.unwrap();
-        sleep(Duration::from_millis(300)).await;
+        sleep(Duration::from_millis(700)).await;
     }
     let mut rest = Vec::new();
-    timeout(Duration::from_secs(3), kept.read_to_end(&mut rest)).await.unwrap().unwrap();
+    timeout(Duration::from_secs(10), kept.read_to_end(&mut rest)).await.unwrap().unwrap();
 
     let (_folder, files) = certificates();
     let server = start(Some(reloader(&files, TlsVersion::Tls13, ClientCertificates::Any)), limits).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
-    let closed = timeout(Duration::from_secs(3), silent.read_to_end(&mut rest)).await.unwrap();
+    let closed = timeout(Duration::from_secs(10), silent.read_to_end(&mut rest)).await.unwrap();
     assert!(closed.is_ok(), "a handshake that does not begin");
 }
 
