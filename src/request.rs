@@ -28,6 +28,7 @@ use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
+use crate::sys::audit_log;
 use crate::sys::barrier::Step;
 use crate::sys::process;
 
@@ -52,6 +53,8 @@ pub enum Errand {
     Seal,
     /// Tell about the process, or change something of it: that is the answer.
     Process(process::Operation),
+    /// Read the audit log: that is the answer.
+    AuditLog(audit_log::Reading),
     /// Take a step of a ceremony, whose outcome is the answer.
     Ceremony(Step),
 }
@@ -178,9 +181,9 @@ impl Call {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
         let (answer, errand) = operation.run(&call, txn).await;
-        if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_))) && route.wrap_ttl.is_some() {
+        if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_) | Errand::AuditLog(_))) && route.wrap_ttl.is_some() {
             // Its answer is known only after the commit: it would be given in the clear.
-            return Err(Refusal::invalid("what the server tells of itself cannot be wrapped"));
+            return Err(Refusal::invalid("what the server tells of itself or of its log cannot be wrapped"));
         }
         *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = errand;
         let answer = call.finish(answer?, &fields);

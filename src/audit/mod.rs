@@ -7,7 +7,10 @@
 
 pub mod batch;
 mod canonical;
+pub mod cursor;
 pub mod event;
 pub mod merkle;
 pub mod proof;
 pub mod row;
+pub mod search;
+pub mod summary;

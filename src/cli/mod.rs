@@ -4,6 +4,7 @@
 //! wrong (arguments, files, no connection), 2 the server refused (`status`: sealed).
 
 pub mod apply;
+mod audit;
 mod client;
 mod environment;
 mod failure;
@@ -62,6 +63,8 @@ enum Command {
     Operator(Group<operator::Operator>),
     /// Create and list tenants (namespaces)
     Tenant(Group<tenant::Tenant>),
+    /// Search, follow and verify the audit log
+    Audit(Group<audit::Audit>),
     /// Bring namespaces, mounts, policies, roles and groups to what files say
     Apply(OfClient<apply::Apply>),
 }
@@ -121,6 +124,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output, environment);
         }
+        Command::Audit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Transit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,

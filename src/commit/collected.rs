@@ -8,6 +8,7 @@ use super::tenant::Tenant;
 use super::tenants::Wake;
 use crate::audit::event::{self, Event};
 use crate::audit::merkle;
+use crate::audit::summary::{self, Term};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::storage::{RecordRow, Structural};
@@ -46,10 +47,11 @@ pub(super) struct Write {
     pub(super) row: Option<RecordRow>,
 }
 
-/// An event in canonical bytes, and its leaf.
+/// An event in canonical bytes, its leaf, and what a summary says of it.
 pub(super) struct Prepared {
     pub(super) bytes: Vec<u8>,
     pub(super) leaf: [u8; 32],
+    pub(super) terms: Vec<Term>,
 }
 
 /// Facts for the audit event.
@@ -73,6 +75,6 @@ impl Prepared {
         let mut bytes = Vec::with_capacity(640);
         event.canonical(crate::random::frequent(), &mut bytes);
         let leaf = merkle::leaf_hash(&bytes);
-        Self { bytes, leaf }
+        Self { bytes, leaf, terms: summary::terms(event) }
     }
 }

@@ -4,6 +4,7 @@ use super::collected::Prepared;
 use crate::audit::batch::{BatchEncoder, BatchError};
 use crate::audit::merkle::{Frontier, FrontierError};
 use crate::audit::row::Row;
+use crate::audit::summary;
 use crate::crypto::Keyring;
 use crate::id::{DeploymentId, TenantId};
 use crate::storage::{LogRow, Tail};
@@ -79,6 +80,7 @@ fn covered<'a>(deployment: DeploymentId, tenant: TenantId, row: &'a LogRow, fron
 pub(super) struct SealedEvents {
     batch: Vec<u8>,
     leaves: Vec<[u8; 32]>,
+    summary: Vec<u8>,
 }
 
 impl SealedEvents {
@@ -88,7 +90,15 @@ impl SealedEvents {
         events: impl Iterator<Item = &'a Prepared> + Clone,
     ) -> Result<Self, BatchError> {
         let batch = encoder.encode(events.clone().map(|event| event.bytes.as_slice()))?;
-        Ok(Self { batch: keyring.seal_batch(&batch), leaves: events.map(|event| event.leaf).collect() })
+        let leaves: Vec<[u8; 32]> = events.clone().map(|event| event.leaf).collect();
+        let summary = match leaves.first() {
+            Some(first) if leaves.len() >= summary::EVENTS_MIN => {
+                let terms = events.flat_map(|event| event.terms.iter().copied()).collect();
+                keyring.seal_summary(&summary::encode(terms), first)
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { batch: keyring.seal_batch(&batch), leaves, summary })
     }
 }
 
@@ -118,7 +128,7 @@ pub(super) fn next_row(
         group,
         mac: [0; 32],
     };
-    let mut row = LogRow { tail, batch: events.batch, leaves: events.leaves.concat() };
+    let mut row = LogRow { tail, batch: events.batch, leaves: events.leaves.concat(), summary: events.summary };
     row.tail.mac = keyring.batch_mac(&[&covered(deployment, tenant, &row, &next.frontier).mac_input()]);
     (row, next)
 }

@@ -121,6 +121,7 @@ impl Service {
         match errand {
             None => {}
             Some(Errand::Process(operation)) => answer = self.process.answer(operation, open.committer().tenants(), now),
+            Some(Errand::AuditLog(reading)) => answer = Box::pin(reading.answer(open.committer().tenants())).await,
             Some(Errand::Seal) => {
                 drop(open);
                 self.barrier.seal().await;

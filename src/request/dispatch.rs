@@ -171,6 +171,11 @@ impl Operation {
                 let errand = matches!(operation, sys::seal::Operation::Seal).then_some(Errand::Seal);
                 (sys::seal::run(operation, place), errand)
             }
+            Self::Sys(sys::Operation::AuditLog(operation)) => {
+                let caller = call.asked.caller.as_ref();
+                let (answer, reading) = Box::pin(sys::audit_log::run(operation, place, caller, txn)).await;
+                (answer, reading.map(Errand::AuditLog))
+            }
             Self::Sys(sys::Operation::Process(operation)) => {
                 (sys::process::run(operation, place), Some(Errand::Process(operation)))
             }

@@ -1,11 +1,13 @@
 //! From database rows to plain values. Columns are read by position, in the order of the constants here; a value of
 //! the wrong form is `StoreError::Damaged`, which names its place.
 
+use std::ops::RangeInclusive;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Deployment, FeedRow, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap};
+use super::{Checkpoint, Deployment, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap};
 use crate::id::{DeploymentId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -89,6 +91,12 @@ pub(super) fn stored(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::Misused("a number is out of range"))
 }
 
+/// A range of numbers as both databases compare it.
+pub(super) fn bounds(range: &RangeInclusive<u64>) -> (i64, i64) {
+    let number = |end: &u64| i64::try_from(*end).unwrap_or(i64::MAX);
+    (number(range.start()), number(range.end()))
+}
+
 /// A row count as both databases take it.
 pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
@@ -127,14 +135,35 @@ pub(super) fn tail(tenant: TenantId, row: &impl Cells, at: usize) -> Result<Opti
     }))
 }
 
-/// The columns of `tail`, then batch, leaves.
+/// The columns of `tail`, then batch, leaves, summary.
 pub(super) fn log_row(tenant: TenantId, row: &impl Cells) -> Result<LogRow, StoreError> {
     let place = Place { table: "log", row: &tenant.0 };
     Ok(LogRow {
         tail: tail(tenant, row, 0)?.ok_or_else(|| place.damaged("seq"))?,
         batch: place.bytes(row, TAIL_COLUMNS, "batch")?,
         leaves: place.bytes(row, TAIL_COLUMNS + 1, "leaves")?,
+        summary: place.bytes(row, TAIL_COLUMNS + 2, "summary")?,
     })
+}
+
+/// seq, `first_index`, count, time, first leaf, summary, batch.
+pub(super) fn glance(tenant: TenantId, row: &impl Cells) -> Result<Glance, StoreError> {
+    let place = Place { table: "log", row: &tenant.0 };
+    Ok(Glance {
+        seq: place.number(row, 0, "seq")?,
+        first_index: place.number(row, 1, "first_index")?,
+        count: place.number(row, 2, "count")?,
+        time: Timestamp(place.number(row, 3, "time")?),
+        first_leaf: place.array(row, 4, "leaves")?,
+        summary: place.bytes(row, 5, "summary")?,
+        batch: place.bytes(row, 6, "batch")?,
+    })
+}
+
+/// size, root, note.
+pub(super) fn checkpoint(tenant: TenantId, row: &impl Cells) -> Result<Checkpoint, StoreError> {
+    let place = Place { table: "checkpoint", row: &tenant.0 };
+    Ok(Checkpoint { size: place.number(row, 0, "size")?, root: place.array(row, 1, "root")?, note: place.bytes(row, 2, "note")? })
 }
 
 /// dir, seq, `expires_at`, name, sealed from column `at` on; `None` when dir is null (a join that found no record).

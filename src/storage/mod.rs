@@ -13,6 +13,8 @@ pub mod postgres;
 mod rows;
 pub mod sqlite;
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 
 use crate::id::TenantId;
@@ -21,8 +23,8 @@ use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Batch, Change, Deployment, Feed, FeedRow, Fill, Known, LogRow, NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow,
-    TenantState, Wrap,
+    Batch, Change, Checkpoint, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow, Structural, Tail,
+    TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.
@@ -87,6 +89,27 @@ pub trait Store: Send + Sync {
 
     /// Log rows from `from_seq` on, oldest first, at most `limit`.
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError>;
+
+    /// Of log rows with numbers in `seqs`, what a search looks at first: newest first if so wanted, at most `limit`.
+    async fn glance(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Glance>, StoreError>;
+
+    /// Signed trees of a tenant with sizes in `sizes`: largest first if so wanted, at most `limit`.
+    async fn checkpoints(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// Adds a signed tree. False when there is one of that size: nothing is changed then.
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
 
     /// Ends all connections in good order. Later calls are `Unavailable`.
     async fn close(&self);

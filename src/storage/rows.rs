@@ -141,6 +141,45 @@ pub struct LogRow {
     pub batch: Vec<u8>,
     /// Their leaf hashes, 32 bytes each.
     pub leaves: Vec<u8>,
+    /// What the events are about, sealed; empty when the row has too few of them for that to pay.
+    pub summary: Vec<u8>,
+}
+
+/// Of a log row, what a search needs to know whether it has to open it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// As in `Tail`.
+    pub seq: u64,
+    /// As in `Tail`.
+    pub first_index: u64,
+    /// As in `Tail`.
+    pub count: u32,
+    /// As in `Tail`.
+    pub time: Timestamp,
+    /// The leaf hash of its first event.
+    pub first_leaf: [u8; 32],
+    /// As in `LogRow`.
+    pub summary: Vec<u8>,
+    /// As in `LogRow`, when there is no summary; else empty.
+    pub batch: Vec<u8>,
+}
+
+impl Glance {
+    /// Events up to the end of the row.
+    pub fn end(&self) -> u64 {
+        self.first_index.saturating_add(u64::from(self.count))
+    }
+}
+
+/// A tree of a tenant's log that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Number of events.
+    pub size: u64,
+    /// Root of the tree.
+    pub root: [u8; 32],
+    /// The signed note, a text.
+    pub note: Vec<u8>,
 }
 
 /// One record.

@@ -4,6 +4,7 @@
 //! Here they are put together into one engine. This folder must not know HTTP; what an engine keeps, it asks that engine
 //! for. TTLs are seconds.
 
+pub mod audit_log;
 pub mod barrier;
 pub mod capabilities;
 pub mod ceremonies;
@@ -39,6 +40,8 @@ use crate::commit::{Place, Txn};
 /// needs nobody.
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
+        // What it asks for is read after the commit: see `request::Errand`.
+        Operation::AuditLog(operation) => audit_log::run(operation, place, caller, txn).await.0,
         Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
         Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,

@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi, plugins, policies,
-    process, references, remount, seal, tools, version_history, wrapping,
+    audit_log, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi, plugins,
+    policies, process, references, remount, seal, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -71,6 +71,8 @@ macro_rules! parts {
 }
 
 parts! {
+    /// `sys/audit-log`
+    AuditLog => audit_log,
     /// `sys/capabilities*`
     Capabilities => capabilities,
     /// `sys/rotate/root`, `sys/generate-root-token`

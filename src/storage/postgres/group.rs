@@ -33,18 +33,18 @@ const FEED: &str = concat!(
 macro_rules! append {
     () => {
         "INSERT INTO strongroom.log (tenant_id, seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, \
-         leaves) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[], $7::bytea[], \
-         $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[])"
+         leaves, summary) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[], $7::bytea[], \
+         $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[])"
     };
 }
 /// A group that only read.
 const APPEND: &str = append!();
 /// A group that changed records.
 const APPLY: &str = concat!(
-    "WITH removed AS (DELETE FROM strongroom.record r USING unnest($14::bytea[], $15::bytea[]) AS gone(tenant_id, key) \
+    "WITH removed AS (DELETE FROM strongroom.record r USING unnest($15::bytea[], $16::bytea[]) AS gone(tenant_id, key) \
      WHERE r.tenant_id = gone.tenant_id AND r.key = gone.key), \
      written AS (INSERT INTO strongroom.record (tenant_id, key, dir, seq, expires_at, name, sealed) \
-     SELECT * FROM unnest($16::bytea[], $17::bytea[], $18::bytea[], $19::int8[], $20::int8[], $21::bytea[], $22::bytea[]) \
+     SELECT * FROM unnest($17::bytea[], $18::bytea[], $19::bytea[], $20::int8[], $21::int8[], $22::bytea[], $23::bytea[]) \
      ON CONFLICT (tenant_id, key) DO UPDATE SET seq = excluded.seq, expires_at = excluded.expires_at, sealed = excluded.sealed) ",
     append!()
 );
@@ -98,7 +98,8 @@ impl PostgresGroup {
             .bind(logs.iter().map(|(_, row)| &row.tail.group[..]).collect::<Vec<_>>())
             .bind(logs.iter().map(|(_, row)| &row.tail.mac[..]).collect::<Vec<_>>())
             .bind(logs.iter().map(|(_, row)| &row.batch[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.leaves[..]).collect::<Vec<_>>());
+            .bind(logs.iter().map(|(_, row)| &row.leaves[..]).collect::<Vec<_>>())
+            .bind(logs.iter().map(|(_, row)| &row.summary[..]).collect::<Vec<_>>());
         if changes {
             let (removes, puts) = (&plan.removes, &plan.puts);
             query = query

@@ -16,9 +16,10 @@ pub(super) const OWNER: &str = "strongroom_owner";
 /// The role of the servers.
 pub(super) const RUNTIME: &str = "strongroom_runtime";
 /// One step per version.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_tables.sql"),
     include_str!("../../../migrations/postgres/0002_watched_tenants.sql"),
+    include_str!("../../../migrations/postgres/0003_audit_reading.sql"),
 ];
 /// The version that this software needs.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -12,6 +12,7 @@ mod migrate;
 mod read;
 mod session;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,9 +20,10 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
-use super::cells::limit as rows_limit;
+use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Deployment, Fill, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+    Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow,
+    TenantState,
 };
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -260,6 +262,41 @@ impl Store for PostgresStore {
 
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
         self.read_log(tenant, from_seq, limit).await
+    }
+
+    async fn glance(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Glance>, StoreError> {
+        self.read_glance(tenant, bounds(&seqs), newest_first, limit).await
+    }
+
+    async fn checkpoints(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        self.read_checkpoints(tenant, bounds(&sizes), largest_first, limit).await
+    }
+
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
+        let text = "INSERT INTO strongroom.checkpoint (tenant_id, size, root, note) SELECT $1, $2, $3, $4 \
+                    WHERE EXISTS (SELECT FROM strongroom.tenant WHERE tenant_id = $1 AND state <> 2) ON CONFLICT DO NOTHING";
+        let inserting = sqlx::query(text)
+            .bind(&tenant.0[..])
+            .bind(stored(checkpoint.size)?)
+            .bind(&checkpoint.root[..])
+            .bind(&checkpoint.note[..])
+            .execute(session.connection()?);
+        let added = within(inserting).await?.rows_affected() > 0;
+        session.commit().await?;
+        Ok(added)
     }
 
     async fn close(&self) {

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
 use crate::id::TenantId;
@@ -101,10 +101,55 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
-        let text = "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves \
+        let text = "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves, summary \
                     FROM strongroom.log WHERE tenant_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
         let rows = rows!(self, tenant, text, cells::stored(from_seq)?, rows_limit(limit));
         rows.iter().map(|row| cells::log_row(tenant, row)).collect()
+    }
+
+    pub(super) async fn read_glance(
+        &self,
+        tenant: TenantId,
+        (first, last): (i64, i64),
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Glance>, StoreError> {
+        macro_rules! text {
+            ($order:literal) => {
+                concat!(
+                    "SELECT seq, first_index, count, time, substring(leaves FROM 1 FOR 32), summary, \
+                     CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END FROM strongroom.log \
+                     WHERE tenant_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq ",
+                    $order,
+                    " LIMIT $4"
+                )
+            };
+        }
+        let text = if newest_first { text!("DESC") } else { text!("ASC") };
+        let rows = rows!(self, tenant, text, first, last, rows_limit(limit));
+        rows.iter().map(|row| cells::glance(tenant, row)).collect()
+    }
+
+    pub(super) async fn read_checkpoints(
+        &self,
+        tenant: TenantId,
+        (first, last): (i64, i64),
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        macro_rules! text {
+            ($order:literal) => {
+                concat!(
+                    "SELECT size, root, note FROM strongroom.checkpoint \
+                     WHERE tenant_id = $1 AND size >= $2 AND size <= $3 ORDER BY size ",
+                    $order,
+                    " LIMIT $4"
+                )
+            };
+        }
+        let text = if largest_first { text!("DESC") } else { text!("ASC") };
+        let rows = rows!(self, tenant, text, first, last, rows_limit(limit));
+        rows.iter().map(|row| cells::checkpoint(tenant, row)).collect()
     }
 
     pub(super) async fn read_tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {

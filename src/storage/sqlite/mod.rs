@@ -11,6 +11,7 @@ mod read;
 mod script;
 mod writer;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,9 +23,10 @@ use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
-use super::cells::{limit as rows_limit, stored};
+use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Deployment, Fill, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+    Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow,
+    TenantState,
 };
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -215,6 +217,7 @@ impl Store for SqliteStore {
         let mut deleted = 0;
         for text in [
             "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT ?2)",
+            "DELETE FROM checkpoint WHERE rowid IN (SELECT rowid FROM checkpoint WHERE tenant_id = ?1 LIMIT ?2)",
             "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT ?2)",
             "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0",
         ] {
@@ -231,6 +234,40 @@ impl Store for SqliteStore {
 
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
         read::log(&self.readers, tenant, stored(from_seq)?, limit).await
+    }
+
+    async fn glance(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Glance>, StoreError> {
+        read::glance(&self.readers, tenant, bounds(&seqs), newest_first, limit).await
+    }
+
+    async fn checkpoints(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        read::checkpoints(&self.readers, tenant, bounds(&sizes), largest_first, limit).await
+    }
+
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+        let mut writer = self.writer().await?;
+        let text = "INSERT INTO checkpoint (tenant_id, size, root, note) SELECT ?1, ?2, ?3, ?4 \
+                    WHERE EXISTS (SELECT 1 FROM tenant WHERE tenant_id = ?1 AND state <> 2) ON CONFLICT DO NOTHING";
+        let inserting = sqlx::query(text)
+            .bind(&tenant.0[..])
+            .bind(stored(checkpoint.size)?)
+            .bind(&checkpoint.root[..])
+            .bind(&checkpoint.note[..]);
+        let done = inserting.execute(writer.connection().await?).await.map_err(|error| StoreError::from(error).at_commit())?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(done.rows_affected() > 0)
     }
 
     async fn close(&self) {

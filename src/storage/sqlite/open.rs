@@ -15,7 +15,10 @@ use super::super::StoreError;
 /// Marks the file as this software's (`PRAGMA application_id`): "Strm".
 const APPLICATION_ID: i64 = 0x5374_726d;
 /// The schema, one step per version (`PRAGMA user_version` counts those applied).
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_tables.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_tables.sql"),
+    include_str!("../../../migrations/sqlite/0002_audit_reading.sql"),
+];
 /// Pages that the writing connection keeps, as SQLite counts memory: 16 MiB.
 pub(super) const WRITER_CACHE: &str = "-16384";
 /// How long a statement waits for a lock of another connection.

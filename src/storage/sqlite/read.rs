@@ -3,7 +3,7 @@
 use sqlx::SqlitePool;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Deployment, Fill, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -101,7 +101,7 @@ pub(super) async fn tenants_in(pool: &SqlitePool, state: TenantState, limit: usi
 
 pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves FROM log \
+        "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves, summary FROM log \
          WHERE tenant_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
     )
     .bind(&tenant.0[..])
@@ -110,4 +110,47 @@ pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limi
     .fetch_all(pool)
     .await?;
     rows.iter().map(|row| cells::log_row(tenant, row)).collect()
+}
+
+pub(super) async fn glance(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    (first, last): (i64, i64),
+    newest_first: bool,
+    limit: usize,
+) -> Result<Vec<Glance>, StoreError> {
+    macro_rules! text {
+        ($order:literal) => {
+            concat!(
+                "SELECT seq, first_index, count, time, substr(leaves, 1, 32), summary, iif(length(summary) = 0, batch, x'') FROM log \
+                 WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq ",
+                $order,
+                " LIMIT ?4"
+            )
+        };
+    }
+    let text = if newest_first { text!("DESC") } else { text!("ASC") };
+    let reading = sqlx::query(text).bind(&tenant.0[..]).bind(first).bind(last).bind(rows_limit(limit));
+    reading.fetch_all(pool).await?.iter().map(|row| cells::glance(tenant, row)).collect()
+}
+
+pub(super) async fn checkpoints(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    (first, last): (i64, i64),
+    largest_first: bool,
+    limit: usize,
+) -> Result<Vec<Checkpoint>, StoreError> {
+    macro_rules! text {
+        ($order:literal) => {
+            concat!(
+                "SELECT size, root, note FROM checkpoint WHERE tenant_id = ?1 AND size >= ?2 AND size <= ?3 ORDER BY size ",
+                $order,
+                " LIMIT ?4"
+            )
+        };
+    }
+    let text = if largest_first { text!("DESC") } else { text!("ASC") };
+    let reading = sqlx::query(text).bind(&tenant.0[..]).bind(first).bind(last).bind(rows_limit(limit));
+    reading.fetch_all(pool).await?.iter().map(|row| cells::checkpoint(tenant, row)).collect()
 }

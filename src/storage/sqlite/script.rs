@@ -18,7 +18,7 @@ use crate::record::RecordKey;
 
 /// Appends one log row, and commits.
 const ONE_LOG_ROW: &str = "INSERT INTO log (tenant_id, seq, first_index, count, time, prev_root, root, group_id, mac, frontier, \
-    changed, batch, leaves) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    changed, batch, leaves, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 /// Begins, applies, commits.
 const WHOLE: &str = concat!("BEGIN IMMEDIATE;\n", include_str!("apply.sql"), "COMMIT");
 /// Applies in a transaction that was begun already, and commits.
@@ -35,8 +35,17 @@ pub(super) fn script(plan: &Plan, begun: bool) -> Result<(&'static str, SqliteAr
 fn log_row(tenant: TenantId, row: &LogRow) -> Result<SqliteArguments, StoreError> {
     let tail = &row.tail;
     let numbers = [stored(tail.seq)?, stored(tail.first_index)?, i64::from(tail.count), tail.time.0];
-    let bytes: [&[u8]; 8] =
-        [&tail.prev_root, &tail.root, &tail.group, &tail.mac, &tail.frontier, &tail.changed, &row.batch, &row.leaves];
+    let bytes: [&[u8]; 9] = [
+        &tail.prev_root,
+        &tail.root,
+        &tail.group,
+        &tail.mac,
+        &tail.frontier,
+        &tail.changed,
+        &row.batch,
+        &row.leaves,
+        &row.summary,
+    ];
     let mut arguments = SqliteArguments::default();
     arguments.add(&tenant.0[..]).map_err(unencodable)?;
     for number in numbers {
@@ -122,13 +131,13 @@ impl Packed {
         self.number(i64::from(tail.count));
         self.number(tail.time.0);
         self.start()?;
-        for part in [&tail.frontier, &tail.changed, &row.batch, &row.leaves] {
+        for part in [&tail.frontier, &tail.changed, &row.batch, &row.leaves, &row.summary] {
             self.length(part)?;
         }
         for part in [&tenant.0[..], &tail.prev_root, &tail.root, &tail.group, &tail.mac] {
             self.bytes.extend_from_slice(part);
         }
-        for part in [&tail.frontier, &tail.changed, &row.batch, &row.leaves] {
+        for part in [&tail.frontier, &tail.changed, &row.batch, &row.leaves, &row.summary] {
             self.bytes.extend_from_slice(part);
         }
         Ok(())

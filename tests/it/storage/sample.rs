@@ -58,6 +58,7 @@ pub(super) fn log_row(tail: Option<&Tail>, count: u32) -> LogRow {
         },
         batch: random::bytes::<500>().to_vec(),
         leaves: vec![5; 32 * count as usize],
+        summary: if count > 1 { random::bytes::<90>().to_vec() } else { Vec::new() },
     }
 }
 

@@ -1,0 +1,125 @@
+//! Which events an auditor asks for. Every condition must hold; an empty filter takes every event.
+
+use super::event::Event;
+use super::summary::{self, Aspect, Term};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Status below 400.
+    Done,
+    /// Status from 400 to 499.
+    Refused,
+    /// Status from 500 on.
+    Failed,
+    /// This very status.
+    Status(u16),
+}
+
+impl Outcome {
+    /// Reads `done`, `refused`, `failed`, or a status.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "done" => Self::Done,
+            "refused" => Self::Refused,
+            "failed" => Self::Failed,
+            _ => Self::Status(text.parse().ok().filter(|status| (100..600).contains(status))?),
+        })
+    }
+
+    fn is_of(self, status: u16) -> bool {
+        match self {
+            Self::Done => status < 400,
+            Self::Refused => (400..500).contains(&status),
+            Self::Failed => status >= 500,
+            Self::Status(wanted) => status == wanted,
+        }
+    }
+}
+
+/// Conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The whole path, from the root namespace on.
+    pub path: Option<String>,
+    /// What the path begins with, from the root namespace on.
+    pub prefix: Option<String>,
+    /// The accessor, display name, certificate (SHA-256 in lower-case hexadecimal) or address of whoever asked.
+    pub caller: Option<String>,
+    /// The operation.
+    pub operation: Option<String>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The word of a refusal.
+    pub error: Option<String>,
+    /// The hash of the reference that was used.
+    pub reference: Option<[u8; 32]>,
+    /// The request id.
+    pub request: Option<String>,
+    /// A text anywhere in the event but in its nonce; ASCII letters match in either case.
+    pub text: Option<String>,
+}
+
+impl Filter {
+    /// Terms that every matching event has.
+    pub fn terms(&self) -> Vec<Term> {
+        let of = |aspect, value: &Option<String>| value.as_ref().map(|value| summary::term(aspect, value.as_bytes()));
+        let folder = self.prefix.as_ref().and_then(|prefix| Some(prefix.rsplit_once('/')?.0));
+        let status = match self.outcome {
+            Some(Outcome::Status(status)) => Some(status.to_string()),
+            _ => None,
+        };
+        let terms = [
+            of(Aspect::Path, &self.path),
+            folder.map(|folder| summary::term(Aspect::Folder, format!("{folder}/").as_bytes())),
+            of(Aspect::Caller, &self.caller),
+            of(Aspect::Operation, &self.operation),
+            of(Aspect::Status, &status),
+            of(Aspect::Error, &self.error),
+            self.reference.map(|hash| summary::term(Aspect::Reference, &hash)),
+            of(Aspect::Request, &self.request),
+        ];
+        terms.into_iter().flatten().collect()
+    }
+
+    /// Whether an event whose canonical bytes are these may match. Quick, and never wrong when it says no.
+    pub fn may_match(&self, canonical: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(canonical) else { return true };
+        // What needs an escape in JSON stands there in another form.
+        let plain = |value: &&String| value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+        let wanted = [&self.path, &self.prefix, &self.caller, &self.operation, &self.error, &self.request];
+        wanted.into_iter().flatten().filter(plain).all(|value| text.contains(value.as_str()))
+    }
+
+    /// Whether the event, whose canonical bytes are also given, matches.
+    pub fn matches(&self, event: &Event, canonical: &[u8]) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
+        is(&self.path, &event.path)
+            && self.prefix.as_ref().is_none_or(|prefix| event.path.starts_with(prefix.as_str()))
+            && self.caller.as_ref().is_none_or(|caller| is_caller(event, caller))
+            && is(&self.operation, event.operation.as_str())
+            && self.outcome.is_none_or(|outcome| outcome.is_of(event.status))
+            && self.error.as_ref().is_none_or(|word| event.error.as_ref().is_some_and(|error| error.as_str() == word))
+            && self.reference.is_none_or(|hash| event.reference == Some(hash))
+            && is(&self.request, &event.request)
+            && self.text.as_ref().is_none_or(|text| holds(canonical, text))
+    }
+}
+
+fn is_caller(event: &Event, wanted: &str) -> bool {
+    event.caller.as_ref().is_some_and(|caller| caller.accessor == wanted || caller.display_name == wanted)
+        || event.certificate.is_some_and(|hash| data_encoding::HEXLOWER.encode(&hash) == wanted)
+        || event.remote.is_some_and(|remote| remote.ip().to_string() == wanted)
+}
+
+/// `{"nonce":"` and 32 digits: random, and so nothing to look for.
+const NONCE_BYTES: usize = 42;
+
+fn holds(canonical: &[u8], text: &str) -> bool {
+    let said = canonical.get(NONCE_BYTES..).unwrap_or_default().to_ascii_lowercase();
+    String::from_utf8_lossy(&said).contains(&text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

@@ -1,0 +1,73 @@
+//! `sys/audit-log`: a namespace's audit log, for whoever reviews and verifies it.
+//!
+//! A request is decided and logged like every other; what it asks for is read from the store after that ([`Reading`]), so a
+//! long reading holds up no commit. Pages are whole JSON answers, bounded in size and time, and go on with a cursor. This
+//! folder must not write. Indexes and sizes count events from 0; times are those at which events were logged, which never go
+//! back within a log.
+
+mod opened;
+mod operation;
+mod page;
+mod search;
+mod sources;
+
+use std::sync::Arc;
+
+use crate::answer::{Answer, Data, Refusal};
+use crate::auth::Caller;
+use crate::commit::{Place, Tenants, Txn};
+
+pub use operation::{Operation, TABLE};
+use search::Search;
+use sources::Source;
+
+/// What is to be read once the request is in the log.
+pub struct Reading(Wanted);
+
+enum Wanted {
+    Search(Box<Search>),
+    Event(Source, u64),
+}
+
+/// Lets the request into the log. [`Reading::answer`] does the rest.
+pub async fn run(
+    operation: Operation,
+    place: &Place,
+    caller: Option<&Caller>,
+    txn: &mut Txn,
+) -> (Result<Answer, Refusal>, Option<Reading>) {
+    match prepare(operation, place, caller.ok_or(Refusal::NoToken), txn).await {
+        Ok(wanted) => (Ok(Answer::Data(Data::new(None))), Some(Reading(wanted))),
+        Err(refusal) => (Err(refusal), None),
+    }
+}
+
+async fn prepare(
+    operation: Operation,
+    place: &Place,
+    caller: Result<&Caller, Refusal>,
+    txn: &mut Txn,
+) -> Result<Wanted, Refusal> {
+    let caller = caller?;
+    let source = |txn: &Txn, edge| Source::of(place, caller, edge, txn);
+    Ok(match operation {
+        Operation::Search(asked) => {
+            let mut sources = vec![source(txn, asked.edge)?];
+            if asked.children {
+                sources::add_children(&mut sources, place, caller, txn).await?;
+            }
+            Wanted::Search(Box::new(Search::new(*asked, sources, txn.now())))
+        }
+        Operation::Event { index, edge } => Wanted::Event(source(txn, edge)?, index),
+    })
+}
+
+impl Reading {
+    /// Reads what was asked for.
+    pub async fn answer(self, tenants: &Arc<Tenants>) -> Result<Answer, Refusal> {
+        match self.0 {
+            Wanted::Search(search) => search.run(tenants).await,
+            Wanted::Event(source, index) => page::one_event(tenants, &source, index).await,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The table of `sys/audit-log`, and its parameters.
+
+use std::time::Duration;
+
+use crate::answer::Refusal;
+use crate::audit::cursor::Position;
+use crate::audit::search::{Filter, Outcome};
+use crate::engine::table::{Call, Row, Verb};
+use crate::fields::Query;
+use crate::time::{Timestamp, parse_duration};
+
+/// Most events in one page.
+pub(super) const PAGE_MAX: usize = 1_000;
+/// Events in a page when nothing else is asked for.
+const PAGE_DEFAULT: usize = 100;
+/// The longest text to look for, in bytes.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// One operation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Events that match.
+    Search(Box<Asked>),
+    /// One event.
+    Event {
+        /// Its index.
+        index: u64,
+        /// In the log of callers without a valid token.
+        edge: bool,
+    },
+}
+
+/// What a search asks for. Paths of the filter begin in the request's namespace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub(super) filter: Filter,
+    pub(super) since: Option<When>,
+    pub(super) until: Option<When>,
+    pub(super) newest_first: bool,
+    pub(super) limit: usize,
+    pub(super) cursor: Option<Position>,
+    pub(super) children: bool,
+    pub(super) edge: bool,
+}
+
+/// A point in time, as a client writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl When {
+    pub(super) fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(ago) => Timestamp(now.0.saturating_sub(i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX))),
+        }
+    }
+}
+
+/// The table.
+pub static TABLE: &[Row<Operation>] = &[
+    Row::by_verb(Verb::Read, "audit-log", &[], "Searches the namespace's audit log, page by page, newest first.", |call| {
+        search(call.query).map(|asked| Operation::Search(Box::new(asked)))
+    }),
+    Row::by_verb(Verb::Read, "audit-log/event/:index", &[], "Shows one event of the log.", |call| {
+        Ok(Operation::Event { index: index(call)?, edge: boolean(call.query, "edge")? })
+    }),
+];
+
+fn index(call: &Call<'_>) -> Result<u64, Refusal> {
+    let digits = call.captures.get(0);
+    digits.parse().map_err(|_| Refusal::invalid("an event is named by its index: a whole number from 0 on"))
+}
+
+fn search(query: &Query) -> Result<Asked, Refusal> {
+    let asked = Asked {
+        filter: filter(query)?,
+        since: when(query, "since")?,
+        until: when(query, "until")?,
+        newest_first: match query.value("order") {
+            None | Some("" | "desc") => true,
+            Some("asc") => false,
+            Some(_) => return Err(Refusal::invalid("order is desc (newest first) or asc")),
+        },
+        limit: limit(query)?,
+        cursor: text(query, "cursor")?
+            .map(|text| Position::parse(&text).ok_or_else(|| Refusal::invalid("malformed cursor: not one that was answered")))
+            .transpose()?,
+        children: boolean(query, "children")?,
+        edge: boolean(query, "edge")?,
+    };
+    if asked.children && asked.edge {
+        return Err(Refusal::invalid("children and edge are not read together"));
+    }
+    if let (Some(When::At(since)), Some(When::At(until))) = (asked.since, asked.until)
+        && since > until
+    {
+        return Err(Refusal::invalid("since is later than until"));
+    }
+    Ok(asked)
+}
+
+fn filter(query: &Query) -> Result<Filter, Refusal> {
+    let outcome = text(query, "outcome")?
+        .map(|text| Outcome::parse(&text).ok_or_else(|| Refusal::invalid("outcome is done, refused, failed, or an HTTP status")));
+    let caller = text(query, "caller")?.map(|caller| {
+        // A fingerprint as other tools print it.
+        let digits: String = caller.chars().filter(|c| *c != ':').collect();
+        let fingerprint = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if fingerprint { digits.to_ascii_lowercase() } else { caller }
+    });
+    Ok(Filter {
+        path: text(query, "path")?,
+        prefix: text(query, "prefix")?,
+        caller,
+        operation: text(query, "operation")?,
+        outcome: outcome.transpose()?,
+        error: text(query, "error")?,
+        reference: text(query, "reference")?.map(|text| reference(&text)).transpose()?,
+        request: text(query, "request")?,
+        text: text(query, "text")?,
+    })
+}
+
+/// The hash, as events show it. A reference itself must not be in a URL.
+fn reference(text: &str) -> Result<[u8; 32], Refusal> {
+    let hash = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|hash| hash.try_into().ok());
+    hash.ok_or_else(|| {
+        Refusal::invalid("reference is the hash that events show, 64 hexadecimal digits, and not the reference itself")
+    })
+}
+
+fn limit(query: &Query) -> Result<usize, Refusal> {
+    let Some(text) = text(query, "limit")? else { return Ok(PAGE_DEFAULT) };
+    let limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    limit.ok_or_else(|| Refusal::Invalid(format!("limit is a whole number from 1 to {PAGE_MAX}")))
+}
+
+fn text(query: &Query, name: &str) -> Result<Option<String>, Refusal> {
+    let Some(text) = query.value(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Refusal::Invalid(format!("{name} is longer than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn boolean(query: &Query, name: &str) -> Result<bool, Refusal> {
+    match query.value(name) {
+        None | Some("" | "0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+        Some(_) if query.flag(name) => Ok(true),
+        Some(_) => Err(Refusal::Invalid(format!("{name} is true or false"))),
+    }
+}
+
+fn when(query: &Query, name: &str) -> Result<Option<When>, Refusal> {
+    let Some(text) = text(query, name)? else { return Ok(None) };
+    let at = Timestamp::parse_rfc3339(&text).map(When::At).or_else(|| parse_duration(&text).map(When::Ago));
+    let wrong = || Refusal::Invalid(format!("{name} is a time of RFC 3339, or how long ago, as in 2h"));
+    at.map(Some).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(query: &str) -> Result<Asked, Refusal> {
+        search(&Query::parse(query).unwrap())
+    }
+
+    #[test]
+    fn parameters_are_read() {
+        let asked = parsed("since=2h&until=2026-11-21T09:00:00Z&caller=AB:").unwrap();
+        assert_eq!(asked.since, Some(When::Ago(Duration::from_hours(2))));
+        assert_eq!(asked.until, Some(When::At(Timestamp::parse_rfc3339("2026-11-21T09:00:00Z").unwrap())));
+        assert_eq!((asked.newest_first, asked.limit), (true, PAGE_DEFAULT));
+        assert_eq!(asked.filter.caller.as_deref(), Some("AB:"));
+        let fingerprint = parsed(&format!("caller={}", ["AB"; 32].join(":"))).unwrap();
+        assert_eq!(fingerprint.filter.caller, Some("ab".repeat(32)));
+        assert!(!parsed("order=asc").unwrap().newest_first);
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let long = "x".repeat(TEXT_BYTES_MAX + 1);
+        for query in [
+            "since=yesterday",
+            "since=-2h",
+            "until=2026-13-01T00:00:00Z",
+            "since=2026-11-21T09:00:00Z&until=2026-11-20T09:00:00Z",
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "limit=-1",
+            "order=up",
+            "cursor=abc",
+            "outcome=ok",
+            "reference=sref_abcdefghijklmnopqrstuvwxyz234567",
+            "reference=abcd",
+            "children=maybe",
+            "children=true&edge=true",
+            &format!("text={long}"),
+        ] {
+            assert!(matches!(parsed(query), Err(Refusal::Invalid(_))), "{query}");
+        }
+    }
+}
