@@ -75,7 +75,7 @@ impl Txn {
         let version = version.ok_or_else(|| Refusal::invalid("the keyring is full: no more wrapping keys can be added"))?;
         let keys = TenantKeys { generation: row.generation, wraps: row.wraps, keyring: keyring.seal(&key, row.generation) };
         self.put_keys(tenant, keys, &KeyState { installed: Some(self.now()), ..state }).await?;
-        self.begin_rewrap(tenant, version).await
+        self.begin_rewrap(tenant, version, keyring.wrapping_keys()).await
     }
 
     /// Destroys all wrapping keys but the newest.

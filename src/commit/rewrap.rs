@@ -39,6 +39,8 @@ pub struct Rewrap {
     pub rewrapped: u64,
     /// Those that do not open. With any of them the older keys stay.
     pub damaged: u64,
+    /// How many wrapping keys there are, older ones included.
+    pub wrapping_keys: usize,
 }
 
 json_record!(Rewrap, Kind::Rewrap, Listing::None);
@@ -49,8 +51,8 @@ impl Rewrap {
     }
 
     /// From the beginning, towards `version`.
-    fn begin(version: u32, now: Timestamp) -> Self {
-        Self { version, started: now, finished: None, after: None, looked_at: 0, rewrapped: 0, damaged: 0 }
+    fn begin(version: u32, wrapping_keys: usize, now: Timestamp) -> Self {
+        Self { version, started: now, finished: None, after: None, looked_at: 0, rewrapped: 0, damaged: 0, wrapping_keys }
     }
 
     /// The share of the records that was looked at, from 0 to 1: keys are evenly spread, so the last one says it.
@@ -69,10 +71,10 @@ impl Txn {
         Ok(self.read::<Rewrap>(tenant, &Rewrap::address()).await?.map(|found| found.value))
     }
 
-    /// Has the tenant's values wrapped by the wrapping key of `version`, beginning with the first.
-    pub(super) async fn begin_rewrap(&mut self, tenant: &Arc<Tenant>, version: u32) -> Result<(), Refusal> {
+    /// Has the tenant's values wrapped by the wrapping key of `version`, one of `keys`, beginning with the first.
+    pub(super) async fn begin_rewrap(&mut self, tenant: &Arc<Tenant>, version: u32, keys: usize) -> Result<(), Refusal> {
         self.rewrap_state(tenant).await?;
-        let rewrap = Rewrap::begin(version, self.now());
+        let rewrap = Rewrap::begin(version, keys, self.now());
         self.put(tenant, &Rewrap::address(), &rewrap, None).await?;
         self.wake_jobs(false);
         Ok(())
@@ -98,6 +100,7 @@ impl Txn {
             state.finished = Some(self.now());
             if state.damaged == 0 {
                 self.retire_wrapping_keys(tenant).await?;
+                state.wrapping_keys = 1;
             }
         }
         self.put(tenant, &Rewrap::address(), &state, None).await?;

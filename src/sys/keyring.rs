@@ -59,8 +59,9 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
                 Some(installed) => installed,
                 None => txn.tenants().begun(tenant.id()).await?.unwrap_or_default(),
             };
+            let state = txn.rewrap_state(tenant).await?;
             Ok(Answer::doubled(Json::object(|data| {
-                data.field("term", &tenant.keyring().wrapping_key_version());
+                data.field("term", &term(tenant.keyring(), state.as_deref()));
                 // Uses are not counted: each value has a key of its own, and a wrapping key's nonces are random and long.
                 data.field("install_time", &installed.rfc3339()).field("encryptions", &0);
             })))
@@ -68,9 +69,11 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
     }
 }
 
-/// A tenant whose wrapping key was never changed has nothing left to wrap.
+/// A tenant whose wrapping key was never changed has nothing left to wrap. Otherwise all of it is from the record: what is
+/// loaded of the keys may be older than that.
 fn progress(data: &mut Object<'_>, keyring: &Keyring, state: Option<&Rewrap>) {
-    data.field("term", &keyring.wrapping_key_version()).field("wrapping_keys", &keyring.wrapping_keys());
+    data.field("term", &term(keyring, state));
+    data.field("wrapping_keys", &state.map_or_else(|| keyring.wrapping_keys(), |state| state.wrapping_keys));
     data.field("complete", &state.is_none_or(|state| state.finished.is_some()));
     data.field("progress_percent", &state.map_or(100.0, |state| (state.progress() * 1000.0).floor() / 10.0));
     let Some(state) = state else { return };
@@ -79,4 +82,9 @@ fn progress(data: &mut Object<'_>, keyring: &Keyring, state: Option<&Rewrap>) {
         data.field("finished", &finished.rfc3339());
     }
     data.field("records", &state.looked_at).field("rewrapped", &state.rewrapped).field("damaged", &state.damaged);
+}
+
+/// The version of the wrapping key that wraps.
+fn term(keyring: &Keyring, state: Option<&Rewrap>) -> u32 {
+    state.map_or_else(|| keyring.wrapping_key_version(), |state| state.version)
 }
