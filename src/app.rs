@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::commit::KeyringTimes;
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
 use crate::http::ceremonies::Unauthenticated;
@@ -105,13 +106,15 @@ async fn serve_config(
     look_up: &LookUp<'_>,
 ) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let guard = seals::guard(&config)?;
+    let guard = seals::guard(&config).await?;
     let store = stores::open(&config.storage).await?;
     let name = config.cluster_name.clone().unwrap_or_else(|| "strongroom".to_owned());
     // A part of a second must not become no time at all.
     let seconds = |ttl: Duration| ttl.as_secs().max(1);
     let lease_ttl = LeaseTtl { default_seconds: seconds(config.default_lease_ttl), max_seconds: seconds(config.max_lease_ttl) };
-    let settings = Settings { name, dev: false, lease_ttl, api_addr: config.api_addr.clone().unwrap_or_default() };
+    let keyring_times = KeyringTimes { refresh: config.keyring_refresh, max_age: config.keyring_max_age };
+    let api_addr = config.api_addr.clone().unwrap_or_default();
+    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
     let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;
@@ -128,14 +131,19 @@ async fn serve_config(
     match if made { Ok(true) } else { barrier.open_at_start().await } {
         Ok(true) => tracing::info!("open"),
         Ok(false) => tracing::info!("sealed: waiting for sys/init or sys/unseal"),
-        Err(BarrierError::Failed(text)) => return Err(BarrierError::Failed(text).into()),
-        // Up and sealed is better than down: probes and operators see why, and a later start may succeed.
-        Err(error) => tracing::error!(%error, "sealed: the seal or the store did not open"),
+        // Up and sealed is better than down: probes and operators see why, and it is tried again.
+        Err(error) if error.is_outage() => tracing::error!(%error, "sealed: the seal or the store is away; trying again"),
+        Err(error) => {
+            close(&barrier, &*store).await;
+            return Err(error.into());
+        }
     }
+    let custodian = tokio::spawn(Arc::clone(&barrier).keep_open());
     supervisor.ready();
     running.until_told_to_stop(|| reload_level(paths, log.as_ref())).await;
     supervisor.stopping();
     running.drain().await;
+    custodian.abort();
     close(&barrier, &*store).await;
     Ok(())
 }

@@ -46,6 +46,10 @@ impl Timestamp {
 pub trait Clock: Send + Sync {
     /// The current time, UTC.
     fn now(&self) -> Timestamp;
+
+    /// Time since some moment, for measuring how long ago something was. It never steps, and goes on while the machine is
+    /// suspended.
+    fn uptime(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -57,6 +61,11 @@ impl Clock for SystemClock {
         let now = std::time::SystemTime::now();
         let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    fn uptime(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 }
 
@@ -83,6 +92,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        self.now().since(Timestamp(0))
     }
 }
 

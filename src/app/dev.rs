@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::first_start::{reason, send};
 use super::{AppError, DEV_LOG, ListenerSettings, Running, close, process, runtime};
-use crate::commit::Committer;
+use crate::commit::{Committer, KeyringTimes};
 use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
 use crate::http::accept::Limits;
@@ -57,12 +57,13 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let certificates = dev_ca::prepare(&folder, clock.now()).map_err(|error| AppError::Dev(error.to_string()))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join("strongroom.db"), Arc::clone(&clock)).await?);
-    let guard = Guard::Auto(Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?)));
+    let guard = Guard::Auto(vec![Arc::new(LocalSeal::static_key("dev", dev_key(&folder.join("dev.key"))?))]);
     let settings = Settings {
         name: "strongroom-dev".to_owned(),
         dev: true,
         lease_ttl: LeaseTtl::USUAL,
         api_addr: format!("https://{}", options.address),
+        keyring_times: KeyringTimes::ENDLESS,
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::tenant::Tenant;
-use super::tenants::{KeyError, Tenants, key_refusal, unwrap, wraps};
+use super::tenants::{KeyError, Tenants, key_refusal};
 use super::txn::Txn;
+use super::wraps::{unwrap, wraps};
 use crate::answer::Refusal;
 use crate::crypto::{Keyring, TenantKey, WrapContext};
 use crate::json_record;
@@ -140,7 +141,7 @@ impl Txn {
 }
 
 impl Tenants {
-    async fn stored_keys(&self, tenant: &Tenant) -> Result<(TenantRow, TenantKey, Keyring), KeyError> {
+    pub(super) async fn stored_keys(&self, tenant: &Tenant) -> Result<(TenantRow, TenantKey, Keyring), KeyError> {
         let id = tenant.id();
         let row = self.store().tenant(id).await?.filter(|row| !row.keyring.is_empty()).ok_or(KeyError::Gone(id))?;
         let context = WrapContext { deployment: self.deployment(), tenant: id, generation: row.generation };

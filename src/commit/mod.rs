@@ -18,11 +18,13 @@ mod group;
 mod history;
 mod jobs;
 mod keys;
+mod loading;
 mod log;
 mod names;
 mod opening;
 mod overlay;
 mod recent;
+mod refresh;
 mod reserve;
 mod rewrap;
 mod tenant;
@@ -31,6 +33,7 @@ mod tenants;
 pub(crate) mod testing;
 mod txn;
 mod work;
+mod wraps;
 mod writing;
 
 use std::sync::Arc;
@@ -44,10 +47,12 @@ pub use history::missing;
 pub use jobs::Upkeep;
 pub use keys::{KeyState, Seals};
 pub use log::LoadError;
+pub use refresh::{KeyringTimes, Refresher};
 pub use rewrap::Rewrap;
 pub use tenant::Tenant;
-pub use tenants::{KeyError, Tenants, Wake, new_tenant};
+pub use tenants::{KeyError, Tenants, Wake};
 pub use txn::{Found, Txn};
+pub use wraps::{new_tenant, probe};
 
 /// Most names that one directory may hold for its listing to be kept and sorted.
 pub const NAMES_MAX: usize = 1_000_000;

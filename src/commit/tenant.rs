@@ -8,6 +8,7 @@ use super::derived::{Derived, Shelf};
 use super::keys::KeyState;
 use super::log::Head;
 use super::recent::{ByHash, Recent};
+use super::refresh::Freshness;
 use super::reserve::Reserve;
 use crate::crypto::{Keyring, RecordOpener};
 use crate::id::{ObjectId, TenantId};
@@ -26,6 +27,8 @@ pub struct Tenant {
     id: TenantId,
     parent: Option<TenantId>,
     keyring: Keyring,
+    /// When its seals were asked for the keyring last.
+    pub(super) freshness: Freshness,
     /// The record that changes with the tenant's stored keys.
     key_state: RecordKey,
     reserve: Reserve,
@@ -71,12 +74,12 @@ impl Entry {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, parent: Option<TenantId>, keyring: Keyring, head: Head) -> Self {
+    pub(super) fn new(id: TenantId, parent: Option<TenantId>, keyring: Keyring, freshness: Freshness, head: Head) -> Self {
         let recent = Recent::from(head.seq);
         let state =
             State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
         let key_state = keyring.record_key(&KeyState::address());
-        Self { id, parent, keyring, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
+        Self { id, parent, keyring, freshness, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
     }
 
     /// Which tenant it is.

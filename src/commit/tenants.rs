@@ -7,15 +7,18 @@ use arc_swap::ArcSwap;
 
 use super::budget::LoadBudget;
 use super::keys::Seals;
+use super::loading::Loading;
 use super::log::{Head, LoadError};
+use super::refresh::{Freshness, KeyringTimes};
 use super::tenant::Tenant;
+use super::wraps::{new_tenant, unwrap};
 use crate::answer::Refusal;
-use crate::crypto::{Keyring, TenantKey, WrapContext};
+use crate::crypto::{Keyring, WrapContext};
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::seal::{Seal, SealError};
-use crate::storage::{NewTenant, Store, StoreError, TenantKeys, TenantState, Wrap};
+use crate::storage::{NewTenant, Store, StoreError, TenantState};
 use crate::time::{Clock, Timestamp};
 
 /// Why a tenant's keys are not open.
@@ -26,7 +29,7 @@ pub enum KeyError {
     Store(#[from] StoreError),
     /// Every seal that wraps the tenant's key failed; the last one's reason.
     #[error("no seal opens the key of tenant {0}: {1}")]
-    Seal(TenantId, #[source] SealError),
+    Seal(TenantId, SealError),
     /// The key that was unwrapped is not the one that its parent committed to, or the keyring does not open with it.
     #[error("the keys of tenant {0} do not open: they were changed, or rolled back to older ones")]
     Damaged(TenantId),
@@ -58,14 +61,14 @@ pub struct Tenants {
     deployment: DeploymentId,
     lease_ttl: LeaseTtl,
     api_addr: OnceLock<String>,
+    keyring_times: OnceLock<KeyringTimes>,
     root: ArcSwap<Tenant>,
     edge: ArcSwap<Tenant>,
     loaded: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     budget: LoadBudget,
     wanted: Mutex<Option<Wake>>,
     waking: tokio::sync::Notify,
-    /// One load at a time: a thousand requests for a cold tenant ask the seal once.
-    loading: tokio::sync::Mutex<()>,
+    loading: Loading,
 }
 
 impl Tenants {
@@ -78,8 +81,9 @@ impl Tenants {
         lease_ttl: LeaseTtl,
     ) -> Result<Arc<Self>, KeyError> {
         let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
-        let root = load(&*store, &seals.list, deployment.id, deployment.root, None).await?;
-        let edge = load(&*store, &seals.list, deployment.id, deployment.edge, None).await?;
+        let with = Loader { store: &*store, seals: &seals.list, deployment: deployment.id, clock: &*clock };
+        let root = with.load(deployment.root, None).await?;
+        let edge = with.load(deployment.edge, None).await?;
         let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
         Ok(Arc::new(Self {
             store,
@@ -88,13 +92,14 @@ impl Tenants {
             deployment: deployment.id,
             lease_ttl,
             api_addr: OnceLock::new(),
+            keyring_times: OnceLock::new(),
             root: ArcSwap::new(root),
             edge: ArcSwap::new(edge),
             loaded: RwLock::new(loaded.into()),
             budget: LoadBudget::default(),
             wanted: Mutex::new(None),
             waking: tokio::sync::Notify::new(),
-            loading: tokio::sync::Mutex::new(()),
+            loading: Loading::default(),
         }))
     }
 
@@ -131,6 +136,15 @@ impl Tenants {
     /// Where clients reach this server, as the configuration says: without a slash at the end, empty if it does not say.
     pub fn api_addr(&self) -> &str {
         self.api_addr.get().map_or("", String::as_str)
+    }
+
+    /// Says how long keyrings are used. Without a word they stay until they are dropped.
+    pub fn set_keyring_times(&self, times: KeyringTimes) {
+        self.keyring_times.get_or_init(|| times);
+    }
+
+    pub(super) fn keyring_times(&self) -> KeyringTimes {
+        self.keyring_times.get().copied().unwrap_or(KeyringTimes::ENDLESS)
     }
 
     /// Which installation this is.
@@ -197,7 +211,8 @@ impl Tenants {
             if self.is_loaded(&tenant) {
                 continue;
             }
-            match load(&*self.store, &self.seals().list, self.deployment, tenant.id(), None).await {
+            let seals = self.seals();
+            match self.loader(&seals).load(tenant.id(), None).await {
                 Ok(new) => {
                     self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(new.id(), Arc::clone(&new));
                     slot.store(new);
@@ -229,8 +244,14 @@ impl Tenants {
         Some(chain)
     }
 
+    /// The loaded tenant. One whose seals were not heard of for too long is none, whoever has noticed that yet.
     fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+        let found = self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        found.filter(|tenant| !tenant.freshness.has_lapsed(&*self.clock, self.keyring_times()))
+    }
+
+    fn loader<'a>(&'a self, seals: &'a Seals) -> Loader<'a> {
+        Loader { store: &*self.store, seals: &seals.list, deployment: self.deployment, clock: &*self.clock }
     }
 
     /// The tenant of a namespace record, loaded now if it is not yet.
@@ -238,15 +259,29 @@ impl Tenants {
         if let Some(tenant) = self.get(namespace.tenant) {
             return Ok(tenant);
         }
-        let _one_at_a_time = self.loading.lock().await;
+        // One load of a tenant at a time: a thousand requests for a cold one ask its seal once.
+        let slot = self.loading.slot(namespace.tenant);
+        let mut failure = slot.lock().await;
         if let Some(tenant) = self.get(namespace.tenant) {
             return Ok(tenant);
         }
-        let tenant = load(&*self.store, &self.seals().list, self.deployment, namespace.tenant, Some((parent, namespace)))
-            .await
-            .map_err(key_refusal)?;
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(&tenant));
-        Ok(tenant)
+        if let Some(refusal) = failure.recent(self.clock.uptime()) {
+            return Err(refusal);
+        }
+        let seals = self.seals();
+        match self.loader(&seals).load(namespace.tenant, Some((parent, namespace))).await {
+            Ok(tenant) => {
+                self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(&tenant));
+                self.loading.forget(namespace.tenant);
+                Ok(tenant)
+            }
+            Err(error) => {
+                if let KeyError::Seal(_, error) = &error {
+                    failure.note(seal_refusal(error), self.clock.uptime());
+                }
+                Err(key_refusal(error))
+            }
+        }
     }
 
     /// Keys of a tenant to be made, and the commitment to its key.
@@ -257,79 +292,46 @@ impl Tenants {
     }
 }
 
-/// Makes the keys of a new tenant and has every seal wrap them. Returns the commitment to the TenantKey in hexadecimal.
-pub async fn new_tenant(
-    seals: &[Arc<dyn Seal>],
+/// What tenants are loaded with.
+struct Loader<'a> {
+    store: &'a dyn Store,
+    seals: &'a [Arc<dyn Seal>],
     deployment: DeploymentId,
-    parent: Option<TenantId>,
-) -> Result<(NewTenant, String), (TenantId, SealError)> {
-    let (id, generation) = (TenantId::random(), 1);
-    let key = TenantKey::generate();
-    let context = WrapContext { deployment, tenant: id, generation };
-    let wraps = wraps(seals, &key, &context).await.map_err(|error| (id, error))?;
-    let keyring = Keyring::generate(deployment, id).seal(&key, generation);
-    let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
-    Ok((NewTenant { id, parent, keys: TenantKeys { generation, wraps, keyring } }, commitment))
+    clock: &'a dyn Clock,
 }
 
-/// A tenant key, wrapped by every seal.
-pub(super) async fn wraps(seals: &[Arc<dyn Seal>], key: &TenantKey, context: &WrapContext) -> Result<Vec<Wrap>, SealError> {
-    let mut wraps = Vec::with_capacity(seals.len());
-    for seal in seals {
-        let wrap = seal.wrap(&key.secret(), context).await?;
-        wraps.push(Wrap { seal: seal.name().to_owned(), wrap });
-    }
-    Ok(wraps)
-}
-
-/// Unwraps, opens and verifies one tenant.
-async fn load(
-    store: &dyn Store,
-    seals: &[Arc<dyn Seal>],
-    deployment: DeploymentId,
-    id: TenantId,
-    expected: Option<(TenantId, &Namespace)>,
-) -> Result<Arc<Tenant>, KeyError> {
-    let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
-    let key = unwrap(seals, &row.wraps, &WrapContext { deployment, tenant: id, generation: row.generation }).await?;
-    if let Some((parent, namespace)) = expected {
-        let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
-        if row.parent != Some(parent) || row.generation != namespace.generation || commitment != namespace.commitment {
-            return Err(KeyError::Damaged(id));
-        }
-    }
-    let keyring = Keyring::open(&key, deployment, id, row.generation, &row.keyring).map_err(|_| KeyError::Damaged(id))?;
-    let head = match row.tail {
-        None => Head::genesis(),
-        Some(tail) => {
-            let newest = store.log(id, tail.seq, 1).await?.into_iter().next().ok_or(KeyError::Log(LoadError::Forged(id)))?;
-            Head::verified(&keyring, deployment, id, &newest)?
-        }
-    };
-    Ok(Arc::new(Tenant::new(id, row.parent, keyring, head)))
-}
-
-/// Asks the seals that hold a wrap, in the configured order, until one opens it.
-pub(super) async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) -> Result<TenantKey, KeyError> {
-    let mut last = SealError::DoesNotOpen { seal: "(none that is configured)".into() };
-    for seal in seals {
-        for wrap in wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
-            match seal.unwrap(&wrap.wrap, context).await {
-                Ok(secret) => return TenantKey::from_secret(secret).ok_or(KeyError::Damaged(context.tenant)),
-                Err(error) => last = error,
+impl Loader<'_> {
+    /// Unwraps, opens and verifies one tenant.
+    async fn load(&self, id: TenantId, expected: Option<(TenantId, &Namespace)>) -> Result<Arc<Tenant>, KeyError> {
+        let Self { store, seals, deployment, clock } = *self;
+        let freshness = Freshness::new(clock, seals);
+        let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
+        let key = unwrap(seals, &row.wraps, &WrapContext { deployment, tenant: id, generation: row.generation }).await?;
+        if let Some((parent, namespace)) = expected {
+            let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
+            if row.parent != Some(parent) || row.generation != namespace.generation || commitment != namespace.commitment {
+                return Err(KeyError::Damaged(id));
             }
         }
+        let keyring = Keyring::open(&key, deployment, id, row.generation, &row.keyring).map_err(|_| KeyError::Damaged(id))?;
+        let head = match row.tail {
+            None => Head::genesis(),
+            Some(tail) => {
+                let newest = store.log(id, tail.seq, 1).await?.into_iter().next().ok_or(KeyError::Log(LoadError::Forged(id)))?;
+                Head::verified(&keyring, deployment, id, &newest)?
+            }
+        };
+        Ok(Arc::new(Tenant::new(id, row.parent, keyring, freshness, head)))
     }
-    Err(KeyError::Seal(context.tenant, last))
 }
 
 /// What a client is told when a tenant's keys are not to be had.
 pub(super) fn key_refusal(error: KeyError) -> Refusal {
     match error {
         KeyError::Store(error) => store_refusal(&error),
-        KeyError::Seal(..) => {
-            tracing::error!(%error, "a tenant's key cannot be opened now");
-            Refusal::Unavailable("the tenant's key cannot be opened: the seal refused or is unavailable".into())
+        KeyError::Seal(_, ref cause) => {
+            tracing::warn!(%error, "a tenant's key cannot be opened now");
+            seal_refusal(cause)
         }
         KeyError::Gone(_) => Refusal::NoToken,
         KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised => {
@@ -337,6 +339,11 @@ pub(super) fn key_refusal(error: KeyError) -> Refusal {
             Refusal::Internal("the tenant's stored keys or log do not verify".into())
         }
     }
+}
+
+/// What a client is told when a seal does not do what it was asked.
+pub(super) fn seal_refusal(error: &SealError) -> Refusal {
+    Refusal::Unavailable(format!("kms unavailable: {}", error.told()))
 }
 
 /// What a client is told when the store fails. Details go to the operator's log.

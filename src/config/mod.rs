@@ -166,6 +166,21 @@ pub enum SealKind {
         /// The one before, which may still open.
         previous: Option<StaticKey>,
     },
+    /// A key in AWS KMS.
+    AwsKms(AwsKms),
+}
+
+/// `seal "awskms"`. Credentials come from the SDK's standard chain.
+#[derive(Clone, Debug)]
+pub struct AwsKms {
+    /// Id, ARN or alias of the key.
+    pub key: String,
+    /// Where the key is; the environment or the profile may say it, too.
+    pub region: Option<String>,
+    /// Another address than the region's.
+    pub endpoint: Option<String>,
+    /// The longest that one call may take.
+    pub timeout: Duration,
 }
 
 /// A key in a file.

@@ -60,6 +60,7 @@ fn kind_of_seal(name: &str, kind: &SealKind) -> Json {
     let kind = match kind {
         SealKind::Shamir => "shamir",
         SealKind::Static { .. } => "static",
+        SealKind::AwsKms(_) => "awskms",
     };
     Json::object(|out| {
         out.field("type", kind).field("name", name).field("disabled", &false);

@@ -1,8 +1,9 @@
 //! The `seal` stanzas.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{ConfigError, FileSetting, Seal, SealKind, StaticKey};
+use super::{AwsKms, ConfigError, FileSetting, Seal, SealKind, Setting, StaticKey};
 use crate::stanza::Stanza;
 
 /// All of them, or Shamir.
@@ -16,7 +17,8 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
         let kind = match kind.as_str() {
             "shamir" => SealKind::Shamir,
             "static" => static_seal(&mut stanza)?,
-            _ => return Err(setting.wrong("only \"static\" and \"shamir\" are offered")),
+            "awskms" => SealKind::AwsKms(aws_kms(&mut stanza)?),
+            _ => return Err(setting.wrong("only \"awskms\", \"static\" and \"shamir\" are offered")),
         };
         stanza.finish()?;
         if seals.iter().any(|seal| seal.name == name) {
@@ -28,6 +30,45 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
         seals.push(Seal { name: "shamir".to_owned(), kind: SealKind::Shamir });
     }
     Ok(seals)
+}
+
+/// How long a call to a seal in another system may take, unless the stanza says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that it may say.
+const TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// The keys are named as in files written for other servers.
+fn aws_kms(stanza: &mut Stanza) -> Result<AwsKms, ConfigError> {
+    let key = stanza.text("kms_key_id")?.map(|(key, _)| key).filter(|key| !key.is_empty());
+    let problem = "seal \"awskms\" kms_key_id: is missing".to_owned();
+    Ok(AwsKms {
+        key: key.ok_or_else(|| ConfigError::Missing { place: stanza.place.clone(), problem })?,
+        region: stanza.text("region")?.map(|(region, _)| region),
+        endpoint: stanza.text("endpoint")?.map(|(endpoint, setting)| address(endpoint, &setting)).transpose()?,
+        timeout: timeout(stanza)?,
+    })
+}
+
+fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {
+    match stanza.duration("timeout")? {
+        None => Ok(TIMEOUT),
+        Some((timeout, setting)) if timeout < Duration::from_millis(100) || timeout > TIMEOUT_MAX => {
+            Err(setting.wrong("must be from 100ms to 30s"))
+        }
+        Some((timeout, _)) => Ok(timeout),
+    }
+}
+
+/// An address that keys are sent to: in the clear on this machine only.
+fn address(address: String, setting: &Setting) -> Result<String, ConfigError> {
+    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+    let is_local =
+        local.iter().filter_map(|local| address.strip_prefix(local)).any(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+    let host = address.strip_prefix("https://").is_some_and(|host| !host.is_empty());
+    if (host || is_local) && !address.contains([' ', '@', '?', '#']) {
+        return Ok(address);
+    }
+    Err(setting.wrong("must be an https:// address, or an http:// one of this machine, without credentials"))
 }
 
 fn static_seal(stanza: &mut Stanza) -> Result<SealKind, ConfigError> {

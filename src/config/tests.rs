@@ -112,7 +112,17 @@ fn errors_name_file_line_and_key_and_no_value() {
         ("max_request_size = 33554433", "a.hcl:3: max_request_size: must be from 1024 to 33554432 bytes"),
         ("seal \"static\" {}", "a.hcl:3: seal \"static\" key_file: is missing"),
         ("seal \"static\" {\n current_key = \"hunter2\"\n}", "a.hcl:4: seal \"static\" current_key: must be a file:///"),
-        ("seal \"awskms\" {}", "a.hcl:3: seal: only \"static\" and \"shamir\""),
+        ("seal \"yubikey\" {}", "a.hcl:3: seal: only \"awskms\", \"static\" and \"shamir\""),
+        ("seal \"awskms\" {}", "a.hcl:3: seal \"awskms\" kms_key_id: is missing"),
+        (
+            "seal \"awskms\" {\n kms_key_id = \"k\"\n endpoint = \"http://127.0.0.1.example.com\"\n}",
+            "a.hcl:5: seal \"awskms\" endpoint: must be an https:// address",
+        ),
+        ("seal \"awskms\" {\n kms_key_id = \"k\"\n timeout = \"1m\"\n}", "a.hcl:5: seal \"awskms\" timeout: must be from 100ms"),
+        (
+            "seal \"awskms\" {\n kms_key_id = \"k\"\n secret_key = \"hunter2\"\n}",
+            "a.hcl:5: seal \"awskms\" secret_key: unknown key",
+        ),
         ("seal \"shamir\" {}\nseal \"shamir\" {}", "a.hcl:4: seal: another seal has the same name"),
         ("telemetry { hunter2 = 1 }", "a.hcl:3: telemetry hunter2: unknown key"),
         ("api_addr = \"hunter2\"", "a.hcl:3: api_addr: must be an address"),
@@ -160,6 +170,8 @@ fn the_environments_connection_url_wins() {
 
 #[test]
 fn the_sample_configuration_is_one() {
+    let config = read("strongroom-kms.hcl", include_str!("../../deploy/strongroom-kms.hcl")).unwrap();
+    assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::AwsKms(_), .. }]));
     let config = read("strongroom.hcl", include_str!("../../deploy/strongroom.hcl")).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(matches!(config.storage, Storage::Sqlite { .. }));

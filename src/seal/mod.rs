@@ -3,6 +3,8 @@
 //! One foreign system per file. Must not know stores or requests. A seal that talks to another system tells an explicit
 //! refusal from an outage: a refusal drops the keyring at once, only an outage is waited out.
 
+pub mod aws_kms;
+pub mod breaker;
 pub mod shamir;
 pub mod static_key;
 
@@ -45,6 +47,16 @@ impl SealError {
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
+
+    /// What a client is told: which seal and which kind of trouble. What the guardian said may name accounts and keys of the
+    /// operator, and is for the log.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Refused { seal, .. } => format!("seal {seal} refuses the key"),
+            Self::Unavailable { seal, .. } => format!("seal {seal} does not answer"),
+            Self::DoesNotOpen { seal } => format!("the key does not open with seal {seal}"),
+        }
+    }
 }
 
 /// Who guards a root key.
@@ -55,6 +67,11 @@ pub trait Seal: Send + Sync {
 
     /// The type in the configuration and in `sys/seal-status`: `static`, `shamir`, ...
     fn kind(&self) -> &'static str;
+
+    /// True when the root key is in this process: it can neither refuse nor be away, and asking it again says nothing.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// Encrypts a tenant key under the root key, bound to `context`.
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError>;
@@ -90,6 +107,10 @@ impl Seal for LocalSeal {
 
     fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    fn is_local(&self) -> bool {
+        true
     }
 
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {

@@ -312,7 +312,7 @@ fn a_key_file_has_recovery_shares_for_a_root_token_and_none_to_change() {
     assert_eq!(init["keys"], json!([]));
     let shares = strings(&init["recovery_keys_base64"]);
     let root = stranger.with_token(init["root_token"].as_str().unwrap());
-    refused(root.call("PUT", "sys/rotate/root/init", Some(&json!({"secret_shares": 1, "secret_threshold": 1}))), "is a key file");
+    refused(root.call("PUT", "sys/rotate/root/init", Some(&json!({"secret_shares": 1, "secret_threshold": 1}))), "has no shares");
     let begun = root.call("PUT", "sys/generate-root-token/attempt", Some(&json!({}))).expect(200).json()["data"].clone();
     let give = |share: &str| {
         let body = json!({"key": share, "nonce": begun["nonce"]});

@@ -27,6 +27,7 @@ mod mount_moves;
 mod races;
 mod replicas;
 mod rotation;
+mod seals;
 mod security_promises;
 mod server_life;
 mod shut_namespaces;

@@ -48,7 +48,7 @@ impl Barrier {
         let threshold = record.sets().first().map(|set| set.threshold);
         let threshold = threshold.ok_or_else(|| {
             BarrierError::Invalid(
-                "this deployment has no shares: its seal is a key file, and it was initialised without recovery shares".into(),
+                "this deployment has no shares: its seal opens by itself, and it was initialised without recovery shares".into(),
             )
         })?;
         Ok((record, threshold))

@@ -55,9 +55,9 @@ impl Initialised {
     }
 }
 
-/// A root key that was just made or found: its guard, what is stored about it, and its shares.
+/// A root key that was just made or found: its guards, what is stored about it, and its shares.
 struct NewRoot {
-    seal: Arc<dyn Seal>,
+    seals: Vec<Arc<dyn Seal>>,
     record: SealRecord,
     shares: Vec<SecretBytes>,
 }
@@ -103,9 +103,9 @@ impl Barrier {
         if self.store.deployment().await?.is_some() {
             return Err(BarrierError::Invalid("Vault is already initialized".into()));
         }
-        let NewRoot { seal, record, shares } = self.root_key(request)?;
-        self.create(&seal, record.bytes()?).await?;
-        self.enter(Seals { epoch: 0, list: vec![seal] }).await?;
+        let NewRoot { seals, record, shares } = self.root_key(request)?;
+        self.create(&seals, record.bytes()?).await?;
+        self.enter(Seals { epoch: 0, list: seals }).await?;
         let root_token = self.another_root_token(root_token, "a root token was made").await;
         if matches!(self.guard, Guard::Shamir) {
             self.close().await;
@@ -131,27 +131,27 @@ impl Barrier {
             made.map_err(|error| BarrierError::Invalid(error.to_string()))
         };
         match &self.guard {
-            Guard::Auto(seal) => {
+            Guard::Auto(seals) => {
                 // Shares of a key that opens nothing: they prove who may ask for a root token.
                 let made = if request.shares == 0 { None } else { Some(shares_of(&RootKey::generate())?) };
                 let (recovery, shares) = made.map_or((None, Vec::new()), |(set, shares)| (Some(set), shares));
-                Ok(NewRoot { seal: Arc::clone(seal) as Arc<dyn Seal>, record: SealRecord::Static { recovery }, shares })
+                Ok(NewRoot { seals: seals.clone(), record: SealRecord::Static { recovery }, shares })
             }
             Guard::Shamir => {
                 let root = RootKey::generate();
                 let (set, shares) = shares_of(&root)?;
-                let seal: Arc<dyn Seal> = Arc::new(LocalSeal::shamir("shamir", root));
-                Ok(NewRoot { seal, record: SealRecord::Shamir(ShamirRecord::first(set)), shares })
+                let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::shamir("shamir", root))];
+                Ok(NewRoot { seals, record: SealRecord::Shamir(ShamirRecord::first(set)), shares })
             }
         }
     }
 
-    async fn create(&self, seal: &Arc<dyn Seal>, record: Vec<u8>) -> Result<(), BarrierError> {
+    /// Every seal has opened its wraps before anything is written.
+    async fn create(&self, seals: &[Arc<dyn Seal>], record: Vec<u8>) -> Result<(), BarrierError> {
         let id = DeploymentId::random();
-        let seals = [Arc::clone(seal)];
-        let refused = |(_, error)| BarrierError::Failed(format!("the seal does not wrap: {error}"));
-        let (root, _) = new_tenant(&seals, id, None).await.map_err(refused)?;
-        let (edge, _) = new_tenant(&seals, id, None).await.map_err(refused)?;
+        let refused = |(_, error)| BarrierError::Seal(error);
+        let (root, _) = new_tenant(seals, id, None).await.map_err(refused)?;
+        let (edge, _) = new_tenant(seals, id, None).await.map_err(refused)?;
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: self.settings.dev, seal: record, format: FORMAT };
         if self.store.initialise(&deployment, &[root, edge]).await? {
             Ok(())

@@ -5,6 +5,7 @@
 //! it, and what was under way is answered before the keys are gone.
 
 mod ceremony;
+mod custodian;
 mod gathered;
 mod generate_root;
 mod init;
@@ -14,14 +15,15 @@ mod rekey;
 mod status;
 mod unseal;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 
 use crate::answer::Refusal;
-use crate::commit::{Committer, KeyError, Seals, Tenants};
+use crate::commit::{Committer, KeyError, KeyringTimes, Refresher, Seals, Tenants};
 use crate::mount::LeaseTtl;
-use crate::seal::{LocalSeal, Seal};
+use crate::seal::{Seal, SealError};
 use crate::storage::{Store, StoreError};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
@@ -33,8 +35,8 @@ pub use status::{API_VERSION, Health, SealStatus};
 
 /// How the root key of this server is guarded, from its configuration.
 pub enum Guard {
-    /// A key that is there at start: the server opens itself.
-    Auto(Arc<LocalSeal>),
+    /// Seals that need nobody: the server opens itself. At least one.
+    Auto(Vec<Arc<dyn Seal>>),
     /// Shares that people bring.
     Shamir,
 }
@@ -54,6 +56,9 @@ pub enum BarrierError {
     /// The keys in the store do not open with the root key, or the seal is away.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// 503: a seal does not do what it is asked.
+    #[error("kms unavailable: {0}")]
+    Seal(SealError),
     /// A flaw, or a damaged store.
     #[error("{0}")]
     Failed(String),
@@ -69,10 +74,23 @@ impl BarrierError {
                 tracing::warn!(%error, "the store did not answer");
                 Refusal::Unavailable("storage is unavailable".into())
             }
+            error @ (Self::Seal(_) | Self::Keys(KeyError::Seal(..))) => {
+                tracing::warn!(%error, "the seal did not do what it was asked");
+                Refusal::Unavailable(error.to_string())
+            }
             error => {
                 tracing::error!(%error, "the server's state was not changed");
                 Refusal::Internal(error.to_string())
             }
+        }
+    }
+
+    /// Whether it may pass by itself.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Keys(KeyError::Store(_)) => true,
+            Self::Seal(error) | Self::Keys(KeyError::Seal(_, error)) => error.is_outage(),
+            _ => false,
         }
     }
 }
@@ -82,6 +100,7 @@ pub struct Open {
     committer: Arc<Committer>,
     jobs: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    refresher: tokio::sync::Mutex<Refresher>,
 }
 
 impl Open {
@@ -108,6 +127,8 @@ pub struct Settings {
     pub lease_ttl: LeaseTtl,
     /// Where clients reach this server; empty if that is not configured.
     pub api_addr: String,
+    /// How long opened keyrings are used.
+    pub keyring_times: KeyringTimes,
 }
 
 /// The server's state.
@@ -117,6 +138,8 @@ pub struct Barrier {
     guard: Guard,
     settings: Settings,
     open: ArcSwapOption<Open>,
+    /// Nobody has sealed it: when its keys are lost, they are to be opened again.
+    wants_open: AtomicBool,
     progress: Mutex<unseal::Progress>,
     rekey: Mutex<Option<rekey::Rekey>>,
     root_generation: Mutex<Option<generate_root::Attempt>>,
@@ -135,6 +158,7 @@ impl Barrier {
             guard,
             settings,
             open: ArcSwapOption::empty(),
+            wants_open: AtomicBool::new(true),
             progress: Mutex::default(),
             rekey: Mutex::default(),
             root_generation: Mutex::default(),
@@ -154,8 +178,19 @@ impl Barrier {
     }
 
     /// Opens the server at start, if its key is there and the store is initialised. False when it stays sealed.
+    /// Without a deployment it tries the seals, so that a wrong one is found before there is something to lose.
     pub async fn open_at_start(&self) -> Result<bool, BarrierError> {
+        if self.store.deployment().await?.is_none() {
+            self.probe().await?;
+        }
+        self.open_by_itself().await
+    }
+
+    async fn open_by_itself(&self) -> Result<bool, BarrierError> {
         let _alone = self.changing.lock().await;
+        if self.open().is_some() {
+            return Ok(true);
+        }
         let Some(deployment) = self.store.deployment().await? else { return Ok(false) };
         if deployment.dev != self.settings.dev {
             return Err(BarrierError::Failed(if self.settings.dev {
@@ -164,8 +199,8 @@ impl Barrier {
                 "this store was made by `server --dev`: its keys were never guarded, so it is refused in production".into()
             }));
         }
-        let Guard::Auto(seal) = &self.guard else { return Ok(false) };
-        self.enter(Seals { epoch: 0, list: vec![Arc::clone(seal) as Arc<dyn Seal>] }).await?;
+        let Guard::Auto(seals) = &self.guard else { return Ok(false) };
+        self.enter(Seals { epoch: 0, list: seals.clone() }).await?;
         Ok(true)
     }
 
@@ -173,17 +208,20 @@ impl Barrier {
     async fn enter(&self, seals: Seals) -> Result<Arc<Open>, BarrierError> {
         let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         tenants.announce(&self.settings.api_addr);
+        tenants.set_keyring_times(self.settings.keyring_times);
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));
         let keeper = tokio::spawn(keeper.run());
-        let open = Arc::new(Open { committer, jobs, keeper });
+        let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));
+        let open = Arc::new(Open { committer, jobs, keeper, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)
     }
 
     /// Seals the server: when this returns, nothing more is committed. Keys go with the last request that holds them.
     pub async fn seal(&self) {
+        self.wants_open.store(false, Ordering::Release);
         let _alone = self.changing.lock().await;
         self.close().await;
     }

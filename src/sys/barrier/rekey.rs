@@ -80,7 +80,7 @@ impl Barrier {
         match SealRecord::of(&deployment)? {
             SealRecord::Shamir(record) => Ok((deployment, record)),
             SealRecord::Static { .. } => Err(BarrierError::Invalid(
-                "the root key is a key file, and has no shares: it is changed in the configuration of the seal".into(),
+                "the root key is with the configured seal, and has no shares: it is changed there".into(),
             )),
         }
     }

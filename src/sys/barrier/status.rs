@@ -13,6 +13,8 @@ pub struct SealStatus {
     pub sealed: bool,
     /// The store has a deployment.
     pub initialized: bool,
+    /// The type of the first seal.
+    kind: &'static str,
     auto: bool,
     threshold: u8,
     shares: usize,
@@ -44,7 +46,11 @@ impl Barrier {
         Ok(SealStatus {
             sealed,
             initialized: deployment.is_some(),
-            auto: matches!(self.guard, Guard::Auto(_)),
+            kind: match &self.guard {
+                Guard::Auto(seals) => seals.first().map_or("static", |seal| seal.kind()),
+                Guard::Shamir => "shamir",
+            },
+            auto: self.opens_itself(),
             threshold,
             shares,
             progress,
@@ -75,7 +81,7 @@ impl SealStatus {
     /// The bare object that clients read.
     pub fn json(&self) -> Json {
         Json::object(|o| {
-            o.field("type", if self.auto { "static" } else { "shamir" });
+            o.field("type", self.kind);
             o.field("initialized", &self.initialized).field("sealed", &self.sealed);
             o.field("t", &self.threshold).field("n", &self.shares);
             o.field("progress", &self.progress).field("nonce", &self.nonce);

@@ -61,6 +61,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
         "primitives are easy to misuse: each is behind one small function",
     ),
     (&["getrandom"], &["src/random.rs"], "keys and nonces come from one generator"),
+    (&["aws_config", "aws_sdk_kms", "aws_smithy_http_client"], &["src/seal/aws_kms.rs"], "one foreign system per seal"),
     (&["zstd"], &["src/audit/batch.rs"], "only audit batches are compressed"),
     (&["jiff"], &["src/time.rs"], "times have one text form"),
 ];

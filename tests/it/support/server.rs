@@ -230,7 +230,8 @@ impl Server {
     }
 }
 
-fn storage_stanza(database: &Database) -> String {
+/// The stanza that names a database.
+pub(crate) fn storage_stanza(database: &Database) -> String {
     let (url, key) = (database.url("strongroom_runtime"), database.key_file());
     format!("storage \"postgresql\" {{\n  connection_url = \"{url}\"\n  context_key_file = \"{}\"\n}}", key.display())
 }

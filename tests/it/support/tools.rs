@@ -49,6 +49,11 @@ pub(crate) fn bao() -> PathBuf {
     tool("bao")
 }
 
+/// A server that speaks AWS KMS.
+pub(crate) fn moto_server() -> PathBuf {
+    tool("moto_server")
+}
+
 /// A Python that has hvac.
 pub(crate) fn python() -> PathBuf {
     tool("python")

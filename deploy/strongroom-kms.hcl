@@ -1,0 +1,34 @@
+# Configuration of one of several Strongroom servers on PostgreSQL, with the root key in AWS KMS.
+# Each replica has the same file. Start it with: strongroom server --config /etc/strongroom/strongroom-kms.hcl
+
+# The address that clients use.
+api_addr     = "https://strongroom.example.com:8200"
+cluster_name = "example"
+
+listener "tcp" {
+  address         = "0.0.0.0:8200"
+  tls_cert_file   = "/etc/strongroom/tls/server.pem"
+  tls_key_file    = "/etc/strongroom/tls/server-key.pem"
+  tls_min_version = "tls13"
+}
+
+# `strongroom migrate` writes the context key file. A password belongs into BAO_PG_CONNECTION_URL or ~/.pgpass.
+storage "postgresql" {
+  connection_url   = "postgres://strongroom_runtime@db.example.com/strongroom?sslmode=verify-full"
+  context_key_file = "/etc/strongroom/context.key"
+}
+
+# A symmetric key. Credentials come from the environment, ~/.aws, a web identity, or the role of the container or instance; they need
+# kms:Encrypt and kms:Decrypt on this key.
+seal "awskms" "eu" {
+  region     = "eu-central-1"
+  kms_key_id = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  timeout    = "5s"
+}
+
+# How often KMS is asked whether a key may still be used, and how long a key outlives an outage of KMS.
+keyring_refresh = "5m"
+keyring_max_age = "1h"
+
+log_level  = "info"
+log_format = "json"
