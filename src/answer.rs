@@ -24,6 +24,11 @@ pub enum Answer {
         /// Sentences for the client's user.
         warnings: Vec<String>,
     },
+    /// 304: the client has the value already.
+    Unchanged {
+        /// What the value is recognised by.
+        etag: String,
+    },
     /// The envelope of an answer that was put away: the JSON value of `wrap_info`, with the token that opens it.
     Wrapped(Json),
     /// 202: it is under way. The usual envelope if there are sentences for the client's user, otherwise no body.
@@ -58,6 +63,8 @@ pub struct Data {
     pub status: u16,
     /// Seconds that a client may keep the answer; 0 for none.
     pub lease_duration: u64,
+    /// What the client may send to have an unchanged value left out; a header.
+    pub etag: Option<String>,
     /// Sentences for the client's user.
     pub warnings: Vec<String>,
     /// The `mount_type` of the envelope ("kv", "system", "token", ...): filled in by the pipeline.
@@ -80,6 +87,7 @@ impl Answer {
         match self {
             Self::Empty | Self::Written { .. } => 204,
             Self::Accepted { .. } => 202,
+            Self::Unchanged { .. } => 304,
             Self::Data(data) => data.status,
             Self::Auth { .. } | Self::Wrapped(_) | Self::Text { .. } => 200,
             Self::Bare { status, .. } => *status,
@@ -100,7 +108,7 @@ impl Answer {
 impl Data {
     /// An envelope with nothing special.
     pub fn new(data: Option<Json>) -> Self {
-        Self { data, doubled: false, status: 200, lease_duration: 0, warnings: Vec::new(), mount_type: "" }
+        Self { data, doubled: false, status: 200, lease_duration: 0, etag: None, warnings: Vec::new(), mount_type: "" }
     }
 }
 

@@ -31,6 +31,11 @@ impl Json {
         Self(buffer)
     }
 
+    /// A list of objects that grows.
+    pub fn list() -> List {
+        List(Zeroizing::new(b"[".to_vec()))
+    }
+
     /// Takes a text that is known to be JSON.
     pub fn from_text(text: Zeroizing<Vec<u8>>) -> Self {
         Self(text)
@@ -44,6 +49,31 @@ impl Json {
     /// The buffer, to be sent.
     pub fn into_inner(self) -> Zeroizing<Vec<u8>> {
         self.0
+    }
+}
+
+/// A list of objects that is being written.
+pub struct List(Zeroizing<Vec<u8>>);
+
+impl List {
+    /// Appends an object.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
+        if self.0.len() > 1 {
+            append(&mut self.0, b",");
+        }
+        write_object(&mut self.0, fill);
+    }
+
+    /// Bytes so far.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty: it begins with a bracket")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The whole list.
+    pub fn close(mut self) -> Json {
+        append(&mut self.0, b"]");
+        Json(self.0)
     }
 }
 

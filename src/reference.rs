@@ -2,17 +2,24 @@
 //!
 //! `sref_` and 32 characters of lower-case base32: 128 random bits and a 32-bit checksum. A reference carries no
 //! tenant, path, engine or size, and it is not a credential: whoever holds it still needs the right to resolve it.
+//! Scanners for leaked secrets find candidates with [`PATTERN`]; the checksum tells which of them are references.
 
 use std::fmt;
+
+mod binding;
+mod record;
 
 use serde::{Deserialize, Serialize};
 
 use crate::crypto;
-use crate::id::{MountId, ObjectId};
-use crate::record::{Address, Kind, Listing, SYSTEM};
-use crate::time::Timestamp;
+
+pub use binding::{Binding, Consumer, Presented};
+pub use record::{ReferenceId, ReferenceListing, ReferenceRecord};
 
 const PREFIX: &str = "sref_";
+
+/// Matches every reference (POSIX extended, RE2, PCRE). What matches and has a wrong checksum is none.
+pub const PATTERN: &str = "sref_[a-z2-7]{32}";
 
 /// A well-formed reference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,38 +68,6 @@ fn checksum(random: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// What a reference points to. Stored under the reference's keyed hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReferenceRecord {
-    /// The mount of the target.
-    pub target_mount: MountId,
-    /// The path of the target in its mount.
-    pub target_path: String,
-    /// The target itself: another secret that is later made at the same path is not it.
-    pub target_object: ObjectId,
-    /// Always this version, instead of the newest.
-    #[serde(default)]
-    pub pinned: Option<u64>,
-    /// One field of the value, instead of all.
-    #[serde(default)]
-    pub field: Option<String>,
-    /// When it was made.
-    pub created: Timestamp,
-    /// Made with the secret's first version, and for one consumer.
-    #[serde(default)]
-    pub standing: bool,
-}
-
-crate::json_record!(ReferenceRecord, Kind::Reference, Listing::None);
-
-impl ReferenceRecord {
-    /// Where the record of `reference` lives in the tenant whose keyring this is.
-    pub fn address(keyring: &crypto::Keyring, reference: &Reference) -> Address {
-        let hash = keyring.reference_hash(reference.as_str());
-        Address { kind: Kind::Reference, mount: SYSTEM, directory: String::new(), name: data_encoding::HEXLOWER.encode(&hash) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,8 +87,49 @@ mod tests {
         assert_eq!(Reference::parse(""), None);
     }
 
+    /// How often each of the 32 symbols stands at each place, against even odds (chi-square, 31 degrees of freedom), and
+    /// that no text comes twice. A million texts with `STRONGROOM_TEST_FULL=1`.
+    #[test]
+    fn references_show_no_structure() {
+        let many: u32 = if std::env::var_os("STRONGROOM_TEST_FULL").is_some() { 1_000_000 } else { 50_000 };
+        let mut counts = [[0_u32; 32]; 32];
+        let mut following = [[0_u32; 32]; 32];
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..many {
+            let reference = Reference::random();
+            let symbols: Vec<usize> = reference.as_str().bytes().skip(PREFIX.len()).map(symbol).collect();
+            for (place, symbol) in symbols.iter().enumerate() {
+                counts[place][*symbol] += 1;
+            }
+            // Neighbours, across the whole text.
+            for pair in symbols.windows(2) {
+                following[pair[0]][pair[1]] += 1;
+            }
+            assert!(seen.insert(reference), "the same reference twice");
+        }
+        let chi_square = |counts: &[u32; 32], expected: f64| -> f64 {
+            counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum()
+        };
+        // 31 degrees of freedom: above 90 with a chance below one in ten million for each of the 64 rows.
+        let even = f64::from(many) / 32.0;
+        for (place, counts) in counts.iter().enumerate() {
+            assert!(chi_square(counts, even) < 90.0, "place {place}: {}", chi_square(counts, even));
+        }
+        for (symbol, counts) in following.iter().enumerate() {
+            let even = f64::from(counts.iter().sum::<u32>()) / 32.0;
+            assert!(chi_square(counts, even) < 90.0, "after symbol {symbol}: {}", chi_square(counts, even));
+        }
+    }
+
+    fn symbol(byte: u8) -> usize {
+        usize::from(if byte.is_ascii_digit() { byte - b'2' + 26 } else { byte - b'a' })
+    }
+
     #[test]
     fn the_format_is_fixed() {
+        // What is stored in other systems' databases must be recognised for ever.
+        assert!(Reference::parse("sref_uidbu3qjmlu2tuttz4rq25fkukex6vr5").is_some());
+        assert_eq!(PATTERN, "sref_[a-z2-7]{32}");
         assert_eq!(Reference::from_random([0; 16]).as_str().len(), 37);
         assert!(Reference::from_random([0; 16]).as_str().starts_with("sref_aaaaaaaaaaaaaaaaaaaaaaaaa"));
     }

@@ -116,8 +116,8 @@ impl Call {
         tenant: &Arc<Tenant>,
         outcome: Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
-        let event = trace.event(&self.incoming, self.route.as_ref().ok(), tenant.id(), txn, &outcome);
-        txn.conclude(tenant, &event, outcome.is_err());
+        let events = trace.events(&self.incoming, self.route.as_ref().ok(), tenant.id(), txn, &outcome);
+        txn.conclude_all(tenant, &events, outcome.is_err());
         outcome
     }
 
@@ -176,7 +176,7 @@ impl Call {
         call.refuse_locked()?;
 
         let fields = fields?;
-        let operation = call.operation(permit, content_type, &fields)?;
+        let operation = call.operation(permit, content_type, &fields)?.unless(self.incoming.if_none_match.as_deref());
         if operation.only_wrapped() && route.wrap_ttl.is_none() {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }

@@ -10,7 +10,7 @@ impl Answer {
     /// The JSON body that a client gets; `None` where there is none.
     pub fn into_body(self, request_id: &str) -> Option<Json> {
         match self {
-            Self::Empty | Self::Written { .. } | Self::Text { .. } => None,
+            Self::Empty | Self::Written { .. } | Self::Unchanged { .. } | Self::Text { .. } => None,
             Self::Accepted { warnings } if warnings.is_empty() => None,
             Self::Accepted { warnings } => Some(envelope(request_id, &Data { warnings, ..Data::new(None) }, None, None)),
             Self::Bare { body, .. } => Some(body),

@@ -104,6 +104,7 @@ pub(super) async fn send(
         namespace: None,
         credential: Credential::Token(SecretText::new(token.expose().to_owned())),
         wrap_ttl: None,
+        if_none_match: None,
         content_type,
         body: Body::Whole(SecretBytes::from_wiping(body.map(Json::into_inner).unwrap_or_default())),
         remote: ([127, 0, 0, 1], 0).into(),

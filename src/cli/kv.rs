@@ -225,14 +225,19 @@ fn read_fields(arguments: Vec<String>, mut stdin: impl std::io::Read) -> Result<
     Ok(fields)
 }
 
-/// `MOUNT/part/PATH`, encoded. Without a mount it is `secret`, whether or not the path begins with it.
+/// The path of `place`, encoded for a URL.
 fn locate(mount: Option<&str>, part: &str, path: &str) -> String {
+    encode(&place(mount, part, path))
+}
+
+/// `MOUNT/part/PATH`. Without a mount it is `secret`, whether or not the path begins with it.
+pub(super) fn place(mount: Option<&str>, part: &str, path: &str) -> String {
     let path = path.trim_start_matches('/');
     let (mount, path) = match mount {
         Some(mount) => (mount.trim_matches('/'), path),
         None => ("secret", path.strip_prefix("secret/").unwrap_or(path)),
     };
-    encode(&format!("{mount}/{part}/{path}"))
+    format!("{mount}/{part}/{path}")
 }
 
 /// Encodes everything but letters, digits, `-._~` (RFC 3986 section 2.3) and slashes.

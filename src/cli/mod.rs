@@ -55,7 +55,7 @@ enum Command {
     Status(OfClient<status::Status>),
     /// Write, read and list secrets
     Kv(Group<kv::Kv>),
-    /// Use the references that writes answered with
+    /// Make, use and manage references to secrets
     Reference(Group<reference::Reference>),
     /// Encrypt and decrypt with keys that stay on the server
     Transit(Group<transit::Transit>),
@@ -126,6 +126,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         }
         Command::Audit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Reference(Group { verb: reference::Reference::Check(check), .. }) => {
+            return check.run(&Output::new(Format::Table));
+        }
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Transit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Operator(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,

@@ -6,7 +6,7 @@ use super::overlay::NameChange;
 use super::reserve::Grant;
 use super::tenant::Tenant;
 use super::tenants::Wake;
-use crate::audit::event::{self, Event};
+use crate::audit::event::{self, Event, Word};
 use crate::audit::merkle;
 use crate::audit::summary::{self, Term};
 use crate::id::TenantId;
@@ -55,7 +55,7 @@ pub(super) struct Prepared {
 }
 
 /// Facts for the audit event.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Notes {
     /// Version that was read.
     pub read_version: Option<u64>,
@@ -67,6 +67,16 @@ pub struct Notes {
     pub detail: Option<String>,
     /// Whose token the request was given, if it logged somebody in.
     pub login: Option<Arc<event::Caller>>,
+}
+
+/// One item of a batch, which has an event of its own.
+pub struct Item {
+    /// Facts for its event.
+    pub notes: Notes,
+    /// HTTP status that the item would have alone.
+    pub status: u16,
+    /// Why it was refused.
+    pub error: Option<Word>,
 }
 
 impl Prepared {

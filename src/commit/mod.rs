@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use crate::mount::Mount;
 
-pub use collected::Notes;
+pub use collected::{Item, Notes};
 pub use committer::{Attempt, Committer};
 pub use derived::Mark;
 pub use history::missing;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::collected::{Commit, Notes, Prepared, Reads, Write};
+use super::collected::{Commit, Item, Notes, Prepared, Reads, Write};
 use super::opening::{damaged, decode};
 use super::overlay::{Overlay, Touch};
 use super::tenant::{Entry, Tenant};
@@ -39,6 +39,7 @@ pub struct Txn {
     pub(super) work: Arc<Work>,
     seen: Vec<Seen>,
     notes: Notes,
+    items: Vec<Item>,
     /// Writes below this mark stay when the request is refused.
     guard: usize,
 }
@@ -64,7 +65,8 @@ struct Seen {
 impl Txn {
     /// `work` is the same at every attempt of one request.
     pub(super) fn new(tenants: Arc<Tenants>, now: Timestamp, overlay: Option<Overlay>, work: Arc<Work>) -> Self {
-        Self { tenants, now, overlay, collected: Commit::default(), work, seen: Vec::new(), notes: Notes::default(), guard: 0 }
+        let (collected, notes) = (Commit::default(), Notes::default());
+        Self { tenants, now, overlay, collected, work, seen: Vec::new(), notes, items: Vec::new(), guard: 0 }
     }
 
     /// The time of this attempt.
@@ -198,6 +200,20 @@ impl Txn {
         &self.notes
     }
 
+    /// Ends an item of a batch: the facts noted since the item before are for an event of its own.
+    pub fn end_item(&mut self, outcome: Result<u16, &Refusal>) {
+        let (status, error) = match outcome {
+            Ok(status) => (status, None),
+            Err(refusal) => (refusal.status(), Some(event::error_class(refusal))),
+        };
+        self.items.push(Item { notes: std::mem::take(&mut self.notes), status, error });
+    }
+
+    /// The items of a batch, in order.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
     /// The loaded tenant of a namespace record that was read in `parent`. The keys of a sealed one are not opened.
     pub async fn enter(&self, parent: &Arc<Tenant>, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
         if namespace.sealed {
@@ -247,17 +263,22 @@ impl Txn {
     /// Adds the request's event, and a copy to every other tenant that it writes in. A refused request keeps its
     /// guard writes only.
     pub fn conclude(&mut self, tenant: &Arc<Tenant>, event: &Event, refused: bool) {
+        self.conclude_all(tenant, std::slice::from_ref(event), refused);
+    }
+
+    /// The same with the events of all items of a batch.
+    pub fn conclude_all(&mut self, tenant: &Arc<Tenant>, events: &[Event], refused: bool) {
         if refused {
             self.collected.writes.truncate(self.guard);
             self.collected.structural.clear();
             self.collected.dropped.clear();
             self.collected.grants.clear();
         }
-        self.collected.events.push((Arc::clone(tenant), Prepared::new(event)));
+        self.collected.events.extend(events.iter().map(|event| (Arc::clone(tenant), Prepared::new(event))));
         let others: BTreeMap<TenantId, Arc<Tenant>> =
             self.collected.writes.iter().map(|write| (write.tenant.id(), Arc::clone(&write.tenant))).collect();
         for (_, other) in others.into_iter().filter(|(id, _)| *id != tenant.id()) {
-            self.collected.events.push((other, Prepared::new(event)));
+            self.collected.events.extend(events.iter().map(|event| (Arc::clone(&other), Prepared::new(event))));
         }
     }
 

@@ -8,12 +8,28 @@ use super::txn::Txn;
 use crate::answer::Refusal;
 use crate::crypto::Subject;
 use crate::id::ObjectId;
-use crate::record::{Address, DirKey, Listing};
+use crate::record::{Address, DirKey, Listing, Record};
 use crate::secret::SecretBytes;
 use crate::storage::RecordRow;
 use crate::time::Timestamp;
 
 impl Txn {
+    /// Writes a record, which was read at `from`, to where no record is: it stays the same object, and is at `from` no more.
+    pub async fn relocate<R: Record>(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        from: &Address,
+        to: &Address,
+        value: &R,
+    ) -> Result<(), Refusal> {
+        let identity = self.seen_at(tenant.id(), tenant.keyring().record_key(from));
+        self.put_object(tenant, to, R::LISTING, (&value.encode(), None), (identity, true));
+        if R::LISTING == Listing::Tree {
+            self.mark_directories(tenant, to).await?;
+        }
+        self.remove::<R>(tenant, from).await
+    }
+
     /// Seals a record and collects it.
     pub(super) fn put_payload(
         &mut self,
@@ -23,9 +39,21 @@ impl Txn {
         payload: &SecretBytes,
         expires_at: Option<Timestamp>,
     ) {
+        let before = self.seen_at(tenant.id(), tenant.keyring().record_key(address));
+        self.put_object(tenant, address, listing, (payload, expires_at), (before, before.is_none()));
+    }
+
+    /// The same for what was this object in this version `before`; whether its name `appears` in the directory.
+    fn put_object(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        address: &Address,
+        listing: Listing,
+        (payload, expires_at): (&SecretBytes, Option<Timestamp>),
+        (before, appears): (Option<(ObjectId, u64)>, bool),
+    ) {
         let keyring = tenant.keyring();
         let key = keyring.record_key(address);
-        let before = self.seen_at(tenant.id(), key);
         let (object, version) = before.map_or_else(|| (ObjectId::random(), 1), |(object, version)| (object, version + 1));
         let (directory, name) = match listing {
             Listing::None => (DirKey::NONE, Vec::new()),
@@ -36,7 +64,7 @@ impl Txn {
         };
         let subject = Subject { kind: address.kind, object, version, key, directory, expires_at };
         let sealed = keyring.seal_record(&subject, payload);
-        let listed = (listing != Listing::None && before.is_none()).then(|| (true, address.name.clone().into_boxed_str()));
+        let listed = (listing != Listing::None && appears).then(|| (true, address.name.clone().into_boxed_str()));
         let row = RecordRow { key, directory, seq: 0, expires_at, name, sealed };
         self.collected.writes.push(Write { tenant: Arc::clone(tenant), key, directory, listed, row: Some(row) });
         self.see(tenant, key, Some((object, version)));

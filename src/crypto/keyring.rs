@@ -122,6 +122,12 @@ impl Keyring {
         self.references.mac(&[reference.as_bytes()])
     }
 
+    /// Stands for a version of what a reference points to. Whoever sees two of them does not learn whether they are of one
+    /// secret.
+    pub fn reference_etag(&self, reference: &str, version: u64) -> [u8; 32] {
+        self.references.mac(&[b"etag", reference.as_bytes(), &version.to_be_bytes()])
+    }
+
     /// Authenticates the columns of a log row.
     pub fn batch_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.audit_mac.mac(parts)

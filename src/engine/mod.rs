@@ -7,5 +7,6 @@ pub mod identity;
 pub mod kv;
 pub mod listing;
 pub mod object;
+pub mod references;
 pub mod table;
 pub mod transit;

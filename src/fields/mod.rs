@@ -191,6 +191,16 @@ impl<'a> Fields<'a> {
         items.into_iter().map(Fields::of_object).collect::<Result<_, _>>().map(Some)
     }
 
+    /// The JSON texts of a list's items, whatever they are.
+    pub fn items(&self, name: &str) -> Result<Option<Vec<&RawValue>>, Refusal> {
+        self.convert(name, "a list", json::items)
+    }
+
+    /// The fields of an object that is an item of such a list; `None` when it is something else.
+    pub fn within(item: &'a RawValue) -> Option<Self> {
+        item.get().starts_with('{').then(|| Self::of_object(item).ok()).flatten()
+    }
+
     fn present(&self, name: &str) -> Option<&RawValue> {
         self.raw(name).filter(|raw| raw.get() != "null")
     }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Answer, Data, Refusal};
 use crate::json::Json;
 
 /// The standing reference of what was written, where the answer has no body that could hold it.
@@ -30,13 +30,16 @@ fn success(answer: Answer, request_id: &str) -> Reply {
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         return reply;
     }
-    let reference = match &answer {
-        Answer::Written { reference } => HeaderValue::from_str(reference).ok(),
+    let header = match &answer {
+        Answer::Written { reference } => Some((REFERENCE.clone(), HeaderValue::from_str(reference))),
+        Answer::Unchanged { etag } | Answer::Data(Data { etag: Some(etag), .. }) if !etag.is_empty() => {
+            Some((ETAG, HeaderValue::from_str(&format!("\"{etag}\""))))
+        }
         _ => None,
     };
     let mut reply = respond(status, answer.into_body(request_id));
-    if let Some(reference) = reference {
-        reply.headers_mut().insert(&REFERENCE, reference);
+    if let Some((name, Ok(value))) = header {
+        reply.headers_mut().insert(name, value);
     }
     reply
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming as HyperBody};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN};
 use hyper::{Method, Request};
 use zeroize::Zeroizing;
 
@@ -160,6 +160,7 @@ impl Service {
             credential: credential(&head.headers, connection.certificate.as_ref()),
             // One that is no text must be refused, and not be taken for none.
             wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            if_none_match: text(&IF_NONE_MATCH),
             content_type: text(&CONTENT_TYPE),
             body: whole_body(body, self.request_bytes_max).await,
             remote: connection.remote,

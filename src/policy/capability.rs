@@ -79,6 +79,11 @@ impl Capabilities {
         self.root || (self.bits != 0 && !self.has(Capability::Deny))
     }
 
+    /// Whether it says explicitly that nothing is granted.
+    pub fn denies(self) -> bool {
+        !self.root && self.has(Capability::Deny)
+    }
+
     /// The names, sorted, as the API shows them: `root` alone for root, `deny` alone when nothing is granted.
     pub fn names(self) -> Vec<&'static str> {
         if self.root {

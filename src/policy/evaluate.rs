@@ -127,6 +127,11 @@ impl Acl {
         self.find(ask.path, directory).is_some_and(|found| self.rules(found).allow(ask))
     }
 
+    /// Whether a path is denied explicitly, or may be: a template without a value could have been the one that denies it.
+    pub fn denies(&self, path: &str) -> bool {
+        self.broken.is_some() || self.capabilities(path).denies()
+    }
+
     /// Whether anything is granted at `prefix` (a mount) or below it.
     pub fn sees_below(&self, prefix: &str) -> bool {
         let directory = if prefix.ends_with('/') { Cow::Borrowed(prefix) } else { Cow::Owned(format!("{prefix}/")) };

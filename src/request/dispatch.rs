@@ -183,6 +183,14 @@ impl Operation {
         }
     }
 
+    /// `If-None-Match`: the client has values with these tags. Where there are no tags it is without effect.
+    pub(super) fn unless(mut self, tags: Option<&str>) -> Self {
+        if let (Self::Sys(sys::Operation::References(operation)), Some(tags)) = (&mut self, tags) {
+            operation.unless(tags);
+        }
+        self
+    }
+
     /// Whether its answer must not be given in the clear.
     pub(super) fn only_wrapped(&self) -> bool {
         matches!(self, Self::Sys(sys::Operation::Wrapping(operation)) if operation.only_wrapped())

@@ -6,7 +6,7 @@ use super::chain::Resolved;
 use super::route::{Incoming, Route};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{self, Event, Word};
-use crate::commit::{Tenant, Txn};
+use crate::commit::{Item, Tenant, Txn};
 use crate::engine::table::Verb;
 use crate::id::TenantId;
 
@@ -37,7 +37,32 @@ impl Trace {
         }
     }
 
-    pub(super) fn event(
+    /// One event; of a batch that was done, one for each of its items.
+    pub(super) fn events(
+        &self,
+        incoming: &Incoming,
+        route: Option<&Route>,
+        tenant: TenantId,
+        txn: &Txn,
+        outcome: &Result<Answer, Refusal>,
+    ) -> Vec<Event> {
+        let event = self.event(incoming, route, tenant, txn, outcome);
+        if outcome.is_err() || txn.items().is_empty() {
+            return vec![event];
+        }
+        let of_item = |item: &Item| Event {
+            read_version: item.notes.read_version,
+            written_version: item.notes.written_version,
+            reference: item.notes.reference,
+            detail: item.notes.detail.clone(),
+            status: item.status,
+            error: item.error.clone(),
+            ..event.clone()
+        };
+        txn.items().iter().map(of_item).collect()
+    }
+
+    fn event(
         &self,
         incoming: &Incoming,
         route: Option<&Route>,

@@ -29,6 +29,8 @@ pub struct Incoming {
     pub credential: Credential,
     /// `X-Vault-Wrap-TTL`.
     pub wrap_ttl: Option<String>,
+    /// `If-None-Match`.
+    pub if_none_match: Option<String>,
     /// `Content-Type`.
     pub content_type: Option<String>,
     /// The body.
@@ -152,6 +154,7 @@ mod tests {
             namespace: namespace.map(str::to_owned),
             credential: Credential::None,
             wrap_ttl: None,
+            if_none_match: None,
             content_type: None,
             body: Body::Whole(SecretBytes::new(Vec::new())),
             remote: ([127, 0, 0, 1], 1).into(),

@@ -26,6 +26,7 @@ pub mod references;
 pub mod remount;
 mod route;
 pub mod seal;
+pub mod secrets;
 pub mod tools;
 pub mod version_history;
 pub mod wrapping;
@@ -58,6 +59,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation, place),
+        Operation::Secrets(operation) => secrets::run(operation, place, caller, txn).await,
         Operation::VersionHistory(operation) => version_history::run(operation, place, txn).await,
         Operation::Wrapping(operation) => wrapping::run(operation, place, caller, txn).await,
         Operation::Tools(operation) => tools::run(&operation),

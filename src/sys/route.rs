@@ -2,7 +2,7 @@
 
 use super::{
     audit_log, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi, plugins,
-    policies, process, references, remount, seal, tools, version_history, wrapping,
+    policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -105,6 +105,8 @@ parts! {
     Remount => remount,
     /// `sys/seal`
     Seal => seal,
+    /// `sys/secrets/move`
+    Secrets => secrets,
     /// `sys/tools`
     Tools => tools,
     /// `sys/version-history`

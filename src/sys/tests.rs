@@ -231,13 +231,13 @@ fn the_preflight_takes_any_path_and_needs_a_token() {
 #[test]
 fn only_well_formed_references_are_looked_up() {
     let resolve = |body: &str| match parse(Verb::Write, "references/resolve", body)? {
-        Operation::References(References::Resolve(reference)) => Ok(reference),
+        Operation::References(References::Resolve(wanted)) => Ok(wanted.reference),
         _ => panic!("another operation"),
     };
     let reference = Reference::random();
     assert_eq!(resolve(&format!(r#"{{"reference":"{reference}"}}"#)).unwrap(), reference);
     assert!(flaw(resolve("{}")).starts_with("missing field"));
-    assert!(flaw(resolve(r#"{"references":[]}"#)).starts_with("missing field"));
+    assert!(flaw(resolve(r#"{"references":[]}"#)).starts_with("references: from 1"));
     let cut = reference.as_str().get(..36).unwrap();
     for body in [format!(r#"{{"reference":"{cut}"}}"#), r#"{"reference":"a/b"}"#.to_owned(), r#"{"reference":7}"#.to_owned()] {
         assert!(flaw(resolve(&body)).starts_with("malformed reference"), "{body}");

@@ -31,6 +31,7 @@ pub async fn wrap(txn: &mut Txn, tenant: &Arc<Tenant>, path: &str, ttl_seconds: 
         }
         Answer::Empty
         | Answer::Written { .. }
+        | Answer::Unchanged { .. }
         | Answer::Accepted { .. }
         | Answer::Wrapped(_)
         | Answer::Text { .. }

@@ -1,22 +1,12 @@
 //! Standing references: one for each secret, made with it and removed with it.
 
+use super::{v1, v2};
 use crate::answer::Refusal;
 use crate::commit::{Place, Txn};
+use crate::engine::references;
 use crate::id::ObjectId;
-use crate::reference::{Reference, ReferenceRecord};
-
-/// Makes `reference`, which stood for another secret, stand for this one.
-pub(super) async fn hand_over(
-    place: &Place,
-    path: &str,
-    object: ObjectId,
-    reference: &Reference,
-    txn: &mut Txn,
-) -> Result<(), Refusal> {
-    // Read first: the new version continues the object.
-    txn.read::<ReferenceRecord>(&place.tenant, &ReferenceRecord::address(place.tenant.keyring(), reference)).await?;
-    put(place, path, object, reference, txn).await
-}
+use crate::mount::Engine;
+use crate::reference::{Binding, Reference, ReferenceId, ReferenceRecord};
 
 /// Makes a new `reference` stand for the secret at `path`, whose identity is `object`.
 pub(super) async fn put(
@@ -26,7 +16,6 @@ pub(super) async fn put(
     reference: &Reference,
     txn: &mut Txn,
 ) -> Result<(), Refusal> {
-    let address = ReferenceRecord::address(place.tenant.keyring(), reference);
     let record = ReferenceRecord {
         target_mount: place.mount.id,
         target_path: path.to_owned(),
@@ -35,11 +24,29 @@ pub(super) async fn put(
         field: None,
         created: txn.now(),
         standing: true,
+        binding: Binding::default(),
     };
-    txn.put(&place.tenant, &address, &record, None).await
+    references::put(&place.tenant, reference, &record, txn).await
 }
 
-/// Makes it stand for nothing.
-pub(super) async fn remove(place: &Place, reference: &Reference, txn: &mut Txn) -> Result<(), Refusal> {
-    txn.remove::<ReferenceRecord>(&place.tenant, &ReferenceRecord::address(place.tenant.keyring(), reference)).await
+/// Makes a secret's standing reference, and all others to it, stand for nothing.
+pub(super) async fn remove(place: &Place, object: ObjectId, standing: Option<&Reference>, txn: &mut Txn) -> Result<(), Refusal> {
+    if let Some(reference) = standing {
+        references::remove(&place.tenant, &ReferenceId::of(place.tenant.keyring(), reference), txn).await?;
+    }
+    references::remove_all(&place.tenant, object, txn).await
+}
+
+/// Gives the secret at `path` another standing reference; the one before stands for nothing. Nothing happens where no
+/// secret is.
+pub async fn replace(place: &Place, path: &str, new: &Reference, txn: &mut Txn) -> Result<(), Refusal> {
+    let replaced = match place.mount.engine {
+        Engine::Kv1 => v1::set_standing(place, path, new, txn).await?,
+        _ => v2::set_standing(place, path, new, txn).await?,
+    };
+    let Some((object, before)) = replaced else { return Ok(()) };
+    if let Some(before) = before {
+        references::remove(&place.tenant, &ReferenceId::of(place.tenant.keyring(), &before), txn).await?;
+    }
+    put(place, path, object, new, txn).await
 }

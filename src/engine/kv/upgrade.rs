@@ -23,7 +23,8 @@ pub async fn upgrade(place: &Place, txn: &mut Txn) -> Result<(), Refusal> {
             return Err(too_much(&format!("{UPGRADE_BYTES_MAX} bytes")));
         }
         v1::forget(place, path, txn).await?;
-        v2::adopt(place, path, secret.value.value.duplicate(), &secret.value.reference, txn).await?;
+        let before = (secret.object, &secret.value.reference);
+        v2::adopt(place, path, secret.value.value.duplicate(), before, txn).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod clients;
 mod listener;
 mod logins;
+mod references;
 mod roles;
 mod tokenless;
 mod tokens;

@@ -9,7 +9,7 @@ pub use crate::engine::object::Operation;
 pub use run::{exists, purge, run, secret};
 pub use secret::KvSecret;
 
-pub(super) use run::{forget, tree};
+pub(super) use run::{forget, set_standing, tree};
 
 use crate::engine::object::{ANY, delete, list, read, scan, write};
 use crate::engine::table::{Need, Row, Verb};

@@ -10,6 +10,7 @@ use crate::engine::listing::Tree;
 use crate::engine::object::named;
 use crate::engine::table::Call;
 use crate::fields::Fields;
+use crate::id::ObjectId;
 use crate::json::Json;
 use crate::record::Kind;
 use crate::reference::Reference;
@@ -58,6 +59,19 @@ pub(in crate::engine::kv) async fn forget(place: &Place, path: &str, txn: &mut T
     txn.remove::<KvSecret>(&place.tenant, &KvSecret::address(place.mount.id, path)).await
 }
 
+/// Writes another standing reference into a secret. Which secret it is, and what it had before.
+pub(in crate::engine::kv) async fn set_standing(
+    place: &Place,
+    path: &str,
+    new: &Reference,
+    txn: &mut Txn,
+) -> Result<Option<(ObjectId, Option<Reference>)>, Refusal> {
+    let Some(before) = secret(place, path, txn).await? else { return Ok(None) };
+    let after = KvSecret { reference: new.clone(), value: before.value.value.duplicate() };
+    txn.put(&place.tenant, &KvSecret::address(place.mount.id, path), &after, None).await?;
+    Ok(Some((before.object, Some(before.value.reference.clone()))))
+}
+
 async fn read(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
     let found = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
     txn.note_read(found.version);
@@ -89,7 +103,7 @@ async fn write(place: &Place, path: &str, value: SecretBytes, txn: &mut Txn) -> 
 
 async fn remove(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
     if let Some(secret) = secret(place, path, txn).await? {
-        standing::remove(place, &secret.value.reference, txn).await?;
+        standing::remove(place, secret.object, Some(&secret.value.reference), txn).await?;
         forget(place, path, txn).await?;
     }
     Ok(Answer::Empty)

@@ -9,7 +9,9 @@ use super::subkeys;
 use crate::answer::{Answer, Data, Refusal, time_or_empty};
 use crate::commit::{Place, Txn};
 use crate::engine::kv::standing;
+use crate::engine::references;
 use crate::fields::merge_patch;
+use crate::id::ObjectId;
 use crate::json::{Json, Object};
 use crate::record::Address;
 use crate::reference::Reference;
@@ -56,7 +58,7 @@ pub(super) async fn subkeys(
     show(place, path, version, txn, "subkeys", structure).await
 }
 
-async fn show(
+pub(super) async fn show(
     place: &Place,
     path: &str,
     version: Option<u64>,
@@ -151,12 +153,12 @@ pub(super) async fn patch(
     store(place, path, secret.metadata.as_ref().clone(), &config, new, options, txn).await
 }
 
-/// Makes `value` the first version of a secret, which takes over a reference that stood for another.
+/// Makes `value` the first version of a secret, which takes over the references of another object.
 pub(in crate::engine::kv) async fn adopt(
     place: &Place,
     path: &str,
     value: SecretBytes,
-    reference: &Reference,
+    (from, reference): (ObjectId, &Reference),
     txn: &mut Txn,
 ) -> Result<(), Refusal> {
     let config = config(place, txn).await?;
@@ -164,7 +166,7 @@ pub(in crate::engine::kv) async fn adopt(
     let options = WriteOptions { cas: None, reference: false };
     store(place, path, metadata, &config, KvVersion(value), options, txn).await?;
     let object = txn.object_of(&place.tenant, &KvMetadata::address(place.mount.id, path)).ok_or_else(lost)?;
-    standing::hand_over(place, path, object, reference, txn).await
+    references::follow(from, (place, path, object), Some(reference), txn).await
 }
 
 /// Stores a new version with everything that belongs to it, in one transaction.
@@ -236,13 +238,12 @@ pub(super) async fn mark(place: &Place, path: &str, mark: Mark, txn: &mut Txn) -
     Ok(Answer::Empty)
 }
 
-/// Removes a secret with all its versions and its standing reference.
+/// Removes a secret with all its versions and references.
 pub(super) async fn remove(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(Answer::Empty) };
     remove_values(place, &secret.address, secret.metadata.stored(), txn).await?;
-    if let Some(reference) = &secret.metadata.reference {
-        standing::remove(place, reference, txn).await?;
-    }
+    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
+    standing::remove(place, object, secret.metadata.reference.as_ref(), txn).await?;
     txn.remove::<KvMetadata>(&place.tenant, &secret.address).await?;
     Ok(Answer::Empty)
 }
@@ -259,6 +260,6 @@ async fn remove_values(place: &Place, secret: &Address, numbers: Vec<u64>, txn: 
 }
 
 /// A record that this transaction read or wrote is not known to it: a flaw of ours.
-fn lost() -> Refusal {
+pub(super) fn lost() -> Refusal {
     Refusal::Internal("a secret's metadata lost its identity within one request".to_owned())
 }

@@ -8,6 +8,7 @@ mod data;
 pub mod metadata;
 pub mod operation;
 mod purge;
+mod referred;
 pub mod run;
 pub mod settings;
 mod subkeys;
@@ -16,6 +17,8 @@ pub(super) use data::adopt;
 pub use metadata::{KvMetadata, KvVersion};
 pub use operation::{Operation, TABLE};
 pub use purge::purge;
+pub(super) use referred::set_standing;
+pub use referred::{MOVE_BYTES_MAX, Referred, read_field, referred, relocate};
 pub use run::{exists, run};
 pub use settings::KvConfig;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::KvVersion;
 use crate::answer::Answer;
 use crate::engine::table::Verb;
-use crate::reference::{Reference, ReferenceRecord};
+use crate::reference::{Reference, ReferenceId};
 use server::{Server, object_of, seen};
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_secret_has_one_standing_reference_as_long_as_it_lives() {
     assert_ne!(server.put("b", json!({})).await["reference"], first);
 
     let reference = Reference::parse(first.as_str().unwrap()).unwrap();
-    let address = || ReferenceRecord::address(server.place.tenant.keyring(), &reference);
+    let address = || ReferenceId::of(server.place.tenant.keyring(), &reference).address();
     assert!(server.there(address()).await);
     let object = object_of(&server, "a").await;
     assert_eq!(server.call(Verb::Delete, "metadata/a", "", &Value::Null).await.0, 204);

@@ -1,0 +1,81 @@
+//! What references need of a secret: which version it is at, one field of it, and to follow it to another path.
+
+use super::data::{lost, secret, show};
+use super::metadata::{KvMetadata, KvVersion};
+use crate::answer::{Answer, Refusal};
+use crate::commit::{Place, Txn};
+use crate::engine::kv::one_field;
+use crate::engine::references;
+use crate::id::ObjectId;
+use crate::reference::Reference;
+
+/// The most bytes of values that are moved to another mount at once.
+pub const MOVE_BYTES_MAX: usize = 8 << 20;
+
+/// A secret as a reference finds it.
+pub struct Referred {
+    /// Which one it is.
+    pub object: ObjectId,
+    /// The standing reference.
+    pub standing: Option<Reference>,
+    /// The number of the version that was asked for, if its value can be read.
+    pub readable: Option<u64>,
+}
+
+/// What is at a path now; `version` as in a read.
+pub async fn referred(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Option<Referred>, Refusal> {
+    let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
+    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
+    let version = secret.metadata.version(version).filter(|(_, version)| version.readable(txn.now()));
+    if let Some(deletion) = version.and_then(|(_, version)| version.deletion) {
+        txn.relies_until(deletion);
+    }
+    let standing = secret.metadata.reference.clone();
+    Ok(Some(Referred { object, standing, readable: version.map(|(number, _)| number) }))
+}
+
+/// As a read of the version, with one field of the value only. `NotFound` when the value has no such field.
+pub async fn read_field(place: &Place, path: &str, version: Option<u64>, field: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    show(place, path, version, txn, "data", |value| one_field(value, field)).await
+}
+
+/// Writes another standing reference into a secret's metadata. Which secret it is, and what it had before.
+pub(in crate::engine::kv) async fn set_standing(
+    place: &Place,
+    path: &str,
+    new: &Reference,
+    txn: &mut Txn,
+) -> Result<Option<(ObjectId, Option<Reference>)>, Refusal> {
+    let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
+    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
+    let metadata = KvMetadata { reference: Some(new.clone()), ..secret.metadata.as_ref().clone() };
+    txn.put(&place.tenant, &secret.address, &metadata, None).await?;
+    Ok(Some((object, secret.metadata.reference.clone())))
+}
+
+/// Moves a secret, with its versions, metadata and references, to a path where nothing is. It stays the same object.
+pub async fn relocate(from: (&Place, &str), to: (&Place, &str), txn: &mut Txn) -> Result<(), Refusal> {
+    let (old, new) = (from.0, to.0);
+    let secret = secret(old, from.1, txn).await?.ok_or(Refusal::NotFound)?;
+    let address = KvMetadata::address(new.mount.id, to.1);
+    if txn.exists(&new.tenant, &address).await? {
+        return Err(Refusal::invalid("there is a secret at the destination"));
+    }
+    let object = txn.object_of(&old.tenant, &secret.address).ok_or_else(lost)?;
+    txn.relocate(&new.tenant, &secret.address, &address, &*secret.metadata).await?;
+    if old.mount.id != new.mount.id {
+        let mut bytes = 0;
+        for number in secret.metadata.stored() {
+            let (before, after) = [old, new].map(|place| KvVersion::address(place.mount.id, object, number)).into();
+            let Some(value) = txn.read::<KvVersion>(&old.tenant, &before).await? else { continue };
+            bytes += value.value.0.len();
+            if bytes > MOVE_BYTES_MAX {
+                return Err(Refusal::Invalid(format!(
+                    "the versions hold more than {MOVE_BYTES_MAX} bytes, and move within their mount only"
+                )));
+            }
+            txn.relocate(&new.tenant, &before, &after, &*value.value).await?;
+        }
+    }
+    references::follow(object, (new, to.1, object), secret.metadata.reference.as_ref(), txn).await
+}

@@ -1,0 +1,101 @@
+//! What is stored about a reference.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Binding, Reference};
+use crate::crypto::Keyring;
+use crate::id::{MountId, ObjectId};
+use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::time::Timestamp;
+
+/// What a reference points to, and for whom. Stored under the reference's keyed hash: its text is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceRecord {
+    /// The mount of the target.
+    pub target_mount: MountId,
+    /// The path of the target in its mount.
+    pub target_path: String,
+    /// The target itself: another one that is later made at the same path is not it.
+    pub target_object: ObjectId,
+    /// Always this version, instead of the newest.
+    #[serde(default)]
+    pub pinned: Option<u64>,
+    /// One field of the value, instead of all.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Made with the secret's first version, and for one consumer.
+    #[serde(default)]
+    pub standing: bool,
+    /// Under which conditions it resolves.
+    #[serde(default)]
+    pub binding: Binding,
+}
+
+crate::json_record!(ReferenceRecord, Kind::Reference, Listing::None);
+
+/// The keyed hash of a reference, as 64 hexadecimal digits: what it is managed by, and what the audit log calls it. It does
+/// not lead back to the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceId(String);
+
+impl ReferenceId {
+    /// Of a reference of the tenant whose keyring this is.
+    pub fn of(keyring: &Keyring, reference: &Reference) -> Self {
+        Self(data_encoding::HEXLOWER.encode(&keyring.reference_hash(reference.as_str())))
+    }
+
+    /// Reads an id; `None` when it has another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the record is.
+    pub fn address(&self) -> Address {
+        Address { kind: Kind::Reference, mount: SYSTEM, directory: String::new(), name: self.0.clone() }
+    }
+}
+
+/// That there is a reference, by its id, in a directory of those that have something in common. Standing references are
+/// in none: the secret itself knows its own.
+#[derive(Serialize, Deserialize)]
+pub struct ReferenceListing {}
+
+crate::json_record!(ReferenceListing, Kind::ReferenceListing, Listing::Flat);
+
+impl ReferenceListing {
+    /// The directory of all of a tenant.
+    pub const ALL: &str = "all/";
+
+    /// The directory of those that point to `object`.
+    pub fn of_object(object: ObjectId) -> String {
+        format!("object/{object}/")
+    }
+
+    /// The directory of those that are bound to `consumer`, in its text form.
+    pub fn of_consumer(consumer: &str) -> String {
+        format!("consumer/{consumer}/")
+    }
+
+    /// Where the entry for `id` is in `directory`.
+    pub fn address(directory: &str, id: &ReferenceId) -> Address {
+        let (directory, name) = (directory.to_owned(), id.as_str().to_owned());
+        Address { kind: Kind::ReferenceListing, mount: SYSTEM, directory, name }
+    }
+
+    /// All directories that a reference is listed in.
+    pub fn directories(record: &ReferenceRecord) -> Vec<String> {
+        if record.standing {
+            return Vec::new();
+        }
+        let consumers = record.binding.consumers.iter().map(|consumer| Self::of_consumer(&consumer.to_string()));
+        [Self::ALL.to_owned(), Self::of_object(record.target_object)].into_iter().chain(consumers).collect()
+    }
+}

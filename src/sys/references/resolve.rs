@@ -1,0 +1,203 @@
+//! From references to values: one, or many at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::operation::Wanted;
+use super::target::Target;
+use crate::answer::{Answer, Data, Refusal};
+use crate::auth::Caller;
+use crate::cert;
+use crate::commit::{Place, Tenant, Txn};
+use crate::engine::directory;
+use crate::engine::references;
+use crate::id::MountId;
+use crate::json::Json;
+use crate::mount::{Engine, Mount};
+use crate::policy::{Ask, Capability};
+use crate::reference::{Binding, Consumer, Presented, ReferenceId, ReferenceRecord};
+
+/// The most bytes of values that one batch answers with; items past that are refused on their own.
+pub const BATCH_BYTES_MAX: usize = 32 << 20;
+
+/// What resolving one reference comes to.
+enum Outcome {
+    /// The value in its envelope's `data`, and what it will be recognised by; 404 where the version is deleted.
+    Value(Data, String),
+    /// The client has it already.
+    Unchanged(String),
+}
+
+/// One reference: answers like a read of the secret itself.
+pub(super) async fn one(wanted: &Wanted, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
+    match Resolver::new(place, caller).resolve(wanted, txn).await? {
+        Outcome::Value(data, etag) => Ok(Answer::Data(Data { etag: Some(etag), ..data })),
+        Outcome::Unchanged(etag) => Ok(Answer::Unchanged { etag }),
+    }
+}
+
+/// Many: each is authorised, answered and logged on its own, in the order of the request.
+pub(super) async fn all(
+    all: &[(String, Option<Wanted>)],
+    place: &Place,
+    caller: &Caller,
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
+    let mut resolver = Resolver::new(place, caller);
+    let mut results = Json::list();
+    for (text, wanted) in all {
+        let outcome = match wanted {
+            None => Err(Refusal::invalid("malformed reference: mistyped, or not complete")),
+            Some(_) if results.len() > BATCH_BYTES_MAX => Err(Refusal::TooLarge),
+            Some(wanted) => resolver.resolve(wanted, txn).await,
+        };
+        if let Err(refusal @ (Refusal::Unavailable(_) | Refusal::Sealed)) = outcome {
+            return Err(refusal);
+        }
+        txn.end_item(outcome.as_ref().map(Outcome::status));
+        results.object(|item| match &outcome {
+            Ok(Outcome::Value(data, etag)) => {
+                item.field("reference", text).field("status", &data.status);
+                item.raw("data", data.data.as_ref().map_or(b"null", Json::expose)).field("etag", etag).null("error");
+            }
+            Ok(Outcome::Unchanged(etag)) => {
+                item.field("reference", text).field("status", &304).null("data").field("etag", etag).null("error");
+            }
+            Err(refusal) => {
+                item.field("reference", text).field("status", &refusal.status()).null("data").null("etag");
+                item.field("error", said(refusal));
+            }
+        });
+    }
+    let results = results.close();
+    Ok(Answer::data(Json::object_of(results.expose().len() + 32, |data| {
+        data.raw("results", results.expose());
+    })))
+}
+
+/// The text of an item's refusal. What is unknown and what is forbidden say the same.
+fn said(refusal: &Refusal) -> &str {
+    match refusal {
+        Refusal::Invalid(text) => text,
+        Refusal::NotFound => "not found",
+        Refusal::TooLarge => "the values of the batch are too large: ask for this one apart",
+        Refusal::Denied => "permission denied",
+        _ => "internal error",
+    }
+}
+
+impl Outcome {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Value(data, _) => data.status,
+            Self::Unchanged(_) => 304,
+        }
+    }
+}
+
+/// Resolves for one caller, and looks for each mount once.
+struct Resolver<'a> {
+    tenant: &'a Arc<Tenant>,
+    caller: &'a Caller,
+    mounts: HashMap<MountId, Option<(Arc<Mount>, String)>>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(place: &'a Place, caller: &'a Caller) -> Self {
+        Self { tenant: &place.tenant, caller, mounts: HashMap::new() }
+    }
+
+    async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
+        let keyring = self.tenant.keyring();
+        txn.note_reference(keyring.reference_hash(wanted.reference.as_str()));
+        let id = ReferenceId::of(keyring, &wanted.reference);
+        let Some(record) = references::read(self.tenant, &id, txn).await? else { return Err(Refusal::Denied) };
+        let target = self.admitted(&record, wanted, txn).await?;
+        // From here on the caller is one who may read the secret, and learns what has become of it.
+        let standing = target.standing(record.pinned, txn).await?.filter(|found| found.object == record.target_object);
+        let standing = standing.ok_or(Refusal::NotFound)?;
+        let etag = |version| {
+            let hash = keyring.reference_etag(wanted.reference.as_str(), version);
+            data_encoding::HEXLOWER.encode(hash.first_chunk::<16>().map_or(&hash[..], |half| &half[..]))
+        };
+        let etag = standing.readable.map(etag).unwrap_or_default();
+        if standing.readable.is_some() && wanted.etags.contains(&etag) {
+            return Ok(Outcome::Unchanged(etag));
+        }
+        let Answer::Data(data) = target.read(record.pinned, record.field.as_deref(), txn).await? else {
+            return Err(Refusal::Internal("a secret was read without an answer".to_owned()));
+        };
+        if standing.readable.is_some() {
+            self.count(&id, &record, txn).await?;
+        }
+        Ok(Outcome::Value(data, etag))
+    }
+
+    /// What the reference points to, if it is for this caller now. Whoever it is not for does not learn that it is there.
+    async fn admitted(&mut self, record: &ReferenceRecord, wanted: &Wanted, txn: &mut Txn) -> Result<Target, Refusal> {
+        let binding = &record.binding;
+        let own = self.caller.tenant.id() == self.tenant.id();
+        let entity = if own { self.caller.entry.entity_id.as_str() } else { "" };
+        let certified = binding.consumers.iter().any(Consumer::is_certified);
+        let shown = if certified { self.certificate(txn).await? } else { None };
+        let certificate = shown.map(|shown| data_encoding::HEXLOWER.encode(&shown.fingerprint())).unwrap_or_default();
+        let uris = shown.and_then(cert::Presented::identity).map_or(&[][..], |identity| &identity.uris);
+        let presented = Presented { entity, certificate: &certificate, uris, purpose: wanted.purpose.as_deref() };
+        if let Some(at) = binding.not_before.filter(|from| txn.now() < *from) {
+            txn.relies_until(at);
+        }
+        if let Some(reason) = binding.refuses(&presented, txn.now()) {
+            txn.note_detail(reason.to_owned());
+            return Err(Refusal::Denied);
+        }
+        if let Some(at) = binding.expires {
+            txn.relies_until(at);
+        }
+        let mount = self.mount(record.target_mount, txn).await?;
+        let target = mount.and_then(|(mount, path)| Target::of_mount(self.tenant, mount, path, &record.target_path));
+        let target = target.ok_or(Refusal::Denied)?;
+        let path = self.caller.policy_path(&target.read_path());
+        let may = if binding.consumers.is_empty() {
+            self.caller.acl.decide(&Ask::new(&path, Capability::Read))
+        } else {
+            !self.caller.acl.denies(&path)
+        };
+        may.then_some(target).ok_or(Refusal::Denied)
+    }
+
+    /// The certificate of the connection, if a cert role of this tenant has verified it: for this request, or when the
+    /// token was logged in. One that another method's login only came along with counts for nothing.
+    async fn certificate(&mut self, txn: &mut Txn) -> Result<Option<&'a cert::Presented>, Refusal> {
+        let caller = self.caller;
+        let Some(shown) = caller.origin.presented.as_deref() else { return Ok(None) };
+        if caller.tenant.id() != self.tenant.id() {
+            return Ok(None);
+        }
+        if !caller.has_token() {
+            return Ok(Some(shown));
+        }
+        let Some(login) = &caller.entry.login else { return Ok(None) };
+        if login.certificate.is_none() || login.certificate != caller.origin.certificate() {
+            return Ok(None);
+        }
+        let mount = self.mount(login.mount, txn).await?;
+        Ok(mount.filter(|(mount, _)| mount.engine == Engine::Cert).map(|_| shown))
+    }
+
+    async fn mount(&mut self, id: MountId, txn: &mut Txn) -> Result<Option<(Arc<Mount>, String)>, Refusal> {
+        if let Some(known) = self.mounts.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = directory::by_id(self.tenant, id, txn).await?.map(|mounted| (mounted.mount, mounted.path));
+        self.mounts.insert(id, found.clone());
+        Ok(found)
+    }
+
+    /// One use less, where uses are counted. Two that resolve at once cannot both have the last one: the record is read.
+    async fn count(&self, id: &ReferenceId, record: &ReferenceRecord, txn: &mut Txn) -> Result<(), Refusal> {
+        let Some(left) = record.binding.uses_left else { return Ok(()) };
+        let binding = Binding { uses_left: Some(left.saturating_sub(1)), ..record.binding.clone() };
+        let expires = binding.expires;
+        txn.put(self.tenant, &id.address(), &ReferenceRecord { binding, ..record.clone() }, expires).await
+    }
+}

@@ -1,0 +1,143 @@
+//! What references point to, whatever engine keeps it.
+
+use std::sync::Arc;
+
+use crate::answer::{Answer, Refusal};
+use crate::commit::{Place, Tenant, Txn};
+use crate::engine::kv::{one_field, v1, v2};
+use crate::engine::{directory, references};
+use crate::id::{MountId, ObjectId};
+use crate::json::Json;
+use crate::mount::{Engine, Mount};
+use crate::path::Path;
+use crate::reference::{Reference, ReferenceId};
+
+/// A place in an engine that keeps what references can point to.
+pub(in crate::sys) struct Target {
+    /// The mount.
+    pub(in crate::sys) place: Place,
+    /// The path in it.
+    pub(in crate::sys) path: String,
+    engine: Keeps,
+}
+
+/// What an engine keeps for references. Another kind of target is another variant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Secret,
+    Versions,
+}
+
+/// What is at a target now.
+pub(in crate::sys) struct Standing {
+    /// Which object.
+    pub(in crate::sys) object: ObjectId,
+    /// Its standing reference.
+    pub(in crate::sys) reference: Option<Reference>,
+    /// The number of the version that was asked for, if it can be read.
+    pub(in crate::sys) readable: Option<u64>,
+}
+
+impl Keeps {
+    fn of(engine: Engine) -> Option<Self> {
+        match engine {
+            Engine::Kv1 => Some(Self::Secret),
+            Engine::Kv2 => Some(Self::Versions),
+            Engine::System
+            | Engine::Token
+            | Engine::Cubbyhole
+            | Engine::Identity
+            | Engine::AppRole
+            | Engine::Userpass
+            | Engine::Cert
+            | Engine::Transit => None,
+        }
+    }
+}
+
+impl Target {
+    /// What is read at `path` of a tenant; `None` when no such thing can be there.
+    pub(in crate::sys) async fn at(tenant: &Arc<Tenant>, path: &Path, txn: &mut Txn) -> Result<Option<Self>, Refusal> {
+        let Some(mounted) = directory::answering(tenant, path.as_str(), txn).await? else { return Ok(None) };
+        let Some(engine) = Keeps::of(mounted.mount.engine) else { return Ok(None) };
+        let rest = path.as_str().strip_prefix(&mounted.path).unwrap_or_default();
+        let rest = if engine == Keeps::Versions { rest.strip_prefix("data/").unwrap_or_default() } else { rest };
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let path = rest.to_owned();
+        Ok(Some(Self { place: Place { tenant: Arc::clone(tenant), mount: mounted.mount, path: mounted.path }, path, engine }))
+    }
+
+    /// A path in the mount with this id, wherever that is now; `None` when it is gone.
+    pub(super) async fn in_mount(
+        tenant: &Arc<Tenant>,
+        mount: MountId,
+        path: &str,
+        txn: &mut Txn,
+    ) -> Result<Option<Self>, Refusal> {
+        let mounted = directory::by_id(tenant, mount, txn).await?;
+        Ok(mounted.and_then(|mounted| Self::of_mount(tenant, mounted.mount, mounted.path, path)))
+    }
+
+    /// A path in a mount.
+    pub(super) fn of_mount(tenant: &Arc<Tenant>, mount: Arc<Mount>, mounted_at: String, path: &str) -> Option<Self> {
+        let engine = Keeps::of(mount.engine)?;
+        Some(Self { place: Place { tenant: Arc::clone(tenant), mount, path: mounted_at }, path: path.to_owned(), engine })
+    }
+
+    /// The path that it is read at, which is what policy is asked about.
+    pub(in crate::sys) fn read_path(&self) -> String {
+        let data = if self.engine == Keeps::Versions { "data/" } else { "" };
+        format!("{}{data}{}", self.place.path, self.path)
+    }
+
+    /// Whether it has versions, which one can be pinned of.
+    pub(super) fn has_versions(&self) -> bool {
+        self.engine == Keeps::Versions
+    }
+
+    /// What is there now.
+    pub(in crate::sys) async fn standing(&self, pinned: Option<u64>, txn: &mut Txn) -> Result<Option<Standing>, Refusal> {
+        Ok(match self.engine {
+            Keeps::Secret => v1::secret(&self.place, &self.path, txn).await?.map(|secret| Standing {
+                object: secret.object,
+                reference: Some(secret.value.reference.clone()),
+                readable: Some(secret.version),
+            }),
+            Keeps::Versions => {
+                let found = v2::referred(&self.place, &self.path, pinned, txn).await?;
+                found.map(|found| Standing { object: found.object, reference: found.standing, readable: found.readable })
+            }
+        })
+    }
+
+    /// The value in the form of KV version 2, so that a consumer need not know which engine keeps it.
+    pub(super) async fn read(&self, pinned: Option<u64>, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
+        match (self.engine, field) {
+            (Keeps::Secret, _) => {
+                let secret = v1::secret(&self.place, &self.path, txn).await?.ok_or(Refusal::NotFound)?;
+                txn.note_read(secret.version);
+                let value = match field {
+                    Some(field) => one_field(&secret.value.value, field)?,
+                    None => Json::from_text(secret.value.value.expose().to_vec().into()),
+                };
+                Ok(Answer::data(Json::object(|data| {
+                    data.raw("data", value.expose()).null("metadata");
+                })))
+            }
+            (Keeps::Versions, Some(field)) => v2::read_field(&self.place, &self.path, pinned, field, txn).await,
+            (Keeps::Versions, None) => v2::run(v2::Operation::ReadData(self.path.clone(), pinned), &self.place, txn).await,
+        }
+    }
+
+    /// The ids of all references to what is there, the standing one first.
+    pub(super) async fn references(&self, txn: &mut Txn) -> Result<Vec<ReferenceId>, Refusal> {
+        let Some(standing) = self.standing(None, txn).await? else { return Ok(Vec::new()) };
+        let tenant = &self.place.tenant;
+        let mut ids: Vec<ReferenceId> =
+            standing.reference.iter().map(|reference| ReferenceId::of(tenant.keyring(), reference)).collect();
+        ids.extend(references::of_object(tenant, standing.object, txn).await?);
+        Ok(ids)
+    }
+}
