@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::auth::jwt::Issuers;
 use crate::commit::KeyringTimes;
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
@@ -27,6 +28,7 @@ use crate::http::tls::{TlsError, TlsFiles, TlsReloader};
 use crate::logging::{self, LogControl, LogFormat, LogLevel};
 use crate::metrics;
 use crate::mount::LeaseTtl;
+use crate::outbound::Outbound;
 use crate::request::Outsiders;
 use crate::secret::SecretText;
 use crate::stanza::LookUp;
@@ -117,7 +119,8 @@ async fn serve_config(
     let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
-    let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process)?;
+    let mut running =
+        Running::new(Arc::clone(&barrier), Arc::clone(&clock), process, Outbound::new(&config.outbound_allow, false))?;
     let made = match first_start::run(&config.initialize, &*store, &barrier, look_up).await {
         Ok(made) => made,
         Err(error) => {
@@ -204,6 +207,7 @@ struct Running {
     barrier: Arc<Barrier>,
     clock: Arc<dyn Clock>,
     outsiders: Arc<Outsiders>,
+    issuers: Arc<Issuers>,
     process: Arc<Process>,
     stop: watch::Sender<bool>,
     certificates: Vec<Arc<TlsReloader>>,
@@ -233,11 +237,12 @@ impl Signals {
 }
 
 impl Running {
-    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>, process: Process) -> Result<Self, AppError> {
+    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>, process: Process, outbound: Outbound) -> Result<Self, AppError> {
         let (stop, _) = watch::channel(false);
         let (certificates, listeners) = (Vec::new(), JoinSet::new());
         let (outsiders, process, signals) = (Arc::default(), Arc::new(process), Signals::catch()?);
-        Ok(Self { barrier, clock, outsiders, process, stop, certificates, listeners, signals })
+        let issuers = Arc::new(Issuers::new(outbound));
+        Ok(Self { barrier, clock, outsiders, issuers, process, stop, certificates, listeners, signals })
     }
 
     /// Serves a listener. Returns the address, which the operating system chose where the port was 0.
@@ -245,9 +250,9 @@ impl Running {
         let socket = TcpListener::bind(settings.address).await.map_err(|error| AppError::Listen(settings.address, error))?;
         let address = socket.local_addr().map_err(|error| AppError::Listen(settings.address, error))?;
         let tls = settings.tls.map(|files| self.certificate(files)).transpose()?;
-        let (barrier, outsiders, process) = (Arc::clone(&self.barrier), Arc::clone(&self.outsiders), Arc::clone(&self.process));
+        let (barrier, process) = (Arc::clone(&self.barrier), Arc::clone(&self.process));
         let service = Arc::new(Service::new(
-            (barrier, outsiders, process),
+            (barrier, Arc::clone(&self.outsiders), Arc::clone(&self.issuers), process),
             settings.unauthenticated,
             settings.request_bytes_max,
             settings.request_duration_max,

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod metrics;
 pub mod mount;
 pub mod namespace;
+pub mod outbound;
 pub mod path;
 pub mod policy;
 pub mod random;

@@ -33,6 +33,10 @@ pub enum Engine {
     Cert,
     /// Encryption, signatures and HMACs with keys that stay here.
     Transit,
+    /// Logins with a signed token of somebody else.
+    Jwt,
+    /// The same, under the name that clients use for logins in a browser.
+    Oidc,
 }
 
 impl Engine {
@@ -48,12 +52,14 @@ impl Engine {
             Self::Userpass => "userpass",
             Self::Cert => "cert",
             Self::Transit => "transit",
+            Self::Jwt => "jwt",
+            Self::Oidc => "oidc",
         }
     }
 
     /// Whether it lets people and machines log in, and can be mounted for that.
     pub fn is_auth_method(self) -> bool {
-        matches!(self, Self::AppRole | Self::Userpass | Self::Cert)
+        matches!(self, Self::AppRole | Self::Userpass | Self::Cert | Self::Jwt | Self::Oidc)
     }
 }
 

@@ -109,6 +109,14 @@ pub enum Kind {
     ReferenceListing = 59,
     /// How far a tenant's values are wrapped by its newest wrapping key.
     Rewrap = 69,
+    /// Whom a JWT mount trusts.
+    JwtConfig = 63,
+    /// A role of a JWT mount.
+    JwtRole = 64,
+    /// What a JWT mount proves itself to its provider with.
+    OidcClientSecret = 65,
+    /// That the state of a login in a browser was used.
+    OidcSpent = 66,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Effort;
+use crate::auth::jwt::Issuers;
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;
@@ -60,12 +61,17 @@ pub enum Errand {
 }
 
 /// Handles one request.
-pub async fn handle(committer: &Committer, outsiders: &Arc<Outsiders>, incoming: Incoming) -> Outcome {
+pub async fn handle(
+    committer: &Committer,
+    (outsiders, issuers): (&Arc<Outsiders>, &Arc<Issuers>),
+    incoming: Incoming,
+) -> Outcome {
     let route = Route::parse(&incoming);
     let call = Arc::new(Call {
         incoming,
         route,
         outsiders: Arc::clone(outsiders),
+        issuers: Arc::clone(issuers),
         errand: Mutex::default(),
         admission: OnceLock::new(),
         effort: Effort::default(),
@@ -80,6 +86,7 @@ struct Call {
     incoming: Incoming,
     route: Result<Route, Refusal>,
     outsiders: Arc<Outsiders>,
+    issuers: Arc<Issuers>,
     errand: Mutex<Option<Errand>>,
     /// Slow work that is not repeated with the attempt.
     effort: Effort,
@@ -167,7 +174,8 @@ impl Call {
             trace.asked(&asked);
         }
 
-        let call = Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort: &self.effort };
+        let (effort, issuers) = (&self.effort, &*self.issuers);
+        let call = Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort, issuers };
         if route.help {
             return call.help();
         }

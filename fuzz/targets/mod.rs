@@ -22,6 +22,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("config", texts::config),
     ("fields", texts::fields),
     ("frontier", stored::frontier),
+    ("jwt", texts::jwt),
     ("kv_operation", operations::kv),
     ("merge_patch", texts::merge_patch),
     ("name", sealed::name),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom::auth::jwt::{Jws, KEYS_MAX, KeySet, TOKEN_BYTES_MAX};
 use strongroom::config::{self, Source};
 use strongroom::engine::transit::marked::{Marked, mark};
 use strongroom::fields::{self, Fields, Query};
@@ -58,6 +59,23 @@ fn read_every_way(fields: &Fields<'_>, name: &str) {
     if let Ok(Some(nested)) = fields.nested(name) {
         assert!(nested.names().count() <= fields::NODES_MAX);
     }
+}
+
+/// A set of keys and a token, parted by a line `---`. A token that verifies has claims; one with a signature of nothing never
+/// does.
+pub(super) fn jwt(data: &[u8]) {
+    let (keys, token) = split_once(data, b"\n---\n");
+    let keys = KeySet::parse(keys).unwrap_or_else(|| KeySet::of(&[]));
+    assert!(keys.candidates(None).count() <= KEYS_MAX);
+    let Ok(token) = std::str::from_utf8(token) else { return };
+    let Some(jws) = Jws::parse(token) else { return };
+    assert!(token.len() <= TOKEN_BYTES_MAX);
+    if let Some(claims) = jws.verify(&keys, &[]) {
+        let _ = (claims.text("sub"), claims.texts("aud"), claims.seconds("exp"), claims.values("/a/0"), claims.note("a"));
+    }
+    let unsigned = token.rsplit_once('.').map(|(signed, _)| format!("{signed}."));
+    let forged = unsigned.as_deref().and_then(Jws::parse);
+    assert!(forged.is_none_or(|forged| forged.verify(&keys, &[]).is_none()), "an empty signature verifies");
 }
 
 /// Two JSON objects, parted by a line `---`. Applying a patch twice is the same as applying it once.

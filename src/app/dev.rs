@@ -19,6 +19,7 @@ use crate::http::tls::{ClientCertificates, TlsFiles};
 use crate::json::Json;
 use crate::logging::{self, LogControl, LogLevel};
 use crate::mount::LeaseTtl;
+use crate::outbound::Outbound;
 use crate::seal::{LocalSeal, static_key};
 use crate::secret::SecretText;
 use crate::storage::Store;
@@ -67,7 +68,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
-    let mut running = Running::new(Arc::clone(&barrier), clock, process)?;
+    let mut running = Running::new(Arc::clone(&barrier), clock, process, Outbound::new(&[], true))?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.
     let token = open(&barrier, &folder, &certificates.client, options.root_token).await?;
     renew_client(&barrier, &certificates.client, &token).await?;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::answer::Refusal;
+use crate::auth::jwt::Issuers;
 use crate::commit::Committer;
 use crate::config::Initialize;
 use crate::json::Json;
-use crate::request::{self, Body, Credential, Incoming, Outsiders};
+use crate::outbound::Outbound;
+use crate::request::{self, Body, Credential, Incoming};
 use crate::secret::{SecretBytes, SecretText};
 use crate::stanza::LookUp;
 use crate::storage::Store;
@@ -110,7 +112,9 @@ pub(super) async fn send(
         remote: ([127, 0, 0, 1], 0).into(),
         certificate: None,
     };
-    request::handle(committer, &Arc::new(Outsiders::default()), incoming).await.answer.map(drop)
+    // What a deployment begins with does not depend on other servers.
+    let issuers = Arc::new(Issuers::new(Outbound::new(&[], false)));
+    request::handle(committer, (&Arc::default(), &issuers), incoming).await.answer.map(drop)
 }
 
 /// A refusal in words; its texts hold no secret.

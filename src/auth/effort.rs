@@ -1,5 +1,6 @@
-//! Work with passwords that is slow on purpose. It is done once for a request, while nobody waits for it but its client: an
-//! attempt that is repeated runs while a group of requests holds its tenants' heads, and finds what the first one found.
+//! Work that is slow: with passwords, on purpose, and because another server answers. It is done once for a request, while
+//! nobody waits for it but its client: an attempt that is repeated runs while a group of requests holds its tenants' heads, and
+//! finds what the first one found.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -10,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::answer::Refusal;
 use crate::crypto;
 use crate::crypto::password::PasswordHash;
-use crate::secret::SecretText;
+use crate::secret::{SecretBytes, SecretText};
 
 /// Passwords that may wait to be hashed; one more is refused.
 const WAITING_MAX: usize = 64;
@@ -36,6 +37,15 @@ enum Done {
         verdict: Verdict,
     },
     Hashed(PasswordHash),
+    Redeemed(Option<Redeemed>),
+}
+
+/// What another server gave for a code that it takes once.
+pub struct Redeemed {
+    /// Its token about somebody.
+    pub id_token: SecretText,
+    /// What else it says about them.
+    pub user_info: Option<SecretBytes>,
 }
 
 /// What came of checking a password.
@@ -54,6 +64,26 @@ impl Effort {
         self.repeated.store(true, Ordering::Relaxed);
     }
 
+    /// Whether something slow may be begun: nobody waits but the client.
+    pub fn may_begin(&self) -> bool {
+        !self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Has a code redeemed, once; `None` when that failed.
+    pub async fn redeem(&self, redeem: impl Future<Output = Option<Redeemed>>) -> Result<Option<&Redeemed>, Refusal> {
+        if self.done.get().is_none() {
+            if !self.may_begin() {
+                return Err(changed());
+            }
+            let redeemed = redeem.await;
+            let _ = self.done.set(Done::Redeemed(redeemed));
+        }
+        Ok(match self.done.get() {
+            Some(Done::Redeemed(redeemed)) => redeemed.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Checks a password against a hash; without one it takes as long, and is wrong. A password whose hash has changed
     /// meanwhile is wrong, too: the one was right before the change, and the other after it.
     pub async fn check(&self, stored: Option<&PasswordHash>, password: &SecretText) -> Result<&Verdict, Refusal> {
@@ -66,7 +96,7 @@ impl Effort {
         let verdict = self.work(move || judge(text.as_ref(), &password)).await?;
         match self.done.get_or_init(|| Done::Checked { against, verdict }) {
             Done::Checked { verdict, .. } => Ok(verdict),
-            Done::Hashed(_) => Ok(&WRONG),
+            Done::Hashed(_) | Done::Redeemed(_) => Ok(&WRONG),
         }
     }
 
@@ -79,13 +109,13 @@ impl Effort {
         let hash = self.work(move || PasswordHash::of(&password)).await?;
         match self.done.get_or_init(|| Done::Hashed(hash)) {
             Done::Hashed(hash) => Ok(hash),
-            Done::Checked { .. } => Err(Refusal::Internal("a request checks a password or sets one".into())),
+            _ => Err(Refusal::Internal("a request checks a password or sets one".into())),
         }
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        if self.repeated.load(Ordering::Relaxed) {
-            return Err(Refusal::Unavailable("what the request depends on has changed meanwhile; try again".into()));
+        if !self.may_begin() {
+            return Err(changed());
         }
         let _place = Place::take()?;
         let stopping = || Refusal::Unavailable("the server is stopping".into());
@@ -98,6 +128,10 @@ impl Effort {
         });
         worked.await.map_err(|_| stopping())
     }
+}
+
+fn changed() -> Refusal {
+    Refusal::Unavailable("what the request depends on has changed meanwhile; try again".into())
 }
 
 /// A place among those who wait.
@@ -159,6 +193,22 @@ mod tests {
         late.first_attempt_is_over();
         assert!(matches!(late.check(Some(&hash), &right).await, Err(Refusal::Unavailable(_))));
         assert!(matches!(late.hash(&right).await, Err(Refusal::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_code_is_redeemed_once_whatever_comes_of_it() {
+        for given in [true, false] {
+            let effort = Effort::default();
+            let redeemed = || Redeemed { id_token: password("token"), user_info: None };
+            let first = effort.redeem(async { given.then(redeemed) }).await;
+            assert!(first.is_ok_and(|found| found.is_some() == given));
+            effort.first_attempt_is_over();
+            let again = effort.redeem(async { panic!("a second time") }).await;
+            assert!(again.is_ok_and(|found| found.is_some() == given));
+        }
+        let late = Effort::default();
+        late.first_attempt_is_over();
+        assert!(matches!(late.redeem(async { None }).await, Err(Refusal::Unavailable(_))));
     }
 
     #[tokio::test]

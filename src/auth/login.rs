@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::effort::Effort;
+use super::jwt::{self, Issuers};
 use super::origin::{Fingerprint, Origin};
 use super::parameters::TokenParameters;
 use super::token::cidr::Cidr;
@@ -31,6 +32,8 @@ pub struct LoginCall<'a> {
     pub path: &'a str,
     /// Where work with passwords is done and remembered.
     pub effort: &'a Effort,
+    /// The issuers of tokens that methods trust.
+    pub issuers: &'a Issuers,
 }
 
 /// Somebody who has proved who they are.
@@ -136,6 +139,7 @@ pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, origin: &Origin, 
     let place = Place { tenant: Arc::clone(tenant), mount: mounted.mount, path: mounted.path };
     let parameters = match place.mount.engine {
         Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
+        Engine::Jwt | Engine::Oidc => jwt::renew(&login.role, &place, txn).await?,
         Engine::Userpass => userpass::renew(&login.role, entry, &place, txn).await?,
         Engine::Cert => cert::renew(&login.role, entry, &place, origin, txn).await?,
         Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity | Engine::Transit => {

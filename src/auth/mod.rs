@@ -10,6 +10,7 @@ pub mod approle;
 pub mod caller;
 pub mod cert;
 pub mod effort;
+pub mod jwt;
 pub mod login;
 pub mod name;
 pub mod origin;

@@ -24,6 +24,7 @@ const NAMES: &[u8] = b"strongroom v1 names";
 const TOKENS: &[u8] = b"strongroom v1 tokens";
 const REFERENCES: &[u8] = b"strongroom v1 references";
 const BATCH_TOKENS: &[u8] = b"strongroom v1 batch tokens";
+const LOGIN_STATES: &[u8] = b"strongroom v1 login states";
 const AUDIT: &[u8] = b"strongroom v1 audit";
 const AUDIT_MAC: &[u8] = b"strongroom v1 audit mac";
 
@@ -44,6 +45,7 @@ pub struct Keyring {
     pub(super) names: Key,
     pub(super) audit: Key,
     pub(super) batch_tokens: Key,
+    pub(super) login_states: Key,
 }
 
 impl Keyring {
@@ -165,6 +167,7 @@ impl Keyring {
             names: seed.derive(NAMES),
             audit: seed.derive(AUDIT),
             batch_tokens: seed.derive(BATCH_TOKENS),
+            login_states: seed.derive(LOGIN_STATES),
             seed,
         }
     }

@@ -14,20 +14,25 @@ mod framing;
 mod hazmat;
 mod keyring;
 mod keys;
+mod login_state;
 mod name;
 mod padding;
 pub mod password;
+mod public_key;
 mod record;
 mod sealed_box;
 mod signing;
 pub mod transit;
 #[cfg(test)]
 mod vectors;
+mod verifying;
 
 pub use keyring::Keyring;
 pub use keys::{RootKey, TenantKey, WrapContext};
+pub use public_key::NoPublicKey;
 pub use record::{Opened, RecordOpener, Subject};
 pub use signing::{SigningAlgorithm, SigningError, SigningKey, VerifyingKey};
+pub use verifying::VerifyingAlgorithm;
 
 use crate::secret::SecretBytes;
 

@@ -49,7 +49,7 @@ pub(super) enum Curve {
 }
 
 impl Curve {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::P256 => "P-256",
             Self::P384 => "P-384",
@@ -98,6 +98,9 @@ impl SigningAlgorithm {
         }
     }
 }
+
+/// The curve of `EdDSA` that is known here.
+pub(super) const ED25519: &str = "Ed25519";
 
 /// A key could not be made or used: the library failed, or what was stored is no such key.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -198,7 +201,7 @@ impl SigningKey {
                 let (x, y) = both.split_at(both.len() / 2);
                 VerifyingKey::Ec { crv: curve.name().to_owned(), x: text(x), y: text(y) }
             }
-            Family::Ed => VerifyingKey::Okp { crv: "Ed25519".to_owned(), x: text(&raw::ed_public(&self.document)?) },
+            Family::Ed => VerifyingKey::Okp { crv: ED25519.to_owned(), x: text(&raw::ed_public(&self.document)?) },
         })
     }
 }
@@ -213,7 +216,7 @@ impl VerifyingKey {
                 let point = [vec![4], bytes(x), bytes(y)].concat();
                 raw::ec_verify(&point, curve, text, signed)
             }
-            (Self::Okp { x, .. }, Family::Ed) => raw::ed_verify(&bytes(x), text, signed),
+            (Self::Okp { crv, x }, Family::Ed) if crv == ED25519 => raw::ed_verify(&bytes(x), text, signed),
             _ => false,
         }
     }

@@ -6,6 +6,7 @@ use super::chain::Resolved;
 use super::route::Route;
 use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Effort;
+use crate::auth::jwt::{self, Issuers};
 use crate::auth::login::LoginCall;
 use crate::auth::{Caller, Origin, approle, cert, token, userpass};
 use crate::commit::{Place, Txn};
@@ -47,6 +48,7 @@ pub(super) enum Target<'a> {
     Userpass(&'static Row<userpass::Operation>, Captures<'a>),
     Cert(&'static Row<cert::Operation>, Captures<'a>),
     Transit(&'static Row<transit::Operation>, Captures<'a>),
+    Jwt(&'static Row<jwt::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -66,6 +68,7 @@ impl<'a> Target<'a> {
             Engine::Userpass => Self::of(&table::find(userpass::TABLE, verb, &location.rest), Self::Userpass),
             Engine::Cert => Self::of(&table::find(cert::TABLE, verb, &location.rest), Self::Cert),
             Engine::Transit => Self::of(&table::find(transit::TABLE, verb, &location.rest), Self::Transit),
+            Engine::Jwt | Engine::Oidc => Self::of(&table::find(jwt::TABLE, verb, &location.rest), Self::Jwt),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -93,6 +96,7 @@ impl<'a> Target<'a> {
             Self::Userpass(row, _) => row.need,
             Self::Cert(row, _) => row.need,
             Self::Transit(row, _) => row.need,
+            Self::Jwt(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -108,6 +112,7 @@ impl<'a> Target<'a> {
             Self::Userpass(row, _) => row.fields,
             Self::Cert(row, _) => row.fields,
             Self::Transit(row, _) => row.fields,
+            Self::Jwt(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -123,7 +128,8 @@ impl<'a> Target<'a> {
             | Self::AppRole(_, captures)
             | Self::Userpass(_, captures)
             | Self::Cert(_, captures)
-            | Self::Transit(_, captures) => *captures,
+            | Self::Transit(_, captures)
+            | Self::Jwt(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -138,6 +144,7 @@ pub(super) struct Called<'a> {
     pub(super) route: &'a Route,
     pub(super) effort: &'a Effort,
     pub(super) origin: &'a Origin,
+    pub(super) issuers: &'a Issuers,
 }
 
 /// The operation of some engine.
@@ -151,6 +158,7 @@ pub(super) enum Operation {
     Userpass(userpass::Operation),
     Cert(cert::Operation),
     Transit(transit::Operation),
+    Jwt(jwt::Operation),
     Sys(sys::Operation),
 }
 
@@ -223,6 +231,7 @@ impl Operation {
             Self::Userpass(operation) => Box::pin(userpass::run(operation, place, call.login(), txn)).await,
             Self::Cert(operation) => Box::pin(cert::run(operation, place, call.login(), txn)).await,
             Self::Transit(operation) => Box::pin(transit::run(operation, place, txn)).await,
+            Self::Jwt(operation) => Box::pin(jwt::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -235,7 +244,7 @@ impl Called<'_> {
 
     /// As an auth method sees it.
     fn login(&self) -> LoginCall<'_> {
-        LoginCall { origin: self.origin, path: self.location.rest.as_str(), effort: self.effort }
+        LoginCall { origin: self.origin, path: self.location.rest.as_str(), effort: self.effort, issuers: self.issuers }
     }
 
     /// What there is at the path, for any token that may do anything near it: not even the path's own capability is asked
@@ -284,6 +293,7 @@ impl Called<'_> {
             | Target::Userpass(..)
             | Target::Cert(..)
             | Target::Transit(..)
+            | Target::Jwt(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -300,6 +310,7 @@ impl Called<'_> {
             Target::Userpass(row, _) => (row.parse)(&call).map(Operation::Userpass),
             Target::Cert(row, _) => (row.parse)(&call).map(Operation::Cert),
             Target::Transit(row, _) => (row.parse)(&call).map(Operation::Transit),
+            Target::Jwt(row, _) => (row.parse)(&call).map(Operation::Jwt),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

@@ -22,6 +22,7 @@ mod faults;
 mod first_start;
 mod fuzz_seeds;
 mod identity;
+mod jwt;
 mod kv_one;
 mod metrics;
 mod mount_moves;

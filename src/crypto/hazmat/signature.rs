@@ -48,6 +48,16 @@ pub(in crate::crypto) fn rsa_verify((n, e): (&[u8], &[u8]), digest: Digest, text
     signature::RsaPublicKeyComponents { n, e }.verify(parameters, text, signed).is_ok()
 }
 
+/// The same with PSS padding (RFC 8017 section 8.1), whose salt is as long as the digest.
+pub(in crate::crypto) fn rsa_pss_verify((n, e): (&[u8], &[u8]), digest: Digest, text: &[u8], signed: &[u8]) -> bool {
+    let parameters: &'static RsaParameters = match digest {
+        Digest::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Digest::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Digest::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
+    };
+    signature::RsaPublicKeyComponents { n, e }.verify(parameters, text, signed).is_ok()
+}
+
 /// A fresh key on a curve.
 pub(in crate::crypto) fn ec_key(curve: Curve) -> Result<SecretBytes, Refused> {
     let document = EcdsaKeyPair::generate_pkcs8(ec_signing(curve), &SystemRandom::new()).map_err(|_| Refused)?;

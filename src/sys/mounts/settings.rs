@@ -10,16 +10,18 @@ use crate::mount::{Engine, MountConfig, UserLockout};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 5] = [
+pub const BUILT_IN: [(Class, &str); 7] = [
     (Class::Secret, "kv"),
     (Class::Secret, "transit"),
     (Class::Auth, "approle"),
     (Class::Auth, "cert"),
+    (Class::Auth, "jwt"),
+    (Class::Auth, "oidc"),
     (Class::Auth, "userpass"),
 ];
 
 /// The auth methods among them.
-const METHODS: [Engine; 3] = [Engine::AppRole, Engine::Cert, Engine::Userpass];
+const METHODS: [Engine; 5] = [Engine::AppRole, Engine::Cert, Engine::Jwt, Engine::Oidc, Engine::Userpass];
 
 /// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
 const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];
@@ -229,7 +231,7 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
         return Err(Refusal::invalid(format!("mount type of {type_name:?} is not mountable")));
     }
     let built_in = match class {
-        Class::Auth => "approle, cert and userpass; token/ is always mounted",
+        Class::Auth => "approle, cert, jwt, oidc and userpass; token/ is always mounted",
         Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2; transit",
     };
     if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {

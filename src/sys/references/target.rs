@@ -50,6 +50,8 @@ impl Keeps {
             | Engine::AppRole
             | Engine::Userpass
             | Engine::Cert
+            | Engine::Jwt
+            | Engine::Oidc
             | Engine::Transit => None,
         }
     }

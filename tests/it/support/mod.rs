@@ -15,6 +15,7 @@ pub(crate) mod openbao;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod tokens;
 pub(crate) mod tools;
 
 use std::path::PathBuf;

@@ -1,0 +1,242 @@
+//! Whom a mount trusts.
+
+use serde::{Deserialize, Serialize};
+
+use super::role::ITEMS_MAX;
+use crate::answer::Refusal;
+use crate::auth::name::canonical;
+use crate::crypto::{VerifyingAlgorithm, VerifyingKey};
+use crate::engine::table::Field;
+use crate::fields::Fields;
+use crate::id::MountId;
+use crate::json::Json;
+use crate::outbound::has_authorities;
+use crate::record::{Address, Kind, Listing};
+use crate::secret::{SecretBytes, SecretText};
+
+/// The longest text of a setting, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// The configuration of a mount, but its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Config {
+    /// Where the issuer's keys are.
+    pub source: Source,
+    /// Who must have issued a token; empty for what discovery says, or anybody whose keys these are.
+    pub bound_issuer: String,
+    /// The role of a login that names none; empty for none.
+    pub default_role: String,
+    /// How tokens may be signed; empty for every way, and RS256 in a browser's login.
+    pub supported_algorithms: Vec<VerifyingAlgorithm>,
+    /// What the issuer calls this mount.
+    pub oidc_client_id: String,
+    /// `query` or empty.
+    pub oidc_response_mode: String,
+    /// `code` or nothing.
+    pub oidc_response_types: Vec<String>,
+    /// Kept and shown.
+    pub namespace_in_state: bool,
+}
+
+/// Where keys are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Source {
+    /// Here.
+    Keys {
+        /// As they were written.
+        pem: Vec<String>,
+        /// The same.
+        keys: Vec<VerifyingKey>,
+    },
+    /// At a URL.
+    Jwks(Url),
+    /// Where the discovery document of an issuer says.
+    Discovery(Url),
+}
+
+/// A URL, and the authorities that its server's certificate may be of, in PEM form; empty for those of the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Url {
+    pub url: String,
+    pub authorities: String,
+}
+
+impl Url {
+    /// The authorities, if they are not those of the system.
+    pub(super) fn authorities(&self) -> Option<&str> {
+        Some(self.authorities.as_str()).filter(|pem| !pem.is_empty())
+    }
+}
+
+crate::json_record!(Config, Kind::JwtConfig, Listing::None);
+
+/// What this mount proves itself to the issuer with.
+pub(super) struct ClientSecret(pub(super) SecretBytes);
+
+crate::secret_record!(ClientSecret, Kind::OidcClientSecret, Listing::None);
+
+/// What may be written.
+pub(super) const FIELDS: &[Field] = &[
+    field("jwt_validation_pubkeys", "array", "Public keys or certificates in PEM form that tokens are signed with."),
+    field("jwks_url", "string", "Where the issuer publishes its keys."),
+    field("jwks_ca_pem", "string", "Authorities of that server's certificate, in PEM form."),
+    field("oidc_discovery_url", "string", "The issuer, below which its discovery document is."),
+    field("oidc_discovery_ca_pem", "string", "Authorities of that server's certificate, in PEM form."),
+    field("oidc_client_id", "string", "What the provider calls this mount."),
+    field("oidc_client_secret", "string", "What this mount proves itself to the provider with; never shown."),
+    field("oidc_response_mode", "string", "query, the only one that is offered."),
+    field("oidc_response_types", "array", "code, the only one that is offered."),
+    field("bound_issuer", "string", "Who must have issued a token."),
+    field("default_role", "string", "The role of a login that names none."),
+    field("jwt_supported_algs", "array", "How tokens may be signed: RS256 .. RS512, PS256 .. PS512, ES256 .. ES512, EdDSA."),
+    field("provider_config", "object", "Must be empty: settings of single providers are not offered."),
+    field("namespace_in_state", "boolean", "Kept and shown."),
+];
+
+const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
+    Field { name, kind, help }
+}
+
+/// A configuration to be written, in place of the one before.
+pub struct NewConfig {
+    pub(super) config: Config,
+    pub(super) client_secret: Option<SecretText>,
+}
+
+impl NewConfig {
+    /// Reads the fields of a write.
+    pub(super) fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
+        let text = |name: &str| text(fields, name);
+        let client_id = text("oidc_client_id")?;
+        let client_secret = fields.secret("oidc_client_secret")?.filter(|secret| !secret.expose().is_empty());
+        if client_id.is_empty() != client_secret.is_none() {
+            return Err(Refusal::invalid("both 'oidc_client_id' and 'oidc_client_secret' must be set for OIDC"));
+        }
+        if client_secret.as_ref().is_some_and(|secret| secret.expose().len() > TEXT_BYTES_MAX) {
+            return Err(too_long("oidc_client_secret"));
+        }
+        if fields.nested("provider_config")?.is_some_and(|provider| !provider.is_empty()) {
+            return Err(Refusal::invalid("provider_config is not offered: groups are read from a claim of the token"));
+        }
+        let source = source(fields)?;
+        if !client_id.is_empty() && !matches!(source, Source::Discovery(_)) {
+            return Err(Refusal::invalid("'oidc_discovery_url' must be set for OIDC"));
+        }
+        let (oidc_response_mode, oidc_response_types) = responses(fields)?;
+        let default_role = text("default_role")?;
+        let config = Config {
+            source,
+            bound_issuer: text("bound_issuer")?,
+            default_role: if default_role.is_empty() { default_role } else { role_name(&default_role)? },
+            supported_algorithms: algorithms(fields)?,
+            oidc_client_id: client_id,
+            oidc_response_mode,
+            oidc_response_types,
+            namespace_in_state: fields.boolean("namespace_in_state")?.unwrap_or(true),
+        };
+        Ok(Self { config, client_secret })
+    }
+}
+
+impl Config {
+    /// Where the configuration of a mount is.
+    pub(super) fn address(mount: MountId) -> Address {
+        Address { kind: Kind::JwtConfig, mount, directory: String::new(), name: String::new() }
+    }
+
+    /// The `data` of a read.
+    pub(super) fn json(&self) -> Json {
+        let none = Url { url: String::new(), authorities: String::new() };
+        let (pem, jwks, discovery) = match &self.source {
+            Source::Keys { pem, .. } => (pem.as_slice(), &none, &none),
+            Source::Jwks(url) => (&[][..], url, &none),
+            Source::Discovery(url) => (&[][..], &none, url),
+        };
+        let pem: Vec<&str> = pem.iter().map(|text| text.trim()).collect();
+        Json::object(|data| {
+            data.field("bound_issuer", &self.bound_issuer)
+                .field("default_role", &self.default_role)
+                .field("jwks_ca_pem", &jwks.authorities)
+                .field("jwks_url", &jwks.url)
+                .field("jwt_supported_algs", &self.supported_algorithms)
+                .strings("jwt_validation_pubkeys", &pem)
+                .field("namespace_in_state", &self.namespace_in_state)
+                .field("oidc_client_id", &self.oidc_client_id)
+                .field("oidc_discovery_ca_pem", &discovery.authorities)
+                .field("oidc_discovery_url", &discovery.url)
+                .field("oidc_response_mode", &self.oidc_response_mode)
+                .strings("oidc_response_types", &self.oidc_response_types)
+                .raw("override_allowed_server_names", b"[]")
+                .raw("provider_config", b"{}")
+                .field("status", "valid");
+        })
+    }
+}
+
+impl ClientSecret {
+    /// Where the secret of a mount is.
+    pub(super) fn address(mount: MountId) -> Address {
+        Address { kind: Kind::OidcClientSecret, mount, directory: String::new(), name: String::new() }
+    }
+}
+
+fn source(fields: &Fields<'_>) -> Result<Source, Refusal> {
+    let pem = fields.list("jwt_validation_pubkeys")?.unwrap_or_default();
+    let url = |url: &str, authorities: &str| -> Result<Option<Url>, Refusal> {
+        let found = Url { url: text(fields, url)?, authorities: text(fields, authorities)? };
+        if !found.authorities.is_empty() && !has_authorities(&found.authorities) {
+            return Err(Refusal::Invalid(format!("error checking {authorities}")));
+        }
+        Ok(Some(found).filter(|found| !found.url.is_empty()))
+    };
+    match (pem.as_slice(), url("jwks_url", "jwks_ca_pem")?, url("oidc_discovery_url", "oidc_discovery_ca_pem")?) {
+        ([], Some(jwks), None) => Ok(Source::Jwks(jwks)),
+        ([], None, Some(discovery)) => Ok(Source::Discovery(discovery)),
+        ([_, ..], None, None) => {
+            if pem.len() > ITEMS_MAX || pem.iter().any(|pem| pem.len() > TEXT_BYTES_MAX) {
+                return Err(too_long("jwt_validation_pubkeys"));
+            }
+            let keys = pem.iter().map(|pem| VerifyingKey::from_pem(pem)).collect::<Result<_, _>>();
+            let keys = keys.map_err(|error| Refusal::Invalid(format!("error parsing public key: {error}")))?;
+            Ok(Source::Keys { pem, keys })
+        }
+        _ => Err(Refusal::invalid("exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set")),
+    }
+}
+
+fn algorithms(fields: &Fields<'_>) -> Result<Vec<VerifyingAlgorithm>, Refusal> {
+    let names = fields.list("jwt_supported_algs")?.unwrap_or_default();
+    let known = |name: &String| {
+        let shown: String = name.chars().take(80).collect();
+        let unknown = || Refusal::Invalid(format!("invalid jwt_supported_algs: unsupported signing algorithm {shown:?}"));
+        VerifyingAlgorithm::parse(name).ok_or_else(unknown)
+    };
+    names.iter().take(ITEMS_MAX).map(known).collect()
+}
+
+/// A browser's answer comes in the query, and is a code: anything else would put tokens where they are seen.
+fn responses(fields: &Fields<'_>) -> Result<(String, Vec<String>), Refusal> {
+    let mode = text(fields, "oidc_response_mode")?;
+    let types = fields.list("oidc_response_types")?.unwrap_or_default();
+    if !matches!(mode.as_str(), "" | "query") {
+        return Err(Refusal::invalid("invalid response_mode: only query is offered"));
+    }
+    if types.iter().any(|name| name != "code") {
+        return Err(Refusal::invalid("invalid response_types: only code is offered"));
+    }
+    Ok((mode, types))
+}
+
+fn role_name(text: &str) -> Result<String, Refusal> {
+    canonical(text).map_err(|_| Refusal::invalid("default_role is no name of a role"))
+}
+
+fn text(fields: &Fields<'_>, name: &str) -> Result<String, Refusal> {
+    let text = fields.text(name)?.unwrap_or_default();
+    if text.len() > TEXT_BYTES_MAX { Err(too_long(name)) } else { Ok(text) }
+}
+
+fn too_long(name: &str) -> Refusal {
+    Refusal::Invalid(format!("{name}: at most {TEXT_BYTES_MAX} bytes"))
+}

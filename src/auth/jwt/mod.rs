@@ -1,0 +1,37 @@
+//! JWT and OIDC: people and machines log in with a token that somebody else has signed.
+//!
+//! A mount trusts one issuer: by public keys that were configured, by a URL where it publishes them (JWKS), or by its
+//! discovery document. A role of kind `jwt` takes the token itself; one of kind `oidc` sends a browser to the issuer and
+//! fetches the token there (authorization code with PKCE). Both kinds exist in both mount types.
+//!
+//! Rows of a mount:
+//! - `JwtConfig`: whom it trusts. `OidcClientSecret` stands apart, because it is never kept open.
+//! - `JwtRole`, by name: who may log in, and what they get.
+//! - `OidcSpent`, by keyed hash: that the state of a browser's login was used. Expires with the state, which is stored
+//!   nowhere: who begins a login leaves no row.
+//!
+//! What is fetched is fetched by the first attempt of a request (`auth::effort`) and cached (`issuers`), never while a group of
+//! requests is committed. Every login that fails has the same answer; the log says why.
+
+mod claims;
+mod config;
+mod fetched;
+mod issuers;
+mod jws;
+mod keys;
+mod login;
+mod oidc;
+mod operation;
+mod provider;
+mod role;
+mod run;
+mod state;
+mod validate;
+
+pub use claims::Claims;
+pub use issuers::Issuers;
+pub use jws::{Jws, TOKEN_BYTES_MAX};
+pub use keys::{KEYS_MAX, KeySet};
+pub use login::renew;
+pub use operation::{Operation, TABLE};
+pub use run::{exists, purge, run};
