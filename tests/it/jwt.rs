@@ -1,5 +1,6 @@
 //! Logins with signed tokens over HTTP: what is trusted, what never is, and what a stranger does not learn.
 
+mod browser;
 mod fetching;
 mod issuer;
 

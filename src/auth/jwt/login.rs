@@ -21,6 +21,8 @@ pub(super) const FAILED: &str = "the role or the token is not valid for this log
 /// The most groups, and the longest name of a user or group in bytes.
 const GROUPS_MAX: usize = 1_000;
 const NAME_BYTES_MAX: usize = 512;
+/// The most that claims give to the notes of a token, in bytes.
+const NOTES_BYTES_MAX: usize = 16 << 10;
 
 /// Logs somebody in. The token is verified before anything is looked up that it is for.
 pub(super) async fn login(
@@ -93,6 +95,9 @@ pub(super) fn somebody(claims: &Claims, name: String, role: &Arc<Role>, call: Lo
     let user = user.filter(|user| is_name(user)).ok_or("the claim of the user is missing, or no name")?;
     let mut metadata: BTreeMap<String, String> =
         role.claim_mappings.iter().filter_map(|(claim, note)| Some((note.clone(), claims.note(claim)?))).collect();
+    if metadata.iter().map(|(name, note)| name.len() + note.len()).sum::<usize>() > NOTES_BYTES_MAX {
+        return Err("its notes are too long");
+    }
     metadata.insert("role".to_owned(), name.clone());
     Ok(Proven {
         role: name,

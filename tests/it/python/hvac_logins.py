@@ -1,4 +1,11 @@
-"""hvac against a running server: AppRole and userpass. Called as `hvac_core.py` is."""
+"""hvac against a running server: AppRole, userpass and JWT. Called as `hvac_core.py` is."""
+
+import base64
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
 
 from hvac import exceptions
 
@@ -66,9 +73,46 @@ def userpass(root):
     refused(exceptions.InvalidPath, auth.read_user, "bob")
 
 
+def signed(key, claims):
+    """A token of an issuer that signs by RS256."""
+    encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=")
+    text = encode(b'{"alg":"RS256"}') + b"." + encode(json.dumps(claims).encode())
+    done = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=text, capture_output=True, check=True)
+    return (text + b"." + encode(done.stdout)).decode()
+
+
+def jwt(root):
+    with tempfile.TemporaryDirectory() as folder:
+        key = str(pathlib.Path(folder, "key.pem"))
+        made = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key]
+        subprocess.run(made, capture_output=True, check=True)
+        pem = subprocess.run(["openssl", "pkey", "-in", key, "-pubout"], capture_output=True, check=True, text=True).stdout
+        root.sys.enable_auth_method("jwt")
+        auth = root.auth.jwt
+        auth.configure(jwt_validation_pubkeys=[pem], bound_issuer="https://issuer.test")
+        config = auth.read_config()["data"]
+        assert (config["bound_issuer"], config["jwt_validation_pubkeys"]) == ("https://issuer.test", [pem.strip()]), config
+        auth.create_role(
+            "ci", user_claim="sub", allowed_redirect_uris=[], role_type="jwt", bound_audiences=["strongroom"], groups_claim="groups",
+            bound_claims={"env": "prod"}, claim_mappings={"env": "env"}, token_policies=["default"], token_ttl="20m",
+        )
+        role = auth.read_role("ci")["data"]
+        assert (role["user_claim"], role["bound_claims"], role["token_ttl"]) == ("sub", {"env": "prod"}, 1200), role
+        assert auth.list_roles()["data"]["keys"] == ["ci"]
+        now = int(time.time())
+        claims = {"iss": "https://issuer.test", "sub": "eve", "aud": "strongroom", "env": "prod", "groups": ["a"], "iat": now, "exp": now + 60}
+        machine = client(token=None)
+        login = machine.auth.jwt.jwt_login("ci", signed(key, claims))["auth"]
+        assert login["metadata"] == {"role": "ci", "env": "prod"} and login["lease_duration"] == 1200, login
+        for wrong in [{"aud": "other"}, {"env": "test"}, {"iss": "https://other.test"}, {"exp": now - 1000}]:
+            refused(exceptions.InvalidRequest, client(token=None).auth.jwt.jwt_login, "ci", signed(key, claims | wrong))
+        auth.delete_role("ci")
+        refused(exceptions.InvalidRequest, client(token=None).auth.jwt.jwt_login, "ci", signed(key, claims))
+
+
 def main():
     root = client()
-    for step in [approle, userpass]:
+    for step in [approle, userpass, jwt]:
         print(step.__name__, flush=True)
         step(root)
 
