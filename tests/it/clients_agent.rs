@@ -17,6 +17,7 @@ use crate::support::openbao::OpenBao;
 use crate::support::postgres::Database;
 use crate::support::process::{Process, free_port};
 use crate::support::server::Server;
+use crate::support::tokens::{Key, claims};
 use crate::support::{Target, tools};
 
 /// Short, so that the agent has to renew within the test.
@@ -51,6 +52,7 @@ agents! {
     agent: agent_session,
     proxy: proxy_session,
     agent_of_a_role: role_session,
+    agent_of_an_issuer: issuer_session,
 }
 
 /// Token, policy and secret on the server; the agent's folder on this side.
@@ -180,6 +182,30 @@ fn role_session(target: &Target) {
     });
     put(&stage.root, "second");
     agent.wait_until("the file rendered with the new token", || holds(&rendered, "u:second:2\n"));
+    agent.stop();
+}
+
+/// The agent logs in with a signed token from a file.
+fn issuer_session(target: &Target) {
+    let stage = Stage::new(target);
+    let key = Key::new("ES256");
+    stage.root.call("POST", "sys/auth/jwt", Some(&json!({"type": "jwt"}))).expect(204);
+    stage.root.call("POST", "auth/jwt/config", Some(&json!({"jwt_validation_pubkeys": key.public_pem()}))).expect(204);
+    let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": "strongroom", "token_policies": "app"});
+    stage.root.call("POST", "auth/jwt/role/app", Some(&role)).expect(204);
+    fs::write(stage.file("jwt"), key.token("ES256", "a", &claims("machine", &json!({})))).unwrap();
+    let method = format!(
+        "method \"jwt\" {{\n    config = {{\n      path = \"{}\"\n      role = \"app\"\n      remove_jwt_after_reading = false\n    }}\n  }}\n  sink \"file\" {{\n    config = {{\n      path = \"{}\"\n    }}\n  }}",
+        stage.file("jwt").display(),
+        stage.file("sink").display(),
+    );
+    let rendered = stage.file("rendered");
+    let more = format!("template {{\n  contents = <<EOT\n{TEMPLATE}\nEOT\n  destination = \"{}\"\n}}\n", rendered.display());
+    let mut agent = stage.start_with("agent", target, &method, &more);
+    agent.wait_until("the rendered file", || holds(&rendered, "u:first:1\n"));
+    let token = fs::read_to_string(stage.file("sink")).unwrap();
+    let own = stage.root.with_token(&token).call("GET", "auth/token/lookup-self", None).expect(200).json();
+    assert_eq!((&own["data"]["meta"], &own["data"]["display_name"]), (&json!({"role": "app"}), &json!("jwt-machine")));
     agent.stop();
 }
 
