@@ -105,6 +105,8 @@ pub enum Kind {
     TransitConfig = 49,
     /// The private key that keys are wrapped to for their import into a Transit mount.
     TransitWrappingKey = 50,
+    /// The private key that the audit logs are signed with, in the root.
+    LogKey = 51,
     /// That there is a reference, listed under what it points to and under whom it is for.
     ReferenceListing = 59,
     /// How far a tenant's values are wrapped by its newest wrapping key.

@@ -17,7 +17,9 @@ type Target = fn(&[u8]);
 pub(super) const TARGETS: &[(&str, Target)] = &[
     ("apply", texts::apply),
     ("audit_batch", stored::audit_batch),
+    ("audit_cursor", texts::audit_cursor),
     ("audit_event", stored::audit_event),
+    ("audit_note", stored::audit_note),
     ("certificate", certificates::certificate),
     ("config", texts::config),
     ("fields", texts::fields),

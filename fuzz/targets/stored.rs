@@ -3,6 +3,7 @@
 use strongroom::audit::batch::{self, BatchEncoder};
 use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
+use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
 
 /// One event.
 pub(super) fn audit_event(data: &[u8]) {
@@ -33,5 +34,18 @@ pub(super) fn frontier(data: &[u8]) {
         frontier.push([7; 32]);
         assert_eq!(frontier.size(), size + 1);
         assert_ne!(frontier.root(), root, "a longer tree has the same root");
+    }
+}
+
+/// A signed checkpoint, or a public key.
+pub(super) fn audit_note(data: &[u8]) {
+    let key = LogKey::new("fuzz", [7; 32]);
+    assert!(key.open(data).is_err(), "a note of a key that nobody has");
+    if let Ok(head) = TreeHead::unverified(data) {
+        assert!(data.len() <= NOTE_BYTES_MAX && !head.origin.is_empty());
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(key) = LogKey::parse(text) {
+        assert_eq!(key.to_string(), text, "a public key has two forms");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom::audit::cursor::Position;
 use strongroom::auth::jwt::{Jws, KEYS_MAX, KeySet, TOKEN_BYTES_MAX};
 use strongroom::config::{self, Source};
 use strongroom::engine::transit::marked::{Marked, mark};
@@ -152,4 +153,12 @@ pub(super) fn transit_mark(data: &[u8]) {
     let Ok(marked) = Marked::parse(text) else { return };
     assert!(marked.version >= 1 && text.ends_with(marked.body));
     assert_eq!(Marked::parse(&mark(marked.version, marked.body)), Ok(marked));
+}
+
+/// The cursor of a search of the audit log.
+pub(super) fn audit_cursor(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(position) = Position::parse(text) {
+        assert_eq!(position.cursor(), text, "a cursor has two forms");
+    }
 }

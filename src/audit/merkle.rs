@@ -88,6 +88,21 @@ impl Frontier {
         joined.unwrap_or_else(empty_root)
     }
 
+    /// The edge of the subtree that begins at leaf `start`, if some subtree of this edge does.
+    pub fn from_leaf(&self, start: u64) -> Option<Self> {
+        let (mut at, mut skipped) = (0, 0);
+        // Subtrees of the edge stand from left to right, one for each bit, the highest first.
+        for bit in (0..64).rev().filter(|bit| self.size & (1 << bit) != 0) {
+            if at >= start {
+                break;
+            }
+            at += 1 << bit;
+            skipped += 1;
+        }
+        let edge = self.edge.get(skipped..)?.to_vec();
+        (at == start).then(|| Self { size: self.size - start, edge })
+    }
+
     /// Size (8 bytes, big-endian), then the subtree roots, the largest first (32 bytes each).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + 32 * self.edge.len());

@@ -10,6 +10,7 @@ mod canonical;
 pub mod cursor;
 pub mod event;
 pub mod merkle;
+pub mod note;
 pub mod proof;
 pub mod row;
 pub mod search;

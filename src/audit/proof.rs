@@ -83,6 +83,57 @@ pub fn verify_inclusion(leaf: Hash, index: u64, size: u64, path: &[Hash], expect
     walk.last == 0 && hash == *expected
 }
 
+/// The stretches of leaves (from, up to before) whose roots are the path from leaf `index` to the root of `size` leaves,
+/// lowest first: `inclusion` for a tree that is not in memory. `None` when there is no such leaf.
+pub fn inclusion_stretches(index: u64, size: u64) -> Option<Vec<(u64, u64)>> {
+    if index >= size {
+        return None;
+    }
+    let (mut low, mut high) = (0, size);
+    let mut path = Vec::new();
+    while high - low > 1 {
+        let middle = low + half(high - low);
+        if index < middle {
+            path.push((middle, high));
+            high = middle;
+        } else {
+            path.push((low, middle));
+            low = middle;
+        }
+    }
+    path.reverse();
+    Some(path)
+}
+
+/// The same for `consistency` between the trees of `old_size` and `size` leaves.
+pub fn consistency_stretches(old_size: u64, size: u64) -> Option<Vec<(u64, u64)>> {
+    if old_size > size {
+        return None;
+    }
+    let (mut low, mut high, mut whole) = (0, size, true);
+    let mut path = Vec::new();
+    while old_size > 0 && old_size < high {
+        let middle = low + half(high - low);
+        if old_size <= middle {
+            path.push((middle, high));
+            high = middle;
+        } else {
+            path.push((low, middle));
+            (low, whole) = (middle, false);
+        }
+    }
+    if old_size > 0 && !whole {
+        path.push((low, high));
+    }
+    path.reverse();
+    Some(path)
+}
+
+/// The largest power of two below a number of leaves, of which there are at least two.
+fn half(leaves: u64) -> u64 {
+    1 << (leaves - 1).ilog2()
+}
+
 /// Whether the tree of `new_size` leaves and root `new_root` extends the tree of `old_size` leaves and root `old_root`.
 pub fn verify_consistency(old_size: u64, old_root: &Hash, new_size: u64, new_root: &Hash, path: &[Hash]) -> bool {
     if old_size > new_size {
@@ -202,6 +253,25 @@ mod tests {
                 }
             }
             assert_eq!(consistency(new + 1, &leaves[..new]), None);
+        }
+    }
+
+    #[test]
+    fn stretches_have_the_roots_that_proofs_are_made_of() {
+        let leaves = leaves(40);
+        let roots = |stretches: Vec<(u64, u64)>| -> Vec<Hash> {
+            stretches
+                .into_iter()
+                .map(|(low, high)| root(&leaves[usize::try_from(low).unwrap()..usize::try_from(high).unwrap()]))
+                .collect()
+        };
+        for size in 0..=40 {
+            for at in 0..=size {
+                let (at_u, size_u) = (at as u64, size as u64);
+                assert_eq!(inclusion_stretches(at_u, size_u).map(roots), inclusion(at, &leaves[..size]), "{at} in {size}");
+                assert_eq!(consistency_stretches(at_u, size_u).map(roots), consistency(at, &leaves[..size]), "{at} to {size}");
+            }
+            assert_eq!(consistency_stretches(size as u64 + 1, size as u64), None);
         }
     }
 

@@ -5,6 +5,7 @@ mod app_roles;
 mod apply;
 mod architecture;
 mod audit_log;
+mod audit_proofs;
 mod audit_search;
 mod bad_input;
 mod canary;

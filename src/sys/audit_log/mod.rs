@@ -8,12 +8,14 @@
 mod opened;
 mod operation;
 mod page;
+mod proofs;
 mod search;
 mod sources;
 
 use std::sync::Arc;
 
 use crate::answer::{Answer, Data, Refusal};
+use crate::audit::note::LogKey;
 use crate::auth::Caller;
 use crate::commit::{Place, Tenants, Txn};
 
@@ -27,6 +29,10 @@ pub struct Reading(Wanted);
 enum Wanted {
     Search(Box<Search>),
     Event(Source, u64),
+    Key(LogKey),
+    Checkpoint(Source),
+    Inclusion(Source, u64, Option<u64>),
+    Consistency(Source, u64, Option<u64>),
 }
 
 /// Lets the request into the log. [`Reading::answer`] does the rest.
@@ -59,6 +65,13 @@ async fn prepare(
             Wanted::Search(Box::new(Search::new(*asked, sources, txn.now())))
         }
         Operation::Event { index, edge } => Wanted::Event(source(txn, edge)?, index),
+        Operation::Key { edge } => {
+            let tenant = source(txn, edge)?.tenant.id();
+            Wanted::Key(txn.log_key(tenant).await?.ok_or(Refusal::NotFound)?)
+        }
+        Operation::Checkpoint { edge } => Wanted::Checkpoint(source(txn, edge)?),
+        Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),
+        Operation::Consistency { from, size, edge } => Wanted::Consistency(source(txn, edge)?, from, size),
     })
 }
 
@@ -68,6 +81,10 @@ impl Reading {
         match self.0 {
             Wanted::Search(search) => search.run(tenants).await,
             Wanted::Event(source, index) => page::one_event(tenants, &source, index).await,
+            Wanted::Key(key) => Ok(proofs::key(&key)),
+            Wanted::Checkpoint(source) => proofs::checkpoint(tenants, &source).await,
+            Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,
+            Wanted::Consistency(source, from, size) => proofs::consistency(tenants, &source, from, size).await,
         }
     }
 }

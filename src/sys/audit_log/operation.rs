@@ -28,6 +28,34 @@ pub enum Operation {
         /// In the log of callers without a valid token.
         edge: bool,
     },
+    /// The public key that the log is verified with.
+    Key {
+        /// As above.
+        edge: bool,
+    },
+    /// The newest signed tree.
+    Checkpoint {
+        /// As above.
+        edge: bool,
+    },
+    /// That an event is in the tree of some size: none for that of the newest checkpoint.
+    Inclusion {
+        /// The event's index.
+        index: u64,
+        /// Events in the tree.
+        size: Option<u64>,
+        /// As above.
+        edge: bool,
+    },
+    /// That a tree extends an earlier one.
+    Consistency {
+        /// Events in the earlier tree.
+        from: u64,
+        /// Events in the later one, as above.
+        size: Option<u64>,
+        /// As above.
+        edge: bool,
+    },
 }
 
 /// What a search asks for. Paths of the filter begin in the request's namespace.
@@ -67,7 +95,32 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Read, "audit-log/event/:index", &[], "Shows one event of the log.", |call| {
         Ok(Operation::Event { index: index(call)?, edge: boolean(call.query, "edge")? })
     }),
+    Row::by_verb(Verb::Read, "audit-log/key", &[], "Shows the public key that the log is verified with.", |call| {
+        Ok(Operation::Key { edge: boolean(call.query, "edge")? })
+    }),
+    Row::by_verb(Verb::Read, "audit-log/checkpoint", &[], "Shows the newest signed tree of the log.", |call| {
+        Ok(Operation::Checkpoint { edge: boolean(call.query, "edge")? })
+    }),
+    Row::by_verb(Verb::Read, "audit-log/proof/:index", &[], "Proves that an event is in a tree of the log.", |call| {
+        Ok(Operation::Inclusion { index: index(call)?, size: size(call.query)?, edge: boolean(call.query, "edge")? })
+    }),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/consistency/:from",
+        &[],
+        "Proves that a tree of the log extends an earlier one.",
+        |call| {
+            let from = call.captures.get(0).parse();
+            let from = from.map_err(|_| Refusal::invalid("a tree is named by the number of its events"))?;
+            Ok(Operation::Consistency { from, size: size(call.query)?, edge: boolean(call.query, "edge")? })
+        },
+    ),
 ];
+
+fn size(query: &Query) -> Result<Option<u64>, Refusal> {
+    let number = |text: String| text.parse().map_err(|_| Refusal::invalid("size is a whole number of events"));
+    text(query, "size")?.map(number).transpose()
+}
 
 fn index(call: &Call<'_>) -> Result<u64, Refusal> {
     let digits = call.captures.get(0);

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwapOption;
 
 use crate::answer::Refusal;
-use crate::commit::{Committer, KeyError, KeyringTimes, Refresher, Seals, Tenants};
+use crate::commit::{Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants};
 use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::storage::{Store, StoreError};
@@ -99,6 +99,7 @@ impl BarrierError {
 pub struct Open {
     committer: Arc<Committer>,
     jobs: tokio::task::JoinHandle<()>,
+    signer: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
     refresher: tokio::sync::Mutex<Refresher>,
 }
@@ -113,6 +114,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.jobs.abort();
+        self.signer.abort();
         self.keeper.abort();
     }
 }
@@ -211,10 +213,11 @@ impl Barrier {
         tenants.set_keyring_times(self.settings.keyring_times);
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
+        let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));
-        let open = Arc::new(Open { committer, jobs, keeper, refresher });
+        let open = Arc::new(Open { committer, jobs, signer, keeper, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)
     }
@@ -231,6 +234,7 @@ impl Barrier {
         self.forget_ceremonies();
         if let Some(open) = self.open.swap(None) {
             open.jobs.abort();
+            open.signer.abort();
             open.keeper.abort();
             open.committer.stop().await;
         }

@@ -1,0 +1,195 @@
+//! Signs checkpoints of the logs of loaded tenants. What is signed always extends what was signed before: each row from the last
+//! checkpoint on is verified and hashed again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::committer::{Attempt, Committer};
+use super::log::Head;
+use super::tenant::Tenant;
+use super::tenants::{Tenants, store_refusal};
+use super::txn::Txn;
+use crate::answer::{Answer, Refusal};
+use crate::audit::event::{Event, Word};
+use crate::audit::note::{LogKey, TreeHead, origin};
+use crate::crypto::{SigningAlgorithm, SigningError, SigningKey};
+use crate::id::TenantId;
+use crate::record::{Address, Kind, Listing};
+use crate::secret::SecretBytes;
+use crate::secret_record;
+use crate::storage::{Checkpoint, LogRow};
+
+/// Between two looks at all logs.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Rows that are read at once.
+const ROWS: usize = 64;
+
+/// The private key that all logs of a deployment are signed with (PKCS #8). The root tenant keeps it.
+struct LogSecret(SecretBytes);
+
+secret_record!(LogSecret, Kind::LogKey, Listing::None);
+
+impl LogSecret {
+    fn address() -> Address {
+        Address::system(Kind::LogKey, "ed25519")
+    }
+
+    fn key(&self) -> SigningKey {
+        SigningKey::from_document(SigningAlgorithm::EdDsa, self.0.duplicate())
+    }
+}
+
+impl Txn {
+    /// The public key that a tenant's log is verified with; none until the first checkpoint is to be signed.
+    pub async fn log_key(&mut self, tenant: TenantId) -> Result<Option<LogKey>, Refusal> {
+        let (root, deployment) = (self.tenants().root(), self.tenants().deployment());
+        let Some(found) = self.read::<LogSecret>(&root, &LogSecret::address()).await? else { return Ok(None) };
+        LogKey::of(&origin(deployment, tenant), &found.value.key()).map(Some).map_err(unusable)
+    }
+}
+
+/// The signer of one server.
+pub struct Signer {
+    committer: Arc<Committer>,
+    key: Option<SigningKey>,
+    /// Up to where each log was signed or found signed.
+    signed: HashMap<TenantId, Head>,
+}
+
+impl Signer {
+    /// Signs logs of the tenants of `committer`.
+    pub fn new(committer: Arc<Committer>) -> Self {
+        Self { committer, key: None, signed: HashMap::new() }
+    }
+
+    /// Rounds for ever.
+    pub async fn run(mut self) {
+        loop {
+            if let Err(refusal) = self.round().await {
+                tracing::warn!(?refusal, "logs were not signed; trying again later");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Refusal> {
+        if self.key.is_none() {
+            let step = Arc::new(OpenKey(Mutex::default()));
+            self.committer.run(Arc::clone(&step) as Arc<dyn Attempt>).await?;
+            self.key = step.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        let Some(key) = &self.key else { return Ok(()) };
+        let loaded = self.committer.tenants().all();
+        self.signed.retain(|id, _| loaded.iter().any(|tenant| tenant.id() == *id));
+        for tenant in loaded {
+            // One log that does not verify keeps no other from being signed.
+            match sign(self.committer.tenants(), &tenant, key, self.signed.get(&tenant.id())).await {
+                Ok(Some(head)) => drop(self.signed.insert(tenant.id(), head)),
+                Ok(None) => {}
+                Err(refusal) => tracing::warn!(?refusal, tenant = %tenant.id(), "a log was not signed"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Signs the newest tree of a log, if it has grown. Returns up to where the log is signed, if that has changed.
+async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Option<&Head>) -> Result<Option<Head>, Refusal> {
+    let id = tenant.id();
+    let size = tenants.newest_row(id).await?.map_or(0, |row| row.end());
+    let known_size = known.map_or(0, |head| head.frontier.size());
+    if size == known_size {
+        return Ok(None);
+    }
+    let name = origin(tenants.deployment(), id);
+    let last = tenants.checkpoints(id, 0..=u64::MAX, true, 1).await?.pop();
+    let last_size = last.as_ref().map_or(0, |last| last.size);
+    if size < known_size || last_size < known_size {
+        return Err(forked(id, "it is shorter than it was"));
+    }
+    let mut head = match (last, known) {
+        (None, _) => Head::genesis(),
+        (Some(last), Some(known)) if last_size == known_size && last.root == known.root => known.clone(),
+        (Some(last), _) => signed_head(tenants, tenant, &LogKey::of(&name, key).map_err(unusable)?, &last).await?,
+    };
+    loop {
+        let rows = tenants.log_rows(id, head.seq + 1, ROWS).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            head = follow(tenants, tenant, &head, row)?;
+        }
+    }
+    if head.frontier.size() > last_size {
+        let tree = TreeHead { origin: name, size: head.frontier.size(), root: head.root };
+        let note = tree.sign(key).map_err(unusable)?.into_bytes();
+        let checkpoint = Checkpoint { size: tree.size, root: tree.root, note };
+        // Another server may have signed the same tree meanwhile.
+        tenants.store().add_checkpoint(id, &checkpoint).await.map_err(|error| store_refusal(&error))?;
+    }
+    Ok(Some(head))
+}
+
+/// Where the log stood at its last checkpoint, if this deployment signed that one, and it is of this log.
+async fn signed_head(tenants: &Tenants, tenant: &Tenant, key: &LogKey, last: &Checkpoint) -> Result<Head, Refusal> {
+    let id = tenant.id();
+    let tree = TreeHead { origin: key.name().to_owned(), size: last.size, root: last.root };
+    if key.open(&last.note) != Ok((tree, 0)) {
+        return Err(forked(id, "its last checkpoint was not signed with the key of this deployment"));
+    }
+    let seq = tenants.row_after(id, |row| row.end() < last.size).await?;
+    let row = tenants.log_rows(id, seq, 1).await?.pop().filter(|row| row.tail.seq == seq);
+    let head = row.and_then(|row| Head::verified(tenant.keyring(), tenants.deployment(), id, &row).ok());
+    let same = head.filter(|head| head.frontier.size() == last.size && head.root == last.root);
+    same.ok_or_else(|| forked(id, "it is not the log that was signed last"))
+}
+
+/// The head behind the row that follows `head`.
+fn follow(tenants: &Tenants, tenant: &Tenant, head: &Head, row: &LogRow) -> Result<Head, Refusal> {
+    let id = tenant.id();
+    let next = Head::verified(tenant.keyring(), tenants.deployment(), id, row)
+        .map_err(|error| forked(id, &format!("row {}: {error}", row.tail.seq)))?;
+    let mut frontier = head.frontier.clone();
+    row.leaves.as_chunks::<32>().0.iter().for_each(|leaf| frontier.push(*leaf));
+    if row.tail.seq == head.seq + 1 && row.tail.prev_root == head.root && next.frontier == frontier {
+        Ok(next)
+    } else {
+        Err(forked(id, &format!("row {} does not follow the one before it", row.tail.seq)))
+    }
+}
+
+fn forked(tenant: TenantId, what: &str) -> Refusal {
+    tracing::error!(%tenant, what, "an audit log does not extend what was signed: it was changed outside this server");
+    Refusal::Internal("the audit log does not extend what was signed".into())
+}
+
+fn unusable(error: SigningError) -> Refusal {
+    tracing::error!(%error, "the key of the audit logs");
+    Refusal::Internal("the key of the audit logs cannot be used".into())
+}
+
+/// Reads the private key, or makes it when there is none.
+struct OpenKey(Mutex<Option<SigningKey>>);
+
+#[async_trait]
+impl Attempt for OpenKey {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let root = txn.tenants().root();
+        let key = if let Some(found) = txn.read::<LogSecret>(&root, &LogSecret::address()).await? {
+            found.value.key()
+        } else {
+            let made = SigningKey::generate(SigningAlgorithm::EdDsa).map_err(unusable)?;
+            let secret = LogSecret(made.document().duplicate());
+            txn.put(&root, &LogSecret::address(), &secret, None).await?;
+            let text = "1 key of the audit logs made".to_owned();
+            txn.conclude(&root, &Event::of_job(txn.now(), root.id(), Word::new("make-log-key"), text), false);
+            made
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        Ok(Answer::Empty)
+    }
+}
