@@ -5,6 +5,9 @@
 //! where `low` and `high` are its halves (`high` made odd) and `n` is the number of bits (Kirsch and Mitzenmacher, "Less
 //! Hashing, Same Performance", ESA 2006). Terms are hashes without a key: summaries are sealed.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use super::event::Event;
 
 const FORMAT: u8 = 1;
@@ -48,6 +51,16 @@ pub fn term(aspect: Aspect, value: &[u8]) -> Term {
     }
 }
 
+/// The term for a value as text: an address or a number, none of which is longer than the buffer.
+fn term_of(aspect: Aspect, value: impl Display) -> Term {
+    let mut buffer = [0; 64];
+    let mut rest = buffer.as_mut_slice();
+    let whole = write!(rest, "{value}").is_ok();
+    debug_assert!(whole, "a text of a term is longer than the buffer");
+    let written = 64 - rest.len();
+    term(aspect, buffer.get(..written).unwrap_or_default())
+}
+
 /// All terms of an event; repeated ones are possible.
 pub fn terms(event: &Event) -> Vec<Term> {
     let mut terms = Vec::with_capacity(20);
@@ -64,13 +77,15 @@ pub fn terms(event: &Event) -> Vec<Term> {
         terms.push(term(Aspect::Caller, caller.display_name.as_bytes()));
     }
     if let Some(certificate) = &event.certificate {
-        terms.push(term(Aspect::Caller, data_encoding::HEXLOWER.encode(certificate).as_bytes()));
+        let mut digits = [0; 64];
+        data_encoding::HEXLOWER.encode_mut(certificate, &mut digits);
+        terms.push(term(Aspect::Caller, &digits));
     }
     if let Some(remote) = event.remote {
-        terms.push(term(Aspect::Caller, remote.ip().to_string().as_bytes()));
+        terms.push(term_of(Aspect::Caller, remote.ip()));
     }
     terms.push(term(Aspect::Operation, event.operation.as_str().as_bytes()));
-    terms.push(term(Aspect::Status, event.status.to_string().as_bytes()));
+    terms.push(term_of(Aspect::Status, event.status));
     terms.extend(event.error.as_ref().map(|word| term(Aspect::Error, word.as_str().as_bytes())));
     terms.extend(event.reference.map(|hash| term(Aspect::Reference, &hash)));
     terms.push(term(Aspect::Request, event.request.as_bytes()));
