@@ -29,6 +29,21 @@ pub enum Hash {
 const BLOCK_MAX: usize = 136;
 
 impl Hash {
+    /// The one that Vault's API names so.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "sha1" => Self::Sha1,
+            "sha2-224" => Self::Sha224,
+            "sha2-256" => Self::Sha256,
+            "sha2-384" => Self::Sha384,
+            "sha2-512" => Self::Sha512,
+            "sha3-256" => Self::Sha3_256,
+            "sha3-384" => Self::Sha3_384,
+            "sha3-512" => Self::Sha3_512,
+            _ => return None,
+        })
+    }
+
     fn algorithm(self) -> &'static Algorithm {
         match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,

@@ -80,18 +80,10 @@ pub(super) fn hash(call: &Call<'_>) -> Result<Option<Hash>, Refusal> {
         None => named("hash_algorithm")?.or(named("algorithm")?),
     };
     let name = name.as_deref().unwrap_or("sha2-256");
-    Ok(Some(match name {
-        "none" => return Ok(None),
-        "sha1" => Hash::Sha1,
-        "sha2-224" => Hash::Sha224,
-        "sha2-256" => Hash::Sha256,
-        "sha2-384" => Hash::Sha384,
-        "sha2-512" => Hash::Sha512,
-        "sha3-256" => Hash::Sha3_256,
-        "sha3-384" => Hash::Sha3_384,
-        "sha3-512" => Hash::Sha3_512,
-        other => return Err(Refusal::Invalid(format!("invalid hash algorithm {other:?}"))),
-    }))
+    if name == "none" {
+        return Ok(None);
+    }
+    Hash::named(name).map(Some).ok_or_else(|| Refusal::Invalid(format!("invalid hash algorithm {name:?}")))
 }
 
 impl Way {

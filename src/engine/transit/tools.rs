@@ -107,16 +107,9 @@ pub fn random_bytes(source: Option<&str>, bytes: Option<&str>, call: &Call<'_>) 
 /// What the path says wins over the body.
 pub fn hash(algorithm: Option<&str>, call: &Call<'_>) -> Result<Operation, Refusal> {
     let given = call.fields.text("algorithm")?.filter(|algorithm| !algorithm.is_empty());
-    let hash = match algorithm.or(given.as_deref()).unwrap_or("sha2-256") {
-        "sha2-224" => Hash::Sha224,
-        "sha2-256" => Hash::Sha256,
-        "sha2-384" => Hash::Sha384,
-        "sha2-512" => Hash::Sha512,
-        "sha3-256" => Hash::Sha3_256,
-        "sha3-384" => Hash::Sha3_384,
-        "sha3-512" => Hash::Sha3_512,
-        other => return Err(Refusal::invalid(format!("unsupported algorithm {other}"))),
-    };
+    let name = algorithm.or(given.as_deref()).unwrap_or("sha2-256");
+    let hash = Hash::named(name).filter(|hash| *hash != Hash::Sha1);
+    let hash = hash.ok_or_else(|| Refusal::invalid(format!("unsupported algorithm {name}")))?;
     let input = match call.fields.secret("input")? {
         Some(input) => data_encoding::BASE64.decode(input.expose().as_bytes()),
         None => Ok(Vec::new()),
