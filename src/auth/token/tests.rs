@@ -9,18 +9,16 @@ use super::*;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::{Origin, policies};
-use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, Upkeep, testing};
-use crate::crypto::RootKey;
+use crate::commit::testing::Deployed;
+use crate::commit::{Attempt, Committer, Place, Txn, Upkeep, testing};
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
 use crate::id::MountId;
-use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
+use crate::mount::Engine;
 use crate::path::Path;
 use crate::policy::PolicyRecord;
 use crate::record::{Kind, SYSTEM};
-use crate::seal::{LocalSeal, Seal};
 use crate::secret::SecretText;
-use crate::storage::sqlite::SqliteStore;
 use crate::time::{ManualClock, Timestamp};
 
 #[path = "tests/kinds.rs"]
@@ -38,7 +36,7 @@ struct World {
     committer: Arc<Committer>,
     clock: Arc<ManualClock>,
     root: String,
-    _folder: tempfile::TempDir,
+    _deployed: Deployed,
 }
 
 /// What a request of these tests is.
@@ -132,34 +130,18 @@ async fn run_row(caller: &Caller, verb: Verb, path: &str, body: &str, txn: &mut 
         let Match::Row(row, captures) = find(TABLE, verb, &path) else { return Err(Refusal::UnsupportedPath) };
         (row.parse)(&Call { verb, path: &path, captures, query: &query, fields: &fields })?
     };
-    let mount = Mount {
-        id: MountId([1; 16]),
-        engine: Engine::Token,
-        accessor: "token_1".to_owned(),
-        description: String::new(),
-        options: None,
-        config: MountConfig::default(),
-        local: false,
-        seal_wrap: false,
-        external_entropy_access: false,
-    };
+    let mount = testing::mount(Engine::Token, MountId([1; 16]));
     let tenant = Arc::clone(caller.chain.last().unwrap());
-    let place = Place { tenant, mount: Arc::new(mount), path: "auth/token/".to_owned() };
+    let place = Place { tenant, mount, path: "auth/token/".to_owned() };
     run(operation, &place, caller, txn).await
 }
 
 impl World {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000_000_000)));
-        let store = SqliteStore::open(&folder.path().join("store"), Arc::clone(&clock) as _).await.unwrap();
-        let seal: Arc<dyn Seal> = Arc::new(LocalSeal::static_key("test", RootKey::generate()));
-        testing::deployment(&store, std::slice::from_ref(&seal)).await;
-        let seals = Seals { epoch: 0, list: vec![seal] };
-        let tenants = Tenants::open(Arc::new(store), seals, Arc::clone(&clock) as _, LeaseTtl::USUAL).await.unwrap();
-        let committer = Arc::new(Committer::start(tenants).unwrap());
+        let deployed = Deployed::at(Timestamp(1_800_000_000_000_000_000)).await;
+        let committer = Arc::new(Committer::start(deployed.tenants().await).unwrap());
         committer.run(Arc::new(Step::Start)).await.unwrap();
-        Self { committer, clock, root: "dev-root".to_owned(), _folder: folder }
+        Self { committer, clock: Arc::clone(&deployed.clock), root: "dev-root".to_owned(), _deployed: deployed }
     }
 
     async fn call(

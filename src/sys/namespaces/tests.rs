@@ -8,14 +8,10 @@ use async_trait::async_trait;
 use super::lock;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Seals, Tenants, Txn, Upkeep, testing};
-use crate::crypto::RootKey;
+use crate::commit::testing::Deployed;
+use crate::commit::{Attempt, Committer, Tenants, Txn, Upkeep};
 use crate::id::TenantId;
-use crate::mount::LeaseTtl;
-use crate::seal::{LocalSeal, Seal};
-use crate::storage::Store;
-use crate::storage::sqlite::SqliteStore;
-use crate::time::{Clock, ManualClock, Timestamp};
+use crate::time::Timestamp;
 
 /// What is done to the namespace `team`, or below it, in one transaction of the root.
 #[derive(Clone, Copy)]
@@ -56,15 +52,8 @@ struct Replica {
 }
 
 impl Replica {
-    async fn on(store: &Arc<dyn Store>, seals: &[Arc<dyn Seal>], clock: &Arc<ManualClock>) -> Self {
-        let tenants = Tenants::open(
-            Arc::clone(store),
-            Seals { epoch: 0, list: seals.to_vec() },
-            Arc::clone(clock) as Arc<dyn Clock>,
-            LeaseTtl::USUAL,
-        )
-        .await
-        .unwrap();
+    async fn of(deployed: &Deployed) -> Self {
+        let tenants = deployed.tenants().await;
         Self { committer: Arc::new(Committer::start(Arc::clone(&tenants)).unwrap()), tenants }
     }
 
@@ -78,16 +67,9 @@ impl Replica {
     }
 }
 
-async fn two_replicas() -> (Replica, Replica, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new(Timestamp(1_795_251_600_000_000_001)));
-    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
-    let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::static_key("static", RootKey::generate()))];
-    testing::deployment(&*store, &seals).await;
-    let one = Replica::on(&store, &seals, &clock).await;
-    let other = Replica::on(&store, &seals, &clock).await;
-    (one, other, folder)
+async fn two_replicas() -> (Replica, Replica, Deployed) {
+    let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+    (Replica::of(&deployed).await, Replica::of(&deployed).await, deployed)
 }
 
 #[tokio::test]

@@ -9,24 +9,21 @@ use serde_json::{Value, json};
 use super::super::{KvMetadata, TABLE, exists, run};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Place, Seals, Tenants, Txn, testing};
-use crate::crypto::RootKey;
+use crate::commit::testing::Deployed;
+use crate::commit::{Attempt, Committer, Place, Txn, testing};
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
 use crate::id::{MountId, ObjectId};
-use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
+use crate::mount::Engine;
 use crate::path::Path;
 use crate::record::{Address, Kind};
-use crate::seal::{LocalSeal, Seal};
-use crate::storage::Store;
-use crate::storage::sqlite::SqliteStore;
-use crate::time::{Clock, ManualClock, Timestamp};
+use crate::time::{ManualClock, Timestamp};
 
 pub(super) struct Server {
     committer: Committer,
     pub(super) place: Arc<Place>,
     pub(super) clock: Arc<ManualClock>,
-    _folder: tempfile::TempDir,
+    _deployed: Deployed,
 }
 
 struct Request {
@@ -83,27 +80,11 @@ pub(super) type Seen = (u16, Value);
 
 impl Server {
     pub(super) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp(1_795_251_600_000_000_001)));
-        let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let seals: Vec<Arc<dyn Seal>> = vec![Arc::new(LocalSeal::static_key("static", RootKey::generate()))];
-        testing::deployment(&*store, &seals).await;
-        let seals = Seals { epoch: 0, list: seals };
-        let tenants = Tenants::open(store, seals, Arc::clone(&clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap();
-        let mount = Mount {
-            id: MountId::random(),
-            engine: Engine::Kv2,
-            accessor: "kv_00000000".to_owned(),
-            description: String::new(),
-            options: None,
-            config: MountConfig::default(),
-            local: false,
-            seal_wrap: false,
-            external_entropy_access: false,
-        };
-        let place = Place { tenant: tenants.root(), mount: Arc::new(mount), path: "secret/".to_owned() };
-        Self { committer: Committer::start(tenants).unwrap(), place: Arc::new(place), clock, _folder: folder }
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+        let tenants = deployed.tenants().await;
+        let mount = testing::mount(Engine::Kv2, MountId::random());
+        let place = Arc::new(Place { tenant: tenants.root(), mount, path: "secret/".to_owned() });
+        Self { committer: Committer::start(tenants).unwrap(), place, clock: Arc::clone(&deployed.clock), _deployed: deployed }
     }
 
     pub(super) async fn answer(
