@@ -26,19 +26,15 @@ macro_rules! opaque_id {
             /// The UUID text form, for the fields that clients expect a UUID in.
             pub fn uuid(self) -> String {
                 let mut text = String::with_capacity(36);
-                for (at, byte) in self.0.iter().enumerate() {
-                    if matches!(at, 4 | 6 | 8 | 10) {
-                        text.push('-');
-                    }
-                    data_encoding::HEXLOWER.encode_append(&[*byte], &mut text);
-                }
+                text.push_str(Digits::of(&self.0).text());
+                [8, 13, 18, 23].into_iter().for_each(|at| text.insert(at, '-'));
                 text
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+                f.write_str(Digits::of(&self.0).text())
             }
         }
 
@@ -80,6 +76,24 @@ opaque_id!(
     ObjectId
 );
 
+/// Lower-case hexadecimal digits of an identifier. Every request makes some: no general encoder, and nothing on the heap.
+struct Digits([u8; 32]);
+
+impl Digits {
+    fn of(bytes: &[u8; 16]) -> Self {
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        let mut digits = [0; 32];
+        for ([high, low], byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+        }
+        Self(digits)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl TenantId {
     /// The short public form that ends tokens and accessors of this tenant (`s.xxxx.<label>`): ten letters and digits.
     /// Not unique by promise: a token is looked up in every tenant of the request's chain that has this label.
@@ -99,6 +113,9 @@ mod tests {
         assert_eq!(TenantId::parse(&id.to_string()), Some(id));
         assert_eq!(TenantId::parse(&id.uuid()), Some(id));
         assert_eq!(TenantId::parse("short"), None);
+        let fixed = TenantId(*b"\x00\x09\x0a\x1f\x90\xa0\xff\x7f01234567");
+        assert_eq!(fixed.to_string(), "00090a1f90a0ff7f3031323334353637");
+        assert_eq!(fixed.uuid(), "00090a1f-90a0-ff7f-3031-323334353637");
         assert_eq!(id.label().len(), 10);
     }
 }
