@@ -27,7 +27,9 @@ macro_rules! opaque_id {
             pub fn uuid(self) -> String {
                 let mut text = String::with_capacity(36);
                 text.push_str(Digits::of(&self.0).text());
-                [8, 13, 18, 23].into_iter().for_each(|at| text.insert(at, '-'));
+                for at in [8, 13, 18, 23] {
+                    text.insert(at, '-');
+                }
                 text
             }
         }
