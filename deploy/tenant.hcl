@@ -28,6 +28,11 @@ namespace "acme" {
     EOT
   }
 
+  # What callers name their requests by is in the tenant's audit log.
+  audited_header "x-correlation-id" {
+    hmac = false
+  }
+
   # A tenant of its own inside: own keys, own mounts, own policies.
   namespace "team-a" {
     mount "secret" {

@@ -53,6 +53,12 @@ path "sys/audit-log" {
 path "sys/audit-log/*" {
   capabilities = ["read", "list", "sudo"]
 }
+path "sys/config/auditing/request-headers" {
+  capabilities = ["read", "sudo"]
+}
+path "sys/config/auditing/request-headers/*" {
+  capabilities = ["create", "read", "update", "delete", "sudo"]
+}
 
 # The deployment's.
 path "sys/seal" {

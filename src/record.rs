@@ -119,6 +119,8 @@ pub enum Kind {
     OidcClientSecret = 65,
     /// That the state of a login in a browser was used.
     OidcSpent = 66,
+    /// Which request headers a tenant has in its audit log.
+    AuditedHeaders = 85,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -18,6 +18,7 @@ mod route;
 mod tokenless;
 mod wrapping;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -30,11 +31,12 @@ use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
 use crate::sys::audit_log;
+use crate::sys::auditing;
 use crate::sys::barrier::Step;
 use crate::sys::process;
 
 pub use outsiders::Outsiders;
-pub use route::{Body, Credential, Incoming, Route};
+pub use route::{Body, Credential, Headers, Incoming, NoHeaders, Route};
 
 use dispatch::{Called, Location, Target};
 use event::Trace;
@@ -136,6 +138,8 @@ impl Call {
         outcome: Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
         let edge = txn.tenants().edge();
+        // They are the tenant's, and so is the key of their hashes.
+        trace.headers.clear();
         let admit = || self.outsiders.admit(self.incoming.remote.ip(), txn.now());
         // Counted once, however often it is decided.
         match self.admission.get_or_init(admit) {
@@ -166,6 +170,7 @@ impl Call {
             None => chain::resolve(txn, route, (sent, &origin)).await?,
         };
         trace.asked(&asked);
+        trace.headers = self.recorded(&asked.tenant, txn).await?;
         let location = Location::find(txn, &asked).await?;
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
@@ -200,6 +205,13 @@ impl Call {
             trace.logged_in(&asked.tenant, Arc::clone(caller));
         }
         Ok(answer)
+    }
+
+    /// The headers that the tenant wants in its log.
+    async fn recorded(&self, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
+        let wanted = auditing::in_force(tenant, txn).await?;
+        Ok(wanted
+            .map_or_else(BTreeMap::new, |wanted| wanted.recorded(tenant.keyring(), |name| self.incoming.headers.values(name))))
     }
 
     /// A login costs more than a look at a token: a source of too many strangers is refused before anything is worked out.

@@ -10,7 +10,7 @@ use crate::commit::Committer;
 use crate::config::Initialize;
 use crate::json::Json;
 use crate::outbound::Outbound;
-use crate::request::{self, Body, Credential, Incoming};
+use crate::request::{self, Body, Credential, Incoming, NoHeaders};
 use crate::secret::{SecretBytes, SecretText};
 use crate::stanza::LookUp;
 use crate::storage::Store;
@@ -108,6 +108,7 @@ pub(super) async fn send(
         wrap_ttl: None,
         if_none_match: None,
         content_type,
+        headers: Box::new(NoHeaders),
         body: Body::Whole(SecretBytes::from_wiping(body.map(Json::into_inner).unwrap_or_default())),
         remote: ([127, 0, 0, 1], 0).into(),
         certificate: None,

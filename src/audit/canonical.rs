@@ -31,6 +31,16 @@ impl<'a> Writer<'a> {
         self.out
     }
 
+    /// Starts a field of any name.
+    fn any_name(&mut self, name: &str) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        push_text(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
     /// A string.
     pub(super) fn text(&mut self, name: &'static str, value: &str) -> &mut Self {
         push_text(self.name(name), value);
@@ -63,9 +73,9 @@ impl<'a> Writer<'a> {
         self
     }
 
-    /// A list of strings.
-    pub(super) fn texts(&mut self, name: &'static str, values: &[String]) -> &mut Self {
-        let out = self.name(name);
+    /// A list of strings, by any name.
+    pub(super) fn texts(&mut self, name: &str, values: &[String]) -> &mut Self {
+        let out = self.any_name(name);
         out.push(b'[');
         for (at, value) in values.iter().enumerate() {
             if at > 0 {

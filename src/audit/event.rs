@@ -1,18 +1,19 @@
 //! One entry of the audit log, and its canonical bytes: what is hashed into the tree, stored, and shown to auditors.
 //!
-//! # Canonical form, version 1
+//! # Canonical form
 //!
 //! One JSON object (RFC 8259) without white space. Fields stand in the order below; one that has no value is left out.
-//! The bytes are stable for ever: whoever hashes them again gets the same leaf. Another field means another `v`.
+//! The bytes are stable for ever: whoever hashes them again gets the same leaf. Another field means another `v`: an event
+//! is of the oldest version that has all of its fields, so what version 1 can say still has its bytes.
 //!
 //! | field | value |
 //! |---|---|
 //! | `nonce` | 32 hexadecimal digits, secret and random: a leaf hash tells nothing to who has not opened the batch |
-//! | `v` | 1 |
+//! | `v` | 1; 2 with `caller.entity` or `headers` |
 //! | `time` | RFC 3339, UTC, up to nanoseconds |
 //! | `request` | the request id that the answer carried |
 //! | `tenant` | the tenant that was addressed: 32 hexadecimal digits |
-//! | `caller` | `{tenant, accessor, display_name, policies, kind}`: whose token it was; left out when none was verified |
+//! | `caller` | `{tenant, accessor, display_name, policies, kind, entity}`: whose token it was; left out when none was verified |
 //! | `certificate` | SHA-256 of the client certificate (DER), when one was verified |
 //! | `operation` | `read`, `list`, `scan`, `write`, `patch`, `delete`, or the name of a job |
 //! | `path` | the path as it was authorised; of a refused request as it came |
@@ -22,9 +23,11 @@
 //! | `status` | the HTTP status |
 //! | `error` | one of the words of [`error_class`], when the request was refused |
 //! | `remote` | address and port of the caller |
+//! | `headers` | the request headers that the tenant wants in its log: `{name: [value, ..]}`, sorted by name; a keyed hash is `hmac-sha256:` and 64 hexadecimal digits |
 //! | `detail` | one sentence: a job's summary, which token of which entity a login gave, or which wrapping token an answer was put away for or taken out with (its accessor) |
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -35,8 +38,8 @@ use crate::answer::Refusal;
 use crate::id::TenantId;
 use crate::time::Timestamp;
 
-/// The form that `Event::canonical` writes.
-pub const VERSION: u64 = 1;
+/// The newest form that `Event::canonical` writes.
+pub const VERSION: u64 = 2;
 
 /// A fixed word of this program. Built from literals only, so that no text of a client gets in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -68,6 +71,9 @@ pub struct Caller {
     pub policies: Vec<String>,
     /// `service`, `batch`, ...
     pub kind: Word,
+    /// Id of the entity that the token stands for, in the token's tenant.
+    #[serde(default)]
+    pub entity: Option<String>,
 }
 
 /// One entry. There is no field that could hold a secret value: what was read or written is named by its version.
@@ -110,6 +116,9 @@ pub struct Event {
     /// Who connected; `None` for a job.
     #[serde(default)]
     pub remote: Option<SocketAddr>,
+    /// Request headers by name (lower case), in clear or as keyed hashes.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Vec<String>>,
     /// A job's summary (counts and names of kinds), or the accessor of a wrapping token; never content.
     #[serde(default)]
     pub detail: Option<String>,
@@ -147,14 +156,21 @@ impl Event {
             status: 204,
             error: None,
             remote: None,
+            headers: BTreeMap::new(),
             detail: Some(detail),
         }
+    }
+
+    /// The oldest form that can say all of it.
+    pub fn version(&self) -> u64 {
+        let entity = self.caller.as_ref().is_some_and(|caller| caller.entity.is_some());
+        if entity || !self.headers.is_empty() { VERSION } else { 1 }
     }
 
     /// Appends the canonical bytes (about 500) to `out`. `nonce` is fresh and random for every event.
     pub fn canonical(&self, nonce: [u8; 16], out: &mut Vec<u8>) {
         let mut object = Writer::open(out);
-        object.hex("nonce", &nonce).number("v", VERSION);
+        object.hex("nonce", &nonce).number("v", self.version());
         object.plain("time", self.time.rfc3339()).text("request", &self.request).hex("tenant", &self.tenant.0);
         if let Some(caller) = &self.caller {
             object.object("caller", |object| caller.canonical(object));
@@ -182,6 +198,13 @@ impl Event {
         if let Some(address) = self.remote {
             object.plain("remote", address);
         }
+        if !self.headers.is_empty() {
+            object.object("headers", |object| {
+                for (name, values) in &self.headers {
+                    object.texts(name, values);
+                }
+            });
+        }
         if let Some(text) = &self.detail {
             object.text("detail", text);
         }
@@ -191,7 +214,7 @@ impl Event {
     /// Reads canonical bytes back, with their nonce. Whatever is not byte for byte canonical is an error.
     pub fn parse(bytes: &[u8]) -> Result<([u8; 16], Self), EventError> {
         let head: Head = serde_json::from_slice(bytes)?;
-        if head.v != VERSION {
+        if !(1..=VERSION).contains(&head.v) {
             return Err(EventError::Version(head.v));
         }
         let event: Self = serde_json::from_slice(bytes)?;
@@ -205,6 +228,9 @@ impl Caller {
     fn canonical(&self, object: &mut Writer<'_>) {
         object.hex("tenant", &self.tenant.0).text("accessor", &self.accessor).text("display_name", &self.display_name);
         object.texts("policies", &self.policies).text("kind", self.kind.as_str());
+        if let Some(entity) = &self.entity {
+            object.text("entity", entity);
+        }
     }
 }
 

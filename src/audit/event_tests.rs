@@ -15,6 +15,7 @@ fn full() -> Event {
             display_name: "approle-\"billing\"".to_owned(),
             policies: vec!["default".to_owned(), "service".to_owned()],
             kind: Word::new("service"),
+            entity: None,
         })),
         certificate: Some([0xab; 32]),
         operation: Word::new("write"),
@@ -26,8 +27,17 @@ fn full() -> Event {
         status: 403,
         error: Some(error_class(&Refusal::Denied)),
         remote: Some("[::1]:4711".parse().unwrap()),
+        headers: BTreeMap::new(),
         detail: Some("line\nbreak".to_owned()),
     }
+}
+
+/// With all that version 2 added.
+fn second() -> Event {
+    let caller = Caller { entity: Some("e1".to_owned()), ..full().caller.as_deref().unwrap().clone() };
+    let headers = [("x-a", vec!["1".to_owned(), "hmac-sha256:00".to_owned()]), ("x-\"b\"", Vec::new())];
+    let headers = headers.map(|(name, values)| (name.to_owned(), values)).into();
+    Event { caller: Some(Arc::new(caller)), headers, ..full() }
 }
 
 fn bytes(event: &Event) -> Vec<u8> {
@@ -56,6 +66,17 @@ fn the_form_is_fixed() {
         reference = hex("5a", 32),
     );
     assert_eq!(String::from_utf8(bytes(&full())).unwrap(), expected);
+}
+
+#[test]
+fn the_second_form_adds_the_entity_and_headers() {
+    let first = String::from_utf8(bytes(&full())).unwrap();
+    let expected = first
+        .replacen(r#""v":1"#, r#""v":2"#, 1)
+        .replacen(r#""kind":"service"}"#, r#""kind":"service","entity":"e1"}"#, 1)
+        .replacen(r#","detail""#, r#","headers":{"x-a":["1","hmac-sha256:00"],"x-\"b\"":[]},"detail""#, 1);
+    assert_eq!(String::from_utf8(bytes(&second())).unwrap(), expected);
+    assert_eq!(Event::parse(expected.as_bytes()).unwrap(), ([7; 16], second()));
 }
 
 #[test]
@@ -108,8 +129,13 @@ fn what_is_not_canonical_does_not_parse() {
         assert_ne!(bad, good, "{what}: the test changes nothing");
         assert!(Event::parse(bad.as_bytes()).is_err(), "{what} was accepted");
     }
-    let newer = good.replacen("\"v\":1", "\"v\":2", 1);
-    assert!(matches!(Event::parse(newer.as_bytes()), Err(EventError::Version(2))));
+    let newer = good.replacen("\"v\":1", "\"v\":3", 1);
+    assert!(matches!(Event::parse(newer.as_bytes()), Err(EventError::Version(3))));
+    // An event has one form: the oldest that can say all of it.
+    let needless = good.replacen("\"v\":1", "\"v\":2", 1);
+    assert!(matches!(Event::parse(needless.as_bytes()), Err(EventError::NotCanonical)));
+    let late = String::from_utf8(bytes(&second())).unwrap().replacen("\"v\":2", "\"v\":1", 1);
+    assert!(matches!(Event::parse(late.as_bytes()), Err(EventError::NotCanonical)));
 }
 
 /// Refusals whose text may quote the client, and the words that stand for them.
@@ -146,8 +172,10 @@ proptest! {
         status in any::<u16>(),
         remote in any::<Option<std::net::SocketAddrV4>>(),
         anonymous in any::<bool>(),
+        entity in any::<Option<String>>(),
+        headers in proptest::collection::btree_map(any::<String>(), proptest::collection::vec(any::<String>(), 0..3), 0..3),
     ) {
-        let caller = Caller { display_name: name, policies, ..full().caller.as_deref().unwrap().clone() };
+        let caller = Caller { display_name: name, policies, entity, ..full().caller.as_deref().unwrap().clone() };
         let event = Event {
             time: Timestamp(time),
             path: path.into(),
@@ -157,6 +185,7 @@ proptest! {
             certificate: hashes.0,
             reference: hashes.1,
             remote: remote.map(SocketAddr::V4),
+            headers,
             detail,
             status,
             ..full()

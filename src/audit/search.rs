@@ -46,6 +46,8 @@ pub struct Filter {
     pub prefix: Option<String>,
     /// The accessor, display name, certificate (SHA-256 in lower-case hexadecimal) or address of whoever asked.
     pub caller: Option<String>,
+    /// Id of the entity that the caller's token stands for.
+    pub entity: Option<String>,
     /// The operation.
     pub operation: Option<String>,
     /// How it ended.
@@ -73,6 +75,7 @@ impl Filter {
             of(Aspect::Path, &self.path),
             folder.map(|folder| summary::term(Aspect::Folder, format!("{folder}/").as_bytes())),
             of(Aspect::Caller, &self.caller),
+            of(Aspect::Entity, &self.entity),
             of(Aspect::Operation, &self.operation),
             of(Aspect::Status, &status),
             of(Aspect::Error, &self.error),
@@ -87,7 +90,7 @@ impl Filter {
         let Ok(text) = std::str::from_utf8(canonical) else { return true };
         // What needs an escape in JSON stands there in another form.
         let plain = |value: &&String| value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-        let wanted = [&self.path, &self.prefix, &self.caller, &self.operation, &self.error, &self.request];
+        let wanted = [&self.path, &self.prefix, &self.caller, &self.entity, &self.operation, &self.error, &self.request];
         wanted.into_iter().flatten().filter(plain).all(|value| text.contains(value.as_str()))
     }
 
@@ -97,6 +100,10 @@ impl Filter {
         is(&self.path, &event.path)
             && self.prefix.as_ref().is_none_or(|prefix| event.path.starts_with(prefix.as_str()))
             && self.caller.as_ref().is_none_or(|caller| is_caller(event, caller))
+            && self
+                .entity
+                .as_ref()
+                .is_none_or(|entity| event.caller.as_ref().is_some_and(|caller| caller.entity.as_ref() == Some(entity)))
             && is(&self.operation, event.operation.as_str())
             && self.outcome.is_none_or(|outcome| outcome.is_of(event.status))
             && self.error.as_ref().is_none_or(|word| event.error.as_ref().is_some_and(|error| error.as_str() == word))

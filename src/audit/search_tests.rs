@@ -17,6 +17,7 @@ fn event(path: &str, accessor: &str, status: u16) -> Event {
         display_name: "token-\"q\"".to_owned(),
         policies: vec!["service".to_owned()],
         kind: Word::new("service"),
+        entity: Some("7f0e7d0c-entity".to_owned()),
     };
     Event {
         caller: Some(Arc::new(caller)),
@@ -59,6 +60,8 @@ fn every_condition_takes_and_refuses() {
         (Filter { prefix: some("te"), ..Filter::default() }, true),
         (Filter { prefix: some("secret/"), ..Filter::default() }, false),
         (Filter { caller: some("acc"), ..Filter::default() }, true),
+        (Filter { entity: some("7f0e7d0c-entity"), ..Filter::default() }, true),
+        (Filter { entity: some("acc"), ..Filter::default() }, false),
         (Filter { caller: some("token-\"q\""), ..Filter::default() }, true),
         (Filter { caller: Some("ab".repeat(32)), ..Filter::default() }, true),
         (Filter { caller: some("::1"), ..Filter::default() }, true),

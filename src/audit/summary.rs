@@ -41,6 +41,8 @@ pub enum Aspect {
     Reference = 7,
     /// The request id.
     Request = 8,
+    /// Id of the entity that the caller's token stands for.
+    Entity = 9,
 }
 
 /// The term for something that an event says.
@@ -75,6 +77,7 @@ pub fn terms(event: &Event) -> Vec<Term> {
     if let Some(caller) = &event.caller {
         terms.push(term(Aspect::Caller, caller.accessor.as_bytes()));
         terms.push(term(Aspect::Caller, caller.display_name.as_bytes()));
+        terms.extend(caller.entity.as_ref().map(|entity| term(Aspect::Entity, entity.as_bytes())));
     }
     if let Some(certificate) = &event.certificate {
         let mut digits = [0; 64];

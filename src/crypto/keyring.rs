@@ -27,6 +27,7 @@ const BATCH_TOKENS: &[u8] = b"strongroom v1 batch tokens";
 const LOGIN_STATES: &[u8] = b"strongroom v1 login states";
 const AUDIT: &[u8] = b"strongroom v1 audit";
 const AUDIT_MAC: &[u8] = b"strongroom v1 audit mac";
+const AUDIT_HASH: &[u8] = b"strongroom v1 audit hash";
 
 /// The working keys of one tenant. Opens and seals that tenant's rows, and no other's.
 pub struct Keyring {
@@ -42,6 +43,7 @@ pub struct Keyring {
     tokens: MacKey,
     references: MacKey,
     audit_mac: MacKey,
+    audit_hash: MacKey,
     pub(super) names: Key,
     pub(super) audit: Key,
     pub(super) batch_tokens: Key,
@@ -135,6 +137,11 @@ impl Keyring {
         self.audit_mac.mac(parts)
     }
 
+    /// What stands in the audit log and its sinks for a value that is not to be read there.
+    pub fn audit_hash(&self, value: &[u8]) -> String {
+        format!("hmac-sha256:{}", data_encoding::HEXLOWER.encode(&self.audit_hash.mac(&[value])))
+    }
+
     pub(super) fn newest(&self) -> &WrappingKey {
         &self.newest
     }
@@ -164,6 +171,7 @@ impl Keyring {
             tokens: mac(TOKENS),
             references: mac(REFERENCES),
             audit_mac: mac(AUDIT_MAC),
+            audit_hash: mac(AUDIT_HASH),
             names: seed.derive(NAMES),
             audit: seed.derive(AUDIT),
             batch_tokens: seed.derive(BATCH_TOKENS),
@@ -282,6 +290,7 @@ mod tests {
         assert_eq!(distinct.len(), keys.len());
         assert_ne!(keyring.token_hash("x"), keyring.reference_hash("x"));
         assert_ne!(keyring.token_hash("x"), keyring.batch_mac(&[b"x"]));
+        assert!(!keyring.audit_hash(b"x").ends_with(&data_encoding::HEXLOWER.encode(&keyring.batch_mac(&[b"x"]))));
         let dir = |kind, mount, directory| keyring.dir_key(kind, MountId(mount), directory);
         assert_ne!(dir(Kind::KvMetadata, [0; 16], "a/"), dir(Kind::Mount, [0; 16], "a/"));
         assert_ne!(dir(Kind::KvMetadata, [0; 16], "a/"), dir(Kind::KvMetadata, [1; 16], "a/"));

@@ -164,10 +164,19 @@ impl Service {
             wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             if_none_match: text(&IF_NONE_MATCH),
             content_type: text(&CONTENT_TYPE),
+            headers: Box::new(Received(head.headers)),
             body: whole_body(body, self.request_bytes_max).await,
             remote: connection.remote,
             certificate: connection.certificate.clone(),
         }
+    }
+}
+
+struct Received(HeaderMap);
+
+impl request::Headers for Received {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.0.get_all(name).iter().map(HeaderValue::as_bytes).collect()
     }
 }
 

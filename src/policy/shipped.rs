@@ -210,6 +210,8 @@ mod tests {
                 ("sys/remount", "sudo:update", true),
                 ("sys/rotate/keyring", "sudo:update", true),
                 ("sys/audit-log/x", "sudo:read", true),
+                ("sys/config/auditing/request-headers", "sudo:read", true),
+                ("sys/config/auditing/request-headers/x-a", "sudo:update", true),
                 ("sys/references/resolve", "update", true),
                 // Sudo is only where it is named.
                 ("secret/data/a", "sudo:read", false),

@@ -1,5 +1,6 @@
 //! What is known of a request, as its audit event.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chain::Resolved;
@@ -19,6 +20,8 @@ pub(super) struct Trace {
     path: Option<String>,
     pub(super) mount_type: Option<&'static str>,
     pub(super) detail: Option<&'static str>,
+    /// The request headers that the tenant wants in its log.
+    pub(super) headers: BTreeMap<String, Vec<String>>,
 }
 
 impl Trace {
@@ -90,6 +93,7 @@ impl Trace {
             status,
             error,
             remote: Some(incoming.remote),
+            headers: self.headers.clone(),
             detail: self.detail.map(str::to_owned).or_else(|| notes.detail.clone()),
         }
     }

@@ -13,6 +13,21 @@ use crate::fields::Query;
 use crate::path::Path;
 use crate::secret::{SecretBytes, SecretText};
 
+/// The headers of a request.
+pub trait Headers: Send + Sync {
+    /// All values of the header of this name (lower case), in their order.
+    fn values(&self, name: &str) -> Vec<&[u8]>;
+}
+
+/// A request that came without any.
+pub struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn values(&self, _name: &str) -> Vec<&[u8]> {
+        Vec::new()
+    }
+}
+
 /// A request as the HTTP side hands it over.
 pub struct Incoming {
     /// The request id, a UUID.
@@ -33,6 +48,8 @@ pub struct Incoming {
     pub if_none_match: Option<String>,
     /// `Content-Type`.
     pub content_type: Option<String>,
+    /// All headers, for tenants that want some of them in their log.
+    pub headers: Box<dyn Headers>,
     /// The body.
     pub body: Body,
     /// Where the connection comes from.
@@ -156,6 +173,7 @@ mod tests {
             wrap_ttl: None,
             if_none_match: None,
             content_type: None,
+            headers: Box::new(NoHeaders),
             body: Body::Whole(SecretBytes::new(Vec::new())),
             remote: ([127, 0, 0, 1], 1).into(),
             certificate: None,

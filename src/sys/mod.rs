@@ -5,6 +5,7 @@
 //! for. TTLs are seconds.
 
 pub mod audit_log;
+pub mod auditing;
 pub mod barrier;
 pub mod capabilities;
 pub mod ceremonies;
@@ -43,6 +44,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
     match operation {
         // What it asks for is read after the commit: see `request::Errand`.
         Operation::AuditLog(operation) => audit_log::run(operation, place, caller, txn).await.0,
+        Operation::Auditing(operation) => auditing::run(operation, place, txn).await,
         Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
         Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,

@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    audit_log, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi, plugins,
-    policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
+    audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi,
+    plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -73,6 +73,8 @@ macro_rules! parts {
 parts! {
     /// `sys/audit-log`
     AuditLog => audit_log,
+    /// `sys/config/auditing`
+    Auditing => auditing,
     /// `sys/capabilities*`
     Capabilities => capabilities,
     /// `sys/rotate/root`, `sys/generate-root-token`

@@ -20,6 +20,7 @@ on_stores! {
     pruning_removes_what_is_described_nowhere_and_data_only_when_told_to,
     secrets_come_from_elsewhere_and_are_never_printed,
     roles_groups_and_objects_are_described_too,
+    audit_settings_are_described_too,
 }
 
 /// The command line, in a folder of its own.
@@ -78,7 +79,7 @@ fn the_example_is_applied_once_and_drift_is_repaired(server: &mut Server) {
     let mut cli = Cli::new(&server.target());
     let said = cli.expect(0, &example(), &[]);
     assert!(said.contains("+ namespace \"acme\"\n") && said.contains("+ acme/team-a policy \"writer\"\n"), "{said}");
-    assert!(said.contains("Done: 7 created, 0 changed, 0 removed."), "{said}");
+    assert!(said.contains("Done: 8 created, 0 changed, 0 removed."), "{said}");
 
     let acme = root.in_namespace("acme");
     let mounts = acme.call("GET", "sys/mounts", None).expect(200).json();
@@ -125,7 +126,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing(server: &mut Server) {
     let writer = cli.variables.clone();
     cli.set("BAO_TOKEN", &reader);
     let said = cli.expect(3, &example(), &["--dry-run"]);
-    assert!(said.ends_with("To be done: 7 created, 0 changed, 0 removed. Nothing was written.\n"), "{said}");
+    assert!(said.ends_with("To be done: 8 created, 0 changed, 0 removed. Nothing was written.\n"), "{said}");
     root.call("LIST", "sys/namespaces", None).expect(404);
 
     let done = cli.apply(&example(), &["--dry-run", "--format=json"]);
@@ -271,6 +272,32 @@ fn a_folder_is_one_description_and_wrong_files_are_one_line() {
 
 fn roles_groups_and_objects_are_described_too(server: &mut Server) {
     describe_all(&server.target());
+}
+
+fn audit_settings_are_described_too(server: &mut Server) {
+    let root = Client::new(&server.target());
+    let cli = Cli::new(&server.target());
+    let text = |hmac| {
+        let headers = format!("audited_header \"X-Correlation-Id\" {{ hmac = {hmac} }}\n  audited_header \"x-tenant\" {{}}");
+        format!("namespace \"acme\" {{\n  {headers}\n}}")
+    };
+    let file = cli.file("audit.hcl", &text(true));
+    let said = cli.expect(3, &file, &["--dry-run"]);
+    assert!(said.contains("+ acme audited_header \"X-Correlation-Id\"\n    hmac = true\n"), "{said}");
+    cli.expect(0, &file, &[]);
+    assert_eq!(cli.expect(0, &file, &["--prune"]), "Nothing to do.\n");
+
+    let (acme, path) = (root.in_namespace("acme"), "sys/config/auditing/request-headers");
+    acme.call("POST", &format!("{path}/x-left-over"), None).expect(204);
+    let file = cli.file("audit.hcl", &text(false));
+    let said = cli.expect(0, &file, &["--prune"]);
+    assert!(said.contains("~ acme audited_header \"X-Correlation-Id\" hmac: true -> false\n"), "{said}");
+    assert!(said.contains("- acme audited_header \"x-left-over\"\n"), "{said}");
+    assert_eq!(cli.expect(0, &file, &["--prune", "--dry-run"]), "Nothing to do.\n");
+    let shown = acme.call("GET", path, None).expect(200).json();
+    assert_eq!(shown["data"]["headers"], json!({"x-correlation-id": {"hmac": false}, "x-tenant": {"hmac": false}}));
+    let refused = cli.file("audit.hcl", "audited_header \"authorization\" { hmac = true }");
+    assert!(cli.expect(2, &refused, &[]).contains("holds credentials"));
 }
 
 /// Nothing in a description is of this server only.

@@ -194,6 +194,7 @@ impl TokenEntry {
                 display_name: self.display_name.clone(),
                 policies: self.policies.clone(),
                 kind: Word::new(self.kind.name()),
+                entity: Some(self.entity_id.clone()).filter(|id| !id.is_empty()),
             })
         });
         Arc::clone(made)

@@ -11,6 +11,7 @@ pub(super) enum Kind {
     Auth,
     Policy,
     TokenRole,
+    AuditedHeader,
     Object,
     Group,
 }
@@ -24,6 +25,7 @@ impl Kind {
             Self::Auth => "auth",
             Self::Policy => "policy",
             Self::TokenRole => "token_role",
+            Self::AuditedHeader => "audited_header",
             Self::Object => "object",
             Self::Group => "group",
         }
@@ -52,6 +54,7 @@ impl Kind {
                 "token_no_default_policy",
                 "token_type",
             ],
+            Self::AuditedHeader => &["hmac"],
             Self::Group => &["type", "policies", "metadata", "members", "member_groups"],
             Self::Object => &[],
         }
@@ -59,7 +62,7 @@ impl Kind {
 }
 
 /// What stands inside a namespace, besides namespaces.
-const KINDS: [Kind; 6] = [Kind::Mount, Kind::Auth, Kind::Policy, Kind::TokenRole, Kind::Object, Kind::Group];
+const KINDS: [Kind; 7] = [Kind::Mount, Kind::Auth, Kind::Policy, Kind::TokenRole, Kind::AuditedHeader, Kind::Object, Kind::Group];
 
 /// Everything that the files describe; opaque to all but the command.
 pub struct Description {

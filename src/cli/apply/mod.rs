@@ -1,4 +1,4 @@
-//! `apply`: brings namespaces, mounts, policies, roles, groups to what files describe.
+//! `apply`: brings namespaces, mounts, policies, roles, groups, audit settings to what files describe.
 //!
 //! Reads the present state, prints what differs, and writes only that, through the HTTP API like every other command. Must
 //! not know how the server keeps anything, and must never print a secret: what a file takes from elsewhere is shown as
@@ -35,13 +35,13 @@ use server::Server;
 /// Exit code of a dry run that found a difference; 1 and 2 say that something failed, as everywhere.
 const DIFFERENT: u8 = 3;
 
-/// Bring namespaces, mounts, policies, roles and groups to what files describe
+/// Bring namespaces, mounts, policies, roles, groups and audit settings to what files describe
 #[derive(Args)]
 #[command(after_help = "Examples:
   strongroom apply --dry-run tenants/            what would be done; exit code 0 or 3
   strongroom apply tenants/                      do it; a second run has nothing to do
   strongroom apply --namespace acme acme.hcl     what stands at the top is meant in acme
-  strongroom apply --prune tenants/              also remove other policies, token roles and groups
+  strongroom apply --prune tenants/              also remove other policies, token roles, ..
   strongroom apply --prune=destructive tenants/  also mounts and namespaces, with data
 
 The difference is printed first: + create, ~ change field: old -> new, - remove. It stops at the first error and says what \

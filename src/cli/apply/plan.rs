@@ -15,6 +15,9 @@ use crate::json::{Json, Object};
 use crate::stanza::{LookUp, Place};
 use crate::tree::Tree;
 
+/// Where the settings of a namespace's audit log are.
+pub(super) const AUDITED_HEADERS: &str = "sys/config/auditing/request-headers";
+
 /// What is done to something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,16 +133,18 @@ impl Planner<'_> {
 
     fn inside(&mut self, space: &Space) -> Result<(), Failure> {
         let exists = !self.missing.contains(&space.path);
-        let (mut mounts, mut auths) = (None, None);
+        let (mut mounts, mut auths, mut headers) = (None, None, None);
         for item in &space.items {
             match item.kind {
                 Kind::Mount if exists && mounts.is_none() => mounts = self.server.find(&space.path, "sys/mounts")?,
                 Kind::Auth if exists && auths.is_none() => auths = self.server.find(&space.path, "sys/auth")?,
+                Kind::AuditedHeader if exists && headers.is_none() => headers = self.server.find(&space.path, AUDITED_HEADERS)?,
                 _ => {}
             }
             match item.kind {
                 Kind::Mount => self.mount(&space.path, item, mounts.as_ref())?,
                 Kind::Auth => self.mount(&space.path, item, auths.as_ref())?,
+                Kind::AuditedHeader => self.audited_header(&space.path, item, headers.as_ref())?,
                 Kind::Namespace => {}
                 Kind::Policy | Kind::TokenRole | Kind::Object | Kind::Group => self.plain(&space.path, item, exists)?,
             }
@@ -184,6 +189,21 @@ impl Planner<'_> {
             });
             let path = if auth { format!("sys/mounts/auth/{name}/tune") } else { format!("sys/mounts/{name}/tune") };
             self.step(Action::Change, space, item, changes, path, Body::Ready(body));
+        }
+        Ok(())
+    }
+
+    /// Servers keep their names in lower case, and show all at one path.
+    fn audited_header(&mut self, space: &str, item: &Item, all: Option<&Tree>) -> Result<(), Failure> {
+        let fields = self.fields(item)?;
+        let path = format!("{AUDITED_HEADERS}/{}", encode(&item.name));
+        let present = all.and_then(|all| all.member("headers")?.member(&item.name.to_ascii_lowercase()));
+        let (action, changes) = match present {
+            None => (Action::Create, additions(&fields)),
+            Some(present) => (Action::Change, changes(&fields, |name| present.member(name))),
+        };
+        if action == Action::Create || !changes.is_empty() {
+            self.step(action, space, item, changes, path, Body::Ready(object(&fields)));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What is there and not described. Only kinds that a namespace's description names are looked at.
 
 use super::description::{Description, Kind, Space};
-use super::plan::{Action, Body, Plan, Step};
+use super::plan::{AUDITED_HEADERS, Action, Body, Plan, Step};
 use super::server::Server;
 use crate::cli::failure::Failure;
 use crate::cli::kv::encode;
@@ -11,7 +11,7 @@ use crate::tree::Tree;
 /// How much may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Prune {
-    /// Policies, token roles, groups
+    /// Policies, token roles, groups, audited headers
     Settings,
     /// Also mounts and namespaces, with all that they hold
     Destructive,
@@ -57,6 +57,15 @@ impl Prune {
                         plan.steps.push(removal(&space.path, kind, &name, path));
                     }
                 }
+            }
+        }
+        let described = described(space, Kind::AuditedHeader);
+        if !described.is_empty() {
+            let all = server.find(&space.path, AUDITED_HEADERS)?;
+            let headers = all.as_ref().and_then(|all| all.member("headers")).and_then(Tree::members);
+            let names = headers.into_iter().flat_map(|headers| headers.keys()).cloned().collect();
+            for name in undescribed(names, &described) {
+                plan.steps.push(removal(&space.path, Kind::AuditedHeader, &name, AUDITED_HEADERS));
             }
         }
         Ok(())

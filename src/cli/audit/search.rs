@@ -51,6 +51,9 @@ struct Filter {
     /// Who asked: accessor, display name, SHA-256 of the client certificate, or address
     #[arg(long)]
     caller: Option<String>,
+    /// Id of the entity that asked
+    #[arg(long, value_name = "ID")]
+    entity: Option<String>,
     /// read, list, scan, write, patch, delete, or the name of a job
     #[arg(long)]
     operation: Option<String>,
@@ -143,6 +146,7 @@ impl Filter {
             ("path", &self.path),
             ("prefix", &self.prefix),
             ("caller", &self.caller),
+            ("entity", &self.entity),
             ("operation", &self.operation),
             ("outcome", &self.outcome),
             ("error", &self.error),

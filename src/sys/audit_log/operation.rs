@@ -168,6 +168,7 @@ fn filter(query: &Query) -> Result<Filter, Refusal> {
         path: text(query, "path")?,
         prefix: text(query, "prefix")?,
         caller,
+        entity: text(query, "entity")?,
         operation: text(query, "operation")?,
         outcome: outcome.transpose()?,
         error: text(query, "error")?,
