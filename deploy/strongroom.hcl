@@ -46,3 +46,13 @@ telemetry {
 
 # Hosts that the server may fetch signing keys from (JWT and OIDC logins). Nothing else is ever fetched.
 outbound_allow = []
+
+# Copies of the audit log for other systems (docs/AUDIT.md). A sink that hangs never holds up a request.
+#
+# audit "file" "siem" {
+#   options {
+#     file_path        = "/var/log/strongroom/audit.log"
+#     rotate_bytes     = 104857600
+#     rotate_max_files = 30
+#   }
+# }

@@ -31,6 +31,7 @@ use crate::mount::LeaseTtl;
 use crate::outbound::Outbound;
 use crate::request::Outsiders;
 use crate::secret::SecretText;
+use crate::sink::{SinkError, Sinks};
 use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
@@ -63,6 +64,9 @@ pub enum AppError {
     /// TLS files.
     #[error(transparent)]
     Tls(TlsError),
+    /// A sink of the audit log.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// The configuration asks for what would be ignored, or half done.
     #[error("not supported yet: {0}")]
     Unsupported(String),
@@ -101,7 +105,7 @@ pub fn run(
 }
 
 async fn serve_config(
-    config: Config,
+    mut config: Config,
     paths: &[PathBuf],
     log: Option<LogControl>,
     supervisor: Supervisor,
@@ -116,9 +120,13 @@ async fn serve_config(
     let lease_ttl = LeaseTtl { default_seconds: seconds(config.default_lease_ttl), max_seconds: seconds(config.max_lease_ttl) };
     let keyring_times = KeyringTimes { refresh: config.keyring_refresh, max_age: config.keyring_max_age };
     let api_addr = config.api_addr.clone().unwrap_or_default();
-    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times };
+    let shown = crate::config::shown_sinks(&config.audit);
+    // The configuration may name this machine, as the operator does who starts the server.
+    let sinks = Sinks::new(std::mem::take(&mut config.audit), &Outbound::new(&config.outbound_allow, true))?;
+    let sinks = Arc::new(sinks);
+    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks) };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
-    let process = Process::new(config.sanitized(), config.api_addr.clone(), log.clone());
+    let process = Process::new(config.sanitized(), shown, config.api_addr.clone(), log.clone());
     let mut running =
         Running::new(Arc::clone(&barrier), Arc::clone(&clock), process, Outbound::new(&config.outbound_allow, false))?;
     let made = match first_start::run(&config.initialize, &*store, &barrier, look_up).await {
@@ -143,7 +151,12 @@ async fn serve_config(
     }
     let custodian = tokio::spawn(Arc::clone(&barrier).keep_open());
     supervisor.ready();
-    running.until_told_to_stop(|| reload_level(paths, log.as_ref())).await;
+    running
+        .until_told_to_stop(|| {
+            sinks.reopen();
+            reload_level(paths, log.as_ref());
+        })
+        .await;
     supervisor.stopping();
     running.drain().await;
     custodian.abort();

@@ -30,6 +30,7 @@ pub mod reference;
 pub mod request;
 pub mod seal;
 pub mod secret;
+pub mod sink;
 pub mod stanza;
 pub mod storage;
 pub mod sys;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::answer::Refusal;
 
@@ -50,6 +50,9 @@ struct Metrics {
     handshakes: [IntCounter; 3],
     /// done, refused
     reloads: [IntCounter; 2],
+    sink_lag_events: GaugeVec,
+    sink_lag_seconds: GaugeVec,
+    sink_failures: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -108,6 +111,27 @@ impl Metrics {
             panics: counter(of, "strongroom_panics_total", "Requests that ended in a flaw of the server: its log says more."),
             handshakes,
             reloads,
+            sink_lag_events: shown(
+                of,
+                by_sink(Opts::new("strongroom_audit_sink_lag_events", "Events that an audit sink does not have yet.")),
+            ),
+            sink_lag_seconds: shown(
+                of,
+                by_sink(Opts::new(
+                    "strongroom_audit_sink_lag_seconds",
+                    "How long the oldest event that an audit sink does not have yet has waited.",
+                )),
+            ),
+            sink_failures: shown(
+                of,
+                IntCounterVec::new(
+                    Opts::new(
+                        "strongroom_audit_sink_failures_total",
+                        "Batches that an audit sink did not take: each is sent again.",
+                    ),
+                    &["sink"],
+                ),
+            ),
             registry,
         }
     }
@@ -242,6 +266,19 @@ impl Drop for Connection {
     }
 }
 
+/// What an audit sink does not have yet. Sinks are named by the server's configuration.
+pub fn sink_lags(sink: &str, events: u64, waited: Duration) {
+    METRICS.sink_lag_events.with_label_values(&[sink]).set(float(events));
+    METRICS.sink_lag_seconds.with_label_values(&[sink]).set(waited.as_secs_f64());
+    // There from the beginning, with 0.
+    METRICS.sink_failures.with_label_values(&[sink]);
+}
+
+/// An audit sink did not take a batch.
+pub fn sink_failed(sink: &str) {
+    METRICS.sink_failures.with_label_values(&[sink]).inc();
+}
+
 /// The certificate of a listener was read again: it was taken, or refused, and the old one stays.
 pub fn certificate_read(taken: bool) {
     let [done, refused] = &METRICS.reloads;
@@ -282,6 +319,10 @@ fn shown<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::
 
 fn gauge(registry: &Registry, opts: Opts) -> Gauge {
     shown(registry, Gauge::with_opts(opts))
+}
+
+fn by_sink(opts: Opts) -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(opts, &["sink"])
 }
 
 fn plain(registry: &Registry, name: &str, help: &str) -> Gauge {

@@ -65,9 +65,11 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         lease_ttl: LeaseTtl::USUAL,
         api_addr: format!("https://{}", options.address),
         keyring_times: KeyringTimes::ENDLESS,
+        sinks: Arc::default(),
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
-    let process = Process::new(configuration(options.address), Some(format!("https://{}", options.address)), log);
+    let process =
+        Process::new(configuration(options.address), Json::object(|_| {}), Some(format!("https://{}", options.address)), log);
     let mut running = Running::new(Arc::clone(&barrier), clock, process, Outbound::new(&[], true))?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.
     let token = open(&barrier, &folder, &certificates.client, options.root_token).await?;

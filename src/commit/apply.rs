@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::group::{Groups, Item};
 use super::log::{self, Head, SealedEvents};
+use super::news::Unread;
 use super::reserve::Grant;
 use super::tenant::Tenant;
 use crate::audit::batch::BatchError;
@@ -52,6 +53,7 @@ struct Applied {
     head: Head,
     rows: Vec<(RecordKey, Option<RecordRow>)>,
     directories: Vec<DirKey>,
+    news: Unread,
 }
 
 impl Groups {
@@ -89,6 +91,7 @@ impl Groups {
         }
         metrics::group_committed(items.len(), since.elapsed(), writing.elapsed());
         for done in applied {
+            self.tenants.grown(done.tenant.id(), done.news);
             done.tenant.advance(done.head, done.rows, &done.directories);
         }
         for tenant in dropped {
@@ -136,11 +139,13 @@ impl Groups {
             let keys: Vec<[u8; 32]> = rows.keys().map(|key| key.0).chain(directories.iter().map(|key| key.0)).collect();
             let context = (tenant.keyring(), self.tenants.deployment(), id);
             let (log, head) = log::next_row(context, &tenant.head(), events, &keys, (group, now));
+            let (from, to) = (log.tail.first_index, log.tail.size());
+            let news = Unread { seq: head.seq, from, to, since: head.time };
             let rows: Vec<_> =
                 rows.into_iter().map(|(key, row)| (key, row.map(|row| RecordRow { seq: head.seq, ..row }))).collect();
             let changes = rows.iter().map(|(key, row)| row.clone().map_or(Change::Remove(*key), Change::Put)).collect();
             batches.push(Batch { tenant: id, changes, log });
-            applied.push(Applied { tenant, head, rows, directories });
+            applied.push(Applied { tenant, head, rows, directories, news });
         }
         (batches, applied)
     }

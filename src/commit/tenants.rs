@@ -9,6 +9,7 @@ use super::budget::LoadBudget;
 use super::keys::Seals;
 use super::loading::Loading;
 use super::log::{Head, LoadError};
+use super::news::News;
 use super::refresh::{Freshness, KeyringTimes};
 use super::tenant::Tenant;
 use super::wraps::{new_tenant, unwrap};
@@ -68,6 +69,7 @@ pub struct Tenants {
     budget: LoadBudget,
     wanted: Mutex<Option<Wake>>,
     waking: tokio::sync::Notify,
+    pub(super) readers: OnceLock<Vec<Arc<News>>>,
     loading: Loading,
 }
 
@@ -99,6 +101,7 @@ impl Tenants {
             budget: LoadBudget::default(),
             wanted: Mutex::new(None),
             waking: tokio::sync::Notify::new(),
+            readers: OnceLock::new(),
             loading: Loading::default(),
         }))
     }
@@ -245,7 +248,7 @@ impl Tenants {
     }
 
     /// The loaded tenant. One whose seals were not heard of for too long is none, whoever has noticed that yet.
-    fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+    pub(super) fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
         let found = self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
         found.filter(|tenant| !tenant.freshness.has_lapsed(&*self.clock, self.keyring_times()))
     }

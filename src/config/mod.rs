@@ -4,6 +4,7 @@
 //! not read the environment. Durations are `std::time::Duration`, sizes are bytes. A value of the file is never
 //! part of an error: it may be a password.
 
+mod audit;
 mod initialize;
 mod listener;
 mod load;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use audit::{AuditSink, FileSink, HttpSink, SinkTarget, SyslogAddress, SyslogSink, shown as shown_sinks};
 pub use load::load;
 pub use parse::parse;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `host` or `host:port` that the server may fetch from (JWKS, discovery); empty allows none.
     pub outbound_allow: Vec<String>,
+    /// Where the audit log is copied to, in order.
+    pub audit: Vec<AuditSink>,
     /// Requests that a new deployment begins with, in order.
     pub initialize: Vec<Initialize>,
     /// Sentences for the operator: keys that are accepted and do nothing.

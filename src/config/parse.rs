@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::sinks;
 use super::initialize::initialize;
 use super::listener::{listeners, request_size};
 use super::seal::seals;
@@ -50,6 +51,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
     let config = Config {
         listeners,
         storage: storage(top, connection_url)?,
+        audit: sinks(top)?,
         initialize: initialize(top, &seals)?,
         seals,
         api_addr: api_addr(top)?,

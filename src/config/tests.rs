@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::config::{Seal, SealKind, TlsVersion};
+use crate::config::{Seal, SealKind, SinkTarget, TlsVersion};
 
 const HCL: &str = r#"
 listener "tcp" {
@@ -53,6 +53,46 @@ fn read(file: &str, text: &str) -> Result<Config, ConfigError> {
 fn error(text: &str) -> String {
     let whole = format!("storage \"sqlite\" {{ path = \"x.db\" }}\nlistener \"tcp\" {{ tls_disable = true }}\n{text}");
     read("a.hcl", &whole).err().expect(text).to_string()
+}
+
+#[test]
+fn sinks_are_declared_in_the_form_of_openbao() {
+    let hcl = r#"
+        audit "file" "to-file" {
+          description = "d"
+          options { file_path = "/var/log/a.log", mode = "0640", hmac_accessor = "false" }
+        }
+        audit "syslog" { options { address = "udp://10.0.0.1:514", facility = "local3", position_file = "/p" } }
+    "#;
+    let whole = format!("storage \"sqlite\" {{ path = \"x.db\" }}\nlistener \"tcp\" {{ tls_disable = true }}\n{hcl}");
+    let sinks = read("a.hcl", &whole).unwrap().audit;
+    let [file, syslog] = sinks.as_slice() else { panic!("{}", sinks.len()) };
+    assert_eq!((file.name.as_str(), file.kind, file.hmac_accessor), ("to-file", "file", false));
+    assert_eq!(file.position_file, PathBuf::from("/var/log/a.log.position"));
+    assert!(matches!(&file.to, SinkTarget::File(settings) if settings.mode == 0o640));
+    assert_eq!((syslog.name.as_str(), syslog.hmac_accessor), ("syslog", true));
+    assert!(matches!(&syslog.to, SinkTarget::Syslog(settings) if settings.facility == 19 * 8));
+    for (text, problem) in [
+        ("audit \"nats\" \"a\" { options {} }", "only \"file\", \"syslog\" and \"http\""),
+        ("audit \"file\" \"a\" {}", "needs options"),
+        ("audit \"file\" \"a\" { options {} }", "need file_path"),
+        ("audit \"file\" \"a\" { options { file_path = \"stdout\" } }", "need position_file"),
+        ("audit \"file\" \"a\" { options { file_path = \"rel.log\" } }", "absolute path"),
+        ("audit \"file\" \"a/b\" { options { file_path = \"/a\" } }", "needs a name"),
+        ("audit \"file\" { options { file_path = \"/a\", mode = \"0999\" } }", "permissions"),
+        ("audit \"file\" { options { file_path = \"/a\", log_raw = true } }", "is not offered"),
+        ("audit \"file\" { options { file_path = \"/a\", colour = 1 } }", "unknown key"),
+        ("audit \"file\" { options { file_path = \"/a\" } }\naudit \"file\" { options { file_path = \"/b\" } }", "same name"),
+        (
+            "audit \"file\" \"a\" { options { file_path = \"/a\" } }\naudit \"file\" \"b\" { options { file_path = \"/a\" } }",
+            "position_file",
+        ),
+        ("audit \"syslog\" { options { position_file = \"/p\", address = \"udp://localhost\" } }", "an IP address and a port"),
+        ("audit \"http\" { options { position_file = \"/p\" } }", "need uri"),
+    ] {
+        let said = error(text);
+        assert!(said.contains(problem), "{text}: {said}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! comes back is bytes of a stranger. It must not know tenants, mounts or tokens. Sizes are bytes.
 
 mod allow;
+mod post;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::secret::SecretText;
 pub use allow::Destination;
 use allow::Host;
+pub use post::Poster;
 
 /// The longest answer.
 pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -158,6 +160,13 @@ impl Sent {
 
 /// One for each fetch: no connection is kept, and nothing that one tenant trusts is used for another.
 fn agent(to: &Destination, authorities: Option<&str>) -> Result<ureq::Agent, FetchError> {
+    Ok(settings(to, authorities)?.build().new_agent())
+}
+
+fn settings(
+    to: &Destination,
+    authorities: Option<&str>,
+) -> Result<ureq::config::ConfigBuilder<ureq::typestate::AgentScope>, FetchError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let roots = match authorities {
         _ if !to.is_https() => Vec::new(),
@@ -167,7 +176,7 @@ fn agent(to: &Destination, authorities: Option<&str>) -> Result<ureq::Agent, Fet
         }
     };
     let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(RootCerts::new_with_certs(&roots));
-    let config = ureq::Agent::config_builder()
+    Ok(ureq::Agent::config_builder()
         .https_only(to.is_https())
         .http_status_as_error(false)
         .max_redirects(0)
@@ -177,8 +186,7 @@ fn agent(to: &Destination, authorities: Option<&str>) -> Result<ureq::Agent, Fet
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(FETCH_TIMEOUT))
         .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build());
-    Ok(config.build().new_agent())
+        .tls_config(tls.build()))
 }
 
 /// Whether a text has certificates in PEM form.

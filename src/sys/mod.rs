@@ -4,6 +4,7 @@
 //! Here they are put together into one engine. This folder must not know HTTP; what an engine keeps, it asks that engine
 //! for. TTLs are seconds.
 
+pub mod audit;
 pub mod audit_log;
 pub mod auditing;
 pub mod barrier;
@@ -42,6 +43,7 @@ use crate::commit::{Place, Txn};
 /// needs nobody.
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
+        Operation::Audit(operation) => audit::run(&operation, place, txn),
         // What it asks for is read after the commit: see `request::Errand`.
         Operation::AuditLog(operation) => audit_log::run(operation, place, caller, txn).await.0,
         Operation::Auditing(operation) => auditing::run(operation, place, txn).await,

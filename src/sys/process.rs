@@ -29,6 +29,8 @@ pub enum Operation {
     InFlight,
     /// The servers: this one.
     HaStatus,
+    /// Where the audit log is copied to.
+    Sinks,
     /// What is counted.
     Metrics,
     /// The machine.
@@ -43,6 +45,7 @@ const LEVEL: &[Field] = &[Field { name: "level", kind: "string", help: "`trace`,
 
 /// The table.
 pub static TABLE: &[Row<Operation>] = &[
+    Row::new(Verb::Read, "audit", Need::Sudo, &[], "Lists the sinks that the audit log is copied to.", |_| Ok(Operation::Sinks)),
     Row::by_verb(Verb::Read, "config/state/sanitized", &[], "Shows the server's configuration without secrets.", |_| {
         Ok(Operation::Configuration)
     }),
@@ -109,6 +112,7 @@ pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
 /// The process: one for all listeners.
 pub struct Process {
     configuration: Json,
+    sinks: Json,
     api_addr: String,
     log: Option<LogControl>,
     in_flight: Mutex<BTreeMap<Arc<str>, InFlight>>,
@@ -135,9 +139,9 @@ impl Drop for Underway<'_> {
 }
 
 impl Process {
-    /// `configuration` is shown as it is: it holds no secret. Without `log` the level cannot be changed.
-    pub fn new(configuration: Json, api_addr: Option<String>, log: Option<LogControl>) -> Self {
-        Self { configuration, api_addr: api_addr.unwrap_or_default(), log, in_flight: Mutex::default() }
+    /// `configuration` and `sinks` are shown as they are: they hold no secret. Without `log` the level cannot be changed.
+    pub fn new(configuration: Json, sinks: Json, api_addr: Option<String>, log: Option<LogControl>) -> Self {
+        Self { configuration, sinks, api_addr: api_addr.unwrap_or_default(), log, in_flight: Mutex::default() }
     }
 
     /// What is counted; `tenants` are those whose keys are in memory, none while the server is sealed.
@@ -163,6 +167,9 @@ impl Process {
         match operation {
             Operation::Configuration => Ok(Answer::data(Json::object(|data| {
                 data.splice(&self.configuration);
+            }))),
+            Operation::Sinks => Ok(Answer::doubled(Json::object(|data| {
+                data.splice(&self.sinks);
             }))),
             Operation::InFlight => Ok(Answer::Bare { status: 200, body: self.requests() }),
             Operation::HaStatus => Ok(Answer::doubled(self.nodes())),

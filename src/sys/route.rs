@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces, openapi,
-    plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
+    audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces,
+    openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -71,6 +71,8 @@ macro_rules! parts {
 }
 
 parts! {
+    /// `sys/audit`, `sys/audit-hash`
+    Audit => audit,
     /// `sys/audit-log`
     AuditLog => audit_log,
     /// `sys/config/auditing`

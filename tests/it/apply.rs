@@ -134,7 +134,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing(server: &mut Server) {
     let shown: Value = serde_json::from_str(&done.stdout).unwrap();
     let first = &shown["changes"][0];
     assert_eq!((&first["action"], &first["kind"], &first["name"]), (&json!("create"), &json!("namespace"), &json!("acme")));
-    assert_eq!((&shown["dry_run"], shown["changes"].as_array().map(Vec::len)), (&json!(true), Some(7)));
+    assert_eq!((&shown["dry_run"], shown["changes"].as_array().map(Vec::len)), (&json!(true), Some(8)));
 
     // The same token may not write: the real run needs another.
     let said = cli.expect(2, &example(), &[]);

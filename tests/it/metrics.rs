@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Reply};
 use crate::support::fixture::{namespace, policy, put, ready, token};
 use crate::support::on_stores;
+use crate::support::process::PATIENCE;
 use crate::support::server::Server;
 
 on_stores! {
@@ -91,8 +93,21 @@ fn file(path: &str) -> String {
 
 #[test]
 fn what_is_documented_and_watched_is_what_is_exported() {
-    let server = Server::uninitialised_with_listener(SHOWN_TO_ALL).initialise();
-    let text = shown(&Client::new(&server.target()).without_token());
+    // With a sink of the audit log: what is counted of one is shown once there is one.
+    let stanzas = |folder: &Path| {
+        let [store, sink] = ["store.db", "audit.log"].map(|name| folder.join(name).display().to_string());
+        format!(
+            "storage \"sqlite\" {{\n  path = \"{store}\"\n}}\naudit \"file\" {{\n  options {{\n    file_path = \"{sink}\"\n  }}\n}}"
+        )
+    };
+    let server = Server::configured(stanzas, SHOWN_TO_ALL, 501).initialise();
+    let anyone = Client::new(&server.target()).without_token();
+    let since = Instant::now();
+    while !shown(&anyone).contains("strongroom_audit_sink_lag_events{") {
+        assert!(since.elapsed() < PATIENCE, "the sink was not measured in time");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let text = shown(&anyone);
     let types: Vec<(&str, &str)> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let exported: BTreeSet<String> = types.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(named(&file("docs/METRICS.md")), exported, "docs/METRICS.md and what the server exports");

@@ -24,6 +24,7 @@ use crate::answer::Refusal;
 use crate::commit::{Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants};
 use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
+use crate::sink::Sinks;
 use crate::storage::{Store, StoreError};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
@@ -101,6 +102,7 @@ pub struct Open {
     jobs: tokio::task::JoinHandle<()>,
     signer: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    feeds: Vec<tokio::task::JoinHandle<()>>,
     refresher: tokio::sync::Mutex<Refresher>,
 }
 
@@ -116,6 +118,7 @@ impl Drop for Open {
         self.jobs.abort();
         self.signer.abort();
         self.keeper.abort();
+        self.feeds.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -131,6 +134,8 @@ pub struct Settings {
     pub api_addr: String,
     /// How long opened keyrings are used.
     pub keyring_times: KeyringTimes,
+    /// Where the audit log is copied to.
+    pub sinks: Arc<Sinks>,
 }
 
 /// The server's state.
@@ -211,13 +216,16 @@ impl Barrier {
         let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         tenants.announce(&self.settings.api_addr);
         tenants.set_keyring_times(self.settings.keyring_times);
+        tenants.tell(self.settings.sinks.news());
+        let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));
-        let open = Arc::new(Open { committer, jobs, signer, keeper, refresher });
+        let feeds = self.settings.sinks.feed(&committer, deployment);
+        let open = Arc::new(Open { committer, jobs, signer, keeper, feeds, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)
     }
@@ -236,6 +244,7 @@ impl Barrier {
             open.jobs.abort();
             open.signer.abort();
             open.keeper.abort();
+            open.feeds.iter().for_each(tokio::task::JoinHandle::abort);
             open.committer.stop().await;
         }
     }

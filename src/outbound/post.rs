@@ -1,0 +1,45 @@
+//! Sending batches to one server again and again, for those that may wait: it blocks.
+
+use ureq::http::{HeaderValue, Request};
+
+use super::{Destination, FetchError, settings};
+use crate::secret::SecretText;
+
+/// A server that batches are sent to. Its connection is kept.
+pub struct Poster {
+    agent: ureq::Agent,
+    url: String,
+    host: String,
+    authorization: Option<HeaderValue>,
+}
+
+impl Poster {
+    /// `authorization` is the content of the header of this name; `authorities` (PEM) stand in place of those of the operating
+    /// system.
+    pub fn new(to: &Destination, authorities: Option<&str>, authorization: Option<SecretText>) -> Result<Self, FetchError> {
+        let agent = settings(to, authorities)?.build().new_agent();
+        let authorization = authorization.map(|text| {
+            let mut value = HeaderValue::from_str(text.expose())
+                .map_err(|_| FetchError::Failed("a credential cannot be sent in a header".to_owned()))?;
+            value.set_sensitive(true);
+            Ok::<_, FetchError>(value)
+        });
+        let (url, host) = (to.url().to_owned(), to.authority().to_owned());
+        Ok(Self { agent, url, host, authorization: authorization.transpose()? })
+    }
+
+    /// Sends a body, and returns when the server has answered that it took it (2xx). The text says what went wrong.
+    pub fn post(&self, content_type: &'static str, body: &[u8]) -> Result<(), String> {
+        let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", self.host);
+        let mut request = Request::builder().method("POST").uri(&self.url).header("Content-Type", content_type);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let request = request.body(body).map_err(|error| failed(&error))?;
+        let answer = self.agent.run(request).map_err(|error| failed(&error))?;
+        let status = answer.status();
+        // Read, so that the connection can be used again.
+        let _ = answer.into_body().into_with_config().limit(super::ANSWER_BYTES_MAX).read_to_vec();
+        if status.is_success() { Ok(()) } else { Err(failed(&format_args!("answered {}", status.as_u16()))) }
+    }
+}
