@@ -4,6 +4,7 @@ use strongroom::audit::batch::{self, BatchEncoder};
 use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
 use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
+use strongroom::audit::tile::{self, Tile};
 
 /// One event.
 pub(super) fn audit_event(data: &[u8]) {
@@ -47,5 +48,22 @@ pub(super) fn audit_note(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(key) = LogKey::parse(text) {
         assert_eq!(key.to_string(), text, "a public key has two forms");
+    }
+}
+
+/// A file of an exported log: a bundle of entries, a tile of hashes, or the path of one.
+pub(super) fn audit_tile(data: &[u8]) {
+    let (entries, rest) = tile::entries(data);
+    let mut again = Vec::new();
+    for entry in &entries {
+        assert!(tile::append(&mut again, entry), "an entry that was in a bundle does not fit");
+    }
+    assert!(data.starts_with(&again) && data.len() == again.len() + rest, "a bundle has two forms");
+    if let Some(hashes) = tile::hashes(data) {
+        assert_eq!(hashes.as_flattened(), data);
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(tile) = Tile::parse(text) {
+        assert_eq!(tile.path(), text, "a tile has two paths");
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod batch;
 mod canonical;
+pub mod copy;
 pub mod cursor;
 pub mod event;
 pub mod merkle;
@@ -15,3 +16,4 @@ pub mod proof;
 pub mod row;
 pub mod search;
 pub mod summary;
+pub mod tile;

@@ -81,6 +81,12 @@ impl LogKey {
         (is_name(name) && HEXLOWER.encode(&found.id()) == id).then_some(found)
     }
 
+    /// The same key, for the log that is called `name`.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self::new(name, self.public)
+    }
+
     /// What the log is called.
     pub fn name(&self) -> &str {
         &self.name

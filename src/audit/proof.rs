@@ -287,6 +287,16 @@ mod tests {
     }
 
     proptest! {
+        /// A proof has a hash for each level of the tree, at most; that of consistency one more.
+        #[test]
+        fn proofs_are_as_short_as_trees_are_high(size in prop_oneof![1..2_000_u64, 1..=u64::MAX >> 1], at in any::<u64>()) {
+            let height = usize::try_from(size.next_power_of_two().ilog2()).unwrap();
+            let path = inclusion_stretches(at % size, size).unwrap();
+            prop_assert!(path.len() <= height, "{} of {}: {}", at % size, size, path.len());
+            let path = consistency_stretches(at % (size + 1), size).unwrap();
+            prop_assert!(path.len() <= height + 1, "{} to {}: {}", at % (size + 1), size, path.len());
+        }
+
         #[test]
         fn checking_never_panics_and_refuses_what_is_random(
             sizes in any::<(u64, u64)>(),

@@ -63,7 +63,7 @@ enum Command {
     Operator(Group<operator::Operator>),
     /// Create and list tenants (namespaces)
     Tenant(Group<tenant::Tenant>),
-    /// Search, follow and verify the audit log
+    /// Search, follow, export and verify the audit log
     Audit(Group<audit::Audit>),
     /// Bring namespaces, mounts, policies, roles and groups to what files say
     Apply(OfClient<apply::Apply>),
@@ -123,6 +123,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         Command::Apply(OfClient { verb, flags }) => {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output, environment);
+        }
+        Command::Audit(Group { verb: audit::Audit::Verify(verify), flags }) => {
+            return verify.run(&Output::new(flags.format(environment)?));
         }
         Command::Audit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,

@@ -193,3 +193,7 @@ impl Attempt for OpenKey {
         Ok(Answer::Empty)
     }
 }
+
+#[cfg(test)]
+#[path = "signer_tests.rs"]
+mod tests;

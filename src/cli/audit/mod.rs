@@ -1,6 +1,9 @@
 //! `audit`: reads, exports and verifies audit logs.
 
+mod export;
+mod folder;
 mod search;
+mod verify;
 
 use clap::Subcommand;
 
@@ -8,12 +11,16 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
 
-/// Search, follow and verify the audit log
+pub(super) use verify::Verify;
+
+/// Search, follow, export and verify the audit log
 #[derive(Subcommand)]
 pub(super) enum Audit {
     Search(search::Search),
     Tail(search::Tail),
     Show(search::Show),
+    Export(export::Export),
+    Verify(Verify),
 }
 
 impl Audit {
@@ -22,6 +29,13 @@ impl Audit {
             Self::Search(verb) => verb.run(client, output),
             Self::Tail(verb) => verb.run(client, output),
             Self::Show(verb) => verb.run(client, output),
+            Self::Export(verb) => verb.run(client, output),
+            Self::Verify(verb) => verb.run(output).map(drop),
         }
     }
+}
+
+/// What a client or a file chose must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

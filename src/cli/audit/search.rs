@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::http::Method;
 
+use super::printable;
 use crate::audit::event::Event;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -294,9 +295,4 @@ fn print(event: &RawValue, output: &Output) -> Result<(), Failure> {
         event.path,
     );
     output.line(printable(line.trim_end()).trim_end())
-}
-
-/// What a client chose must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

@@ -64,6 +64,8 @@ pub struct Asked {
     pub(super) filter: Filter,
     pub(super) since: Option<When>,
     pub(super) until: Option<When>,
+    /// The first event that is wanted, by its index.
+    pub(super) since_index: Option<u64>,
     pub(super) newest_first: bool,
     pub(super) limit: usize,
     pub(super) cursor: Option<Position>,
@@ -123,7 +125,10 @@ fn size(query: &Query) -> Result<Option<u64>, Refusal> {
 }
 
 fn index(call: &Call<'_>) -> Result<u64, Refusal> {
-    let digits = call.captures.get(0);
+    event_index(call.captures.get(0))
+}
+
+fn event_index(digits: &str) -> Result<u64, Refusal> {
     digits.parse().map_err(|_| Refusal::invalid("an event is named by its index: a whole number from 0 on"))
 }
 
@@ -132,6 +137,7 @@ fn search(query: &Query) -> Result<Asked, Refusal> {
         filter: filter(query)?,
         since: when(query, "since")?,
         until: when(query, "until")?,
+        since_index: text(query, "since_index")?.map(|digits| event_index(&digits)).transpose()?,
         newest_first: match query.value("order") {
             None | Some("" | "desc") => true,
             Some("asc") => false,
@@ -146,6 +152,9 @@ fn search(query: &Query) -> Result<Asked, Refusal> {
     };
     if asked.children && asked.edge {
         return Err(Refusal::invalid("children and edge are not read together"));
+    }
+    if asked.children && asked.since_index.is_some() {
+        return Err(Refusal::invalid("since_index is a place in one log: it does not go with children"));
     }
     if let (Some(When::At(since)), Some(When::At(until))) = (asked.since, asked.until)
         && since > until

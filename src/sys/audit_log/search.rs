@@ -113,7 +113,7 @@ impl Search {
             if self.asked.newest_first { Box::new(numbered.into_iter().rev()) } else { Box::new(numbered.into_iter()) };
         for (index, bytes) in ordered {
             let position = position(index);
-            if self.is_behind_cursor(&position) {
+            if self.is_behind_cursor(&position) || self.asked.since_index.is_some_and(|first| index < first) {
                 continue;
             }
             if page.full {
@@ -209,6 +209,9 @@ impl<'a> Stream<'a> {
             Some(until) => tenants.row_after(id, |row| row.time <= until).await?,
             None => tenants.newest_row(id).await?.map_or(1, |row| row.seq + 1),
         };
+        if let Some(index) = search.asked.since_index {
+            low = low.max(tenants.row_after(id, |row| row.end() <= index).await?);
+        }
         if let Some(cursor) = search.asked.cursor {
             let position = |row: &Glance, index| Position { time: row.time, tenant: id, index };
             if search.asked.newest_first {

@@ -1,0 +1,134 @@
+//! `audit verify`: checks a copy of a log without the server.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use data_encoding::HEXLOWER;
+use serde_json::json;
+
+use super::export::Progress;
+use super::folder::CopyFolder;
+use super::printable;
+use crate::audit::copy::{self, Report};
+use crate::audit::note::{LogKey, TreeHead};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, Output, complain};
+
+/// Check a copy of the log, without the server; exit code 1 when anything is wrong with it
+#[derive(Args)]
+#[command(after_help = "Examples:
+  strongroom audit verify ./log --key 'strongroom/3f..+1b2c3d4e+AU..'
+  strongroom audit verify ./log --key \"$(cat trusted.key)\" --kept last-month.checkpoint
+  strongroom audit verify ./log --format json")]
+pub(in crate::cli) struct Verify {
+    /// What `audit export` has written: one log, or a folder of several
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Public key of the log, from somewhere other than the copy; without it the copy's own is used
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// A checkpoint that was kept from another time, which the copy must be of one history with
+    #[arg(long, value_name = "FILE")]
+    kept: Option<PathBuf>,
+}
+
+impl Verify {
+    pub(in crate::cli) fn run(self, output: &Output) -> Result<ExitCode, Failure> {
+        let wrong = || Failure::local("--key is not the public key of a log, as in ORIGIN+ID+BASE64");
+        let key = self.key.as_deref().map(|text| LogKey::parse(text.trim()).ok_or_else(wrong)).transpose()?;
+        let kept = self.kept.as_deref().map(|file| fs::read(file).map_err(|error| unreadable(file, &error))).transpose()?;
+        let copies = copies(&self.dir)?;
+        let mut sound = true;
+        for copy in &copies {
+            let folder = CopyFolder::new(copy);
+            let key = key.as_ref().map(|key| of_copy(key, &folder, copies.len())).transpose()?;
+            // A checkpoint that was kept is of one of the logs.
+            let kept = kept.as_deref().filter(|note| copies.len() == 1 || is_of(note, key.as_ref(), &folder));
+            let mut progress = Progress::new("events were read");
+            let report = copy::verify(&folder, key, kept, &mut |events| progress.tell(events, None));
+            let report = report.map_err(|error| unreadable(copy, &error))?;
+            sound &= report.findings.is_empty();
+            show(copy, &report, output)?;
+        }
+        Ok(ExitCode::from(u8::from(!sound)))
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("{} cannot be read: {error}", path.display()))
+}
+
+/// The folder itself, or those in it.
+fn copies(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = || -> io::Result<Vec<PathBuf>> {
+        let mut found: Vec<PathBuf> =
+            fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        found.sort();
+        Ok(found)
+    };
+    let found = entries().map_err(|error| unreadable(dir, &error))?;
+    let several = !found.is_empty() && found.iter().all(|path| path.join(copy::KEY).is_file());
+    Ok(if several { found } else { vec![dir.to_owned()] })
+}
+
+/// All logs of a deployment are signed with one key, under names of their own.
+fn of_copy(key: &LogKey, folder: &CopyFolder, copies: usize) -> Result<LogKey, Failure> {
+    let own = super::export::own_key(folder)?;
+    let of = |name: &str| name.rsplitn(3, '/').nth(2).map(str::to_owned);
+    Ok(match own {
+        Some(own) if copies > 1 && of(own.name()) == of(key.name()) => key.named(own.name()),
+        _ => key.clone(),
+    })
+}
+
+fn is_of(note: &[u8], key: Option<&LogKey>, folder: &CopyFolder) -> bool {
+    let own = || super::export::own_key(folder).ok().flatten();
+    let name = key.cloned().or_else(own).map(|key| key.name().to_owned());
+    TreeHead::unverified(note).is_ok_and(|head| Some(head.origin) == name)
+}
+
+fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
+    let fingerprint = report.key.as_ref().map(LogKey::fingerprint);
+    if let (true, Some(fingerprint)) = (report.own_key, &fingerprint) {
+        complain(&format!(
+            "{}: checked with the key that is in the copy itself, which whoever made the copy has chosen. Its fingerprint is {fingerprint}: \
+             compare it with the server's (sys/audit-log/key), or name the key with --key.",
+            dir.display()
+        ));
+    }
+    let (head, findings) = (report.head.as_ref(), &report.findings);
+    if output.format == Format::Json {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|finding| json!({"fault": finding.fault.word(), "place": finding.place, "detail": finding.detail}))
+            .collect();
+        let shown = json!({
+            "folder": dir.to_string_lossy(),
+            "log": report.key.as_ref().map(LogKey::name),
+            "events": head.map(|head| head.size),
+            "root": head.map(|head| HEXLOWER.encode(&head.root)),
+            "fingerprint": fingerprint,
+            "own_key": report.own_key,
+            "verified": findings.is_empty(),
+            "findings": findings,
+        });
+        return output.line(&shown.to_string());
+    }
+    let name = report.key.as_ref().map_or("unknown", LogKey::name);
+    output.line(&format!("log          {}", printable(name)))?;
+    if let Some(head) = head {
+        output.line(&format!("events       {}\nroot         {}", head.size, HEXLOWER.encode(&head.root)))?;
+    }
+    if let Some(fingerprint) = fingerprint {
+        output.line(&format!("key          {fingerprint}"))?;
+    }
+    findings.iter().try_for_each(|finding| output.line(&printable(&finding.to_string())))?;
+    output.line(&match findings.len() {
+        0 => "verified".to_owned(),
+        1 => "1 finding: this copy is not the log that was signed".to_owned(),
+        many => format!("{many} findings: this copy is not the log that was signed"),
+    })
+}
