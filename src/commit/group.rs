@@ -224,6 +224,8 @@ impl Groups {
             involved.values().filter(|stake| !self.tenants.is_loaded(&stake.tenant)).map(|stake| stake.tenant.id()).collect();
         for mut item in items {
             if !dropped.is_empty() && stakes(&item).any(|(tenant, _)| dropped.contains(&tenant.id())) {
+                // Its event is among those sealed before, and must not be logged with this group, too.
+                accepted.rerun = true;
                 retry(item, again);
                 continue;
             }
