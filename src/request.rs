@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 
 use crate::answer::{Answer, Refusal};
+use crate::audit::receipt::Receipt;
 use crate::auth::effort::Effort;
 use crate::auth::jwt::Issuers;
 use crate::commit::{Attempt, Committer, Tenant, Txn};
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub answer: Result<Answer, Refusal>,
     /// What was asked of the process itself, when the request for it is in the log.
     pub errand: Option<Errand>,
+    /// Where the request's event stands in the log, if that was asked for and it has one.
+    pub receipt: Option<Receipt>,
 }
 
 /// What only the process can do, and not a tenant's transaction: after the commit.
@@ -70,6 +73,7 @@ pub async fn handle(
 ) -> Outcome {
     let route = Route::parse(&incoming);
     let call = Arc::new(Call {
+        receipt: incoming.receipt.then(OnceLock::new),
         incoming,
         route,
         outsiders: Arc::clone(outsiders),
@@ -80,7 +84,8 @@ pub async fn handle(
     });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
     let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Outcome { errand: errand.filter(|_| answer.is_ok()), answer }
+    let receipt = call.receipt.as_ref().and_then(OnceLock::get).cloned();
+    Outcome { errand: errand.filter(|_| answer.is_ok()), answer, receipt }
 }
 
 /// A request that is being handled: everything here is fixed, so that an attempt can be repeated.
@@ -90,6 +95,8 @@ struct Call {
     outsiders: Arc<Outsiders>,
     issuers: Arc<Issuers>,
     errand: Mutex<Option<Errand>>,
+    /// Filled in once the event is durable, if the client wants to know where it stands.
+    receipt: Option<OnceLock<Receipt>>,
     /// Slow work that is not repeated with the attempt.
     effort: Effort,
     /// How a stranger's request is logged.
@@ -114,6 +121,10 @@ impl Attempt for Call {
             Some(tenant) => self.conclude(txn, &trace, tenant, outcome),
             None => self.conclude_for_outsider(txn, trace, outcome),
         }
+    }
+
+    fn receipt(&self) -> Option<&OnceLock<Receipt>> {
+        self.receipt.as_ref()
     }
 }
 

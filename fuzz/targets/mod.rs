@@ -20,6 +20,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("audit_cursor", texts::audit_cursor),
     ("audit_event", stored::audit_event),
     ("audit_note", stored::audit_note),
+    ("audit_receipt", stored::audit_receipt),
     ("audit_tile", stored::audit_tile),
     ("certificate", certificates::certificate),
     ("config", texts::config),

@@ -4,6 +4,7 @@ use strongroom::audit::batch::{self, BatchEncoder};
 use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
 use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
+use strongroom::audit::receipt::{PROOF_BYTES_MAX, Proof, Receipt};
 use strongroom::audit::tile::{self, Tile};
 
 /// One event.
@@ -65,5 +66,18 @@ pub(super) fn audit_tile(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(tile) = Tile::parse(text) {
         assert_eq!(tile.path(), text, "a tile has two paths");
+    }
+}
+
+/// A receipt, or the proof that it was exchanged for.
+pub(super) fn audit_receipt(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(receipt) = Receipt::parse(text) {
+        assert_eq!(receipt.to_string(), text, "a receipt has two forms");
+    }
+    if let Some(proof) = Proof::parse(text) {
+        assert!(data.len() <= PROOF_BYTES_MAX);
+        assert_eq!(proof.to_string(), text, "a proof has two forms");
+        assert!(proof.verify(&LogKey::new("fuzz", [7; 32])).is_err(), "a proof of a key that nobody has");
     }
 }

@@ -106,6 +106,7 @@ pub(super) async fn send(
         namespace: None,
         credential: Credential::Token(SecretText::new(token.expose().to_owned())),
         wrap_ttl: None,
+        receipt: false,
         if_none_match: None,
         content_type,
         headers: Box::new(NoHeaders),

@@ -13,6 +13,7 @@ pub mod event;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod receipt;
 pub mod row;
 pub mod search;
 pub mod summary;

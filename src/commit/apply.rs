@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::group::{Groups, Item};
 use super::log::{self, Head, SealedEvents};
 use super::news::Unread;
+use super::receipts::Receipts;
 use super::reserve::Grant;
 use super::tenant::Tenant;
 use crate::audit::batch::BatchError;
@@ -77,6 +78,7 @@ impl Groups {
         }
         let id = crate::random::frequent();
         let (batches, applied) = self.batches(&mut items, sealed, id, group.now());
+        let receipts = Receipts::of(&items, &batches, self.tenants.deployment());
         let structural: Vec<Structural> = items.iter_mut().flat_map(|item| std::mem::take(&mut item.commit.structural)).collect();
         let gone = structural.iter().filter_map(keys_gone);
         let dropped: Vec<TenantId> = gone.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
@@ -100,6 +102,7 @@ impl Groups {
         if let Some(wake) = items.iter().filter_map(|item| item.commit.wake).max() {
             self.tenants.wake_jobs(wake);
         }
+        receipts.give(&items);
         for mut item in items {
             std::mem::take(&mut item.commit.grants).into_iter().for_each(Grant::settle);
             item.answer();

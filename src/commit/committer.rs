@@ -1,6 +1,6 @@
 //! The queue in front of the store: whatever gathered while one group was being committed is the next group.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -12,6 +12,7 @@ use super::txn::Txn;
 use super::work::Work;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::{BatchEncoder, BatchError};
+use crate::audit::receipt::Receipt;
 
 /// Requests that may wait for their group; one more is refused.
 const QUEUE_MAX: usize = 8_192;
@@ -26,6 +27,11 @@ pub trait Attempt: Send + Sync {
     /// Reads, decides, collects writes, and concludes with its event. Everything that it depends on is read through
     /// `txn`, anew at every attempt.
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal>;
+
+    /// Where the event's place in the log is wanted, once it is durable; of several events the first one's.
+    fn receipt(&self) -> Option<&OnceLock<Receipt>> {
+        None
+    }
 }
 
 /// Takes commits, and answers when they are durable.

@@ -25,6 +25,7 @@ mod news;
 mod opening;
 mod overlay;
 mod reading;
+mod receipts;
 mod recent;
 mod refresh;
 mod reserve;

@@ -32,6 +32,8 @@ static NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 /// Which role of the namespace's cert auth a request without a token is to be judged as.
 static ROLE: HeaderName = HeaderName::from_static("x-strongroom-role");
+/// Asks with `1` where the request's event stands in the audit log; the answer's has it.
+static RECEIPT: HeaderName = HeaderName::from_static("x-strongroom-receipt");
 static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 
 /// What serves the requests of one listener.
@@ -119,7 +121,8 @@ impl Service {
         let id = Arc::clone(&incoming.id);
         let (now, since) = (self.barrier.clock().now(), Instant::now());
         let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
-        let Outcome { mut answer, errand } = request::handle(open.committer(), (&self.outsiders, &self.issuers), incoming).await;
+        let Outcome { mut answer, errand, receipt } =
+            request::handle(open.committer(), (&self.outsiders, &self.issuers), incoming).await;
         match errand {
             None => {}
             Some(Errand::Process(operation)) => answer = self.process.answer(operation, open.committer().tenants(), now),
@@ -135,6 +138,9 @@ impl Service {
         }
         let mut reply = reply::reply(answer, &id);
         metrics::answered(reply.status().as_u16(), since.elapsed());
+        if let Some(Ok(receipt)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
+            reply.headers_mut().insert(&RECEIPT, receipt);
+        }
         if let Some(namespace) = namespace {
             reply.headers_mut().insert(&NAMESPACE, namespace);
         }
@@ -162,6 +168,7 @@ impl Service {
             credential: credential(&head.headers, connection.certificate.as_ref()),
             // One that is no text must be refused, and not be taken for none.
             wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            receipt: head.headers.get(&RECEIPT).is_some_and(|value| value == "1"),
             if_none_match: text(&IF_NONE_MATCH),
             content_type: text(&CONTENT_TYPE),
             headers: Box::new(Received(head.headers)),

@@ -44,6 +44,8 @@ pub struct Incoming {
     pub credential: Credential,
     /// `X-Vault-Wrap-TTL`.
     pub wrap_ttl: Option<String>,
+    /// Whether `X-Strongroom-Receipt` asks where the event stands in the log.
+    pub receipt: bool,
     /// `If-None-Match`.
     pub if_none_match: Option<String>,
     /// `Content-Type`.
@@ -171,6 +173,7 @@ mod tests {
             namespace: namespace.map(str::to_owned),
             credential: Credential::None,
             wrap_ttl: None,
+            receipt: false,
             if_none_match: None,
             content_type: None,
             headers: Box::new(NoHeaders),

@@ -8,6 +8,7 @@ mod audit_export;
 mod audit_headers;
 mod audit_log;
 mod audit_proofs;
+mod audit_receipts;
 mod audit_search;
 mod audit_sinks;
 mod bad_input;

@@ -45,8 +45,8 @@ pub(in crate::cli) struct Export {
 }
 
 #[derive(Deserialize)]
-struct Envelope<D> {
-    data: D,
+pub(super) struct Envelope<D> {
+    pub(super) data: D,
 }
 
 #[derive(Deserialize)]
@@ -104,25 +104,25 @@ impl Export {
 }
 
 /// The log of one namespace, or the edge log.
-struct Log<'a> {
-    client: &'a Client,
-    namespace: Option<&'a str>,
-    edge: bool,
+pub(super) struct Log<'a> {
+    pub(super) client: &'a Client,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) edge: bool,
 }
 
 impl Log<'_> {
-    fn ask(&self, path: &str, query: &str) -> Result<Reply, Failure> {
+    pub(super) fn ask(&self, path: &str, query: &str) -> Result<Reply, Failure> {
         let edge = if self.edge { "&edge=true" } else { "" };
         self.client.send_in(self.namespace, Method::GET, &format!("sys/audit-log{path}?{query}{edge}"), None)
     }
 
-    fn key(&self) -> Result<LogKey, Failure> {
+    pub(super) fn key(&self) -> Result<LogKey, Failure> {
         let text = self.ask("/key", "")?.parse::<Envelope<Key>>()?.data.key;
         LogKey::parse(&text).ok_or_else(|| Failure::local("the server names a key that is not one"))
     }
 
     /// The newest tree that was signed, and the note.
-    fn newest(&self, key: &LogKey) -> Result<(TreeHead, String), Failure> {
+    pub(super) fn newest(&self, key: &LogKey) -> Result<(TreeHead, String), Failure> {
         let unsigned = " (nothing is signed yet: try again in some seconds)";
         let reply = self.ask("/checkpoint", "").map_err(|failure| match failure {
             Failure::Server { status: 404, .. } => failure.with(unsigned),

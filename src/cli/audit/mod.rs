@@ -2,6 +2,7 @@
 
 mod export;
 mod folder;
+mod receipt;
 mod search;
 mod verify;
 
@@ -21,6 +22,7 @@ pub(super) enum Audit {
     Show(search::Show),
     Export(export::Export),
     Verify(Verify),
+    Receipt(receipt::Receipt),
 }
 
 impl Audit {
@@ -31,6 +33,7 @@ impl Audit {
             Self::Show(verb) => verb.run(client, output),
             Self::Export(verb) => verb.run(client, output),
             Self::Verify(verb) => verb.run(output).map(drop),
+            Self::Receipt(verb) => verb.run(client, output),
         }
     }
 }

@@ -22,25 +22,33 @@ use crate::cli::output::{Format, Output, complain};
 #[command(after_help = "Examples:
   strongroom audit verify ./log --key 'strongroom/3f..+1b2c3d4e+AU..'
   strongroom audit verify ./log --key \"$(cat trusted.key)\" --kept last-month.checkpoint
-  strongroom audit verify ./log --format json")]
+  strongroom audit verify ./log --format json
+  strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"")]
 pub(in crate::cli) struct Verify {
     /// What `audit export` has written: one log, or a folder of several
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "receipt")]
+    dir: Option<PathBuf>,
     /// Public key of the log, from somewhere other than the copy; without it the copy's own is used
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// A checkpoint that was kept from another time, which the copy must be of one history with
     #[arg(long, value_name = "FILE")]
     kept: Option<PathBuf>,
+    /// Check what `audit receipt` has written, instead of a copy
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["dir", "kept"])]
+    receipt: Option<PathBuf>,
 }
 
 impl Verify {
     pub(in crate::cli) fn run(self, output: &Output) -> Result<ExitCode, Failure> {
         let wrong = || Failure::local("--key is not the public key of a log, as in ORIGIN+ID+BASE64");
         let key = self.key.as_deref().map(|text| LogKey::parse(text.trim()).ok_or_else(wrong)).transpose()?;
+        if let (Some(file), Some(key)) = (&self.receipt, &key) {
+            return super::receipt::verify(file, key, output);
+        }
+        let dir = self.dir.unwrap_or_default();
         let kept = self.kept.as_deref().map(|file| fs::read(file).map_err(|error| unreadable(file, &error))).transpose()?;
-        let copies = copies(&self.dir)?;
+        let copies = copies(&dir)?;
         let mut sound = true;
         for copy in &copies {
             let folder = CopyFolder::new(copy);
