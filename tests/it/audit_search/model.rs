@@ -63,7 +63,8 @@ pub(super) fn compare(auditor: &Client, accessor: &str, request: &str) {
     let run = runner.run(&cases, |(chosen, limit, ascending)| {
         let mut chosen: Vec<&Condition> = chosen.into_iter().map(|at| &conditions[at]).collect();
         // A name counts once.
-        chosen.dedup_by_key(|condition| condition.0);
+        let mut names = std::collections::HashSet::new();
+        chosen.retain(|condition| names.insert(condition.0));
         if chosen.iter().all(|condition| condition.0 != "until") {
             chosen.push(conditions.iter().find(|condition| condition.0 == "until" && condition.1 == end).unwrap());
         }
