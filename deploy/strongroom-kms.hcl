@@ -26,6 +26,13 @@ seal "awskms" "eu" {
   timeout    = "5s"
 }
 
+# A second seal, in another region: any one of them opens. To add or drop one, change this file, restart the servers one after the
+# other, and wait for `strongroom operator seal-migrate` to say that it is complete.
+seal "awskms" "us" {
+  region     = "us-east-1"
+  kms_key_id = "arn:aws:kms:us-east-1:111122223333:key/abcd1234-12ab-34cd-56ef-1234567890ab"
+}
+
 # How often KMS is asked whether a key may still be used, and how long a key outlives an outage of KMS.
 keyring_refresh = "5m"
 keyring_max_age = "1h"

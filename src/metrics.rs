@@ -1,7 +1,7 @@
 //! What is counted for operators: every metric has its name, kind and meaning here, and nothing is counted under another name.
 //!
 //! Counting is a few atomic operations; texts are made when somebody asks. No label ever holds what a user chose: no path,
-//! no name, no tenant. The `vault_*` names are those of Vault's dashboards, in milliseconds where they measure time; those of
+//! no name, no tenant. Seals have the names that their operator gave them. The `vault_*` names are those of Vault's dashboards, in milliseconds where they measure time; those of
 //! our own say their unit.
 
 use std::sync::LazyLock;
@@ -53,6 +53,9 @@ struct Metrics {
     sink_lag_events: GaugeVec,
     sink_lag_seconds: GaugeVec,
     sink_failures: IntCounterVec,
+    seals: GaugeVec,
+    /// By seal and outcome.
+    seal_calls: IntCounterVec,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -132,11 +135,15 @@ impl Metrics {
                     &["sink"],
                 ),
             ),
+            seals: shown(of, GaugeVec::new(Opts::new("strongroom_seal_answers", SEAL_ANSWERS), &["seal"])),
+            seal_calls: shown(of, IntCounterVec::new(Opts::new("strongroom_seal_calls_total", SEAL_CALLS), &["seal", "outcome"])),
             registry,
         }
     }
 }
 
+const SEAL_ANSWERS: &str = "1 while a configured seal answers, also with a refusal, else 0.";
+const SEAL_CALLS: &str = "Calls to seals in other systems, by outcome.";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is looked up when somebody asks, and not counted.
@@ -283,6 +290,41 @@ pub fn sink_failed(sink: &str) {
 pub fn certificate_read(taken: bool) {
     let [done, refused] = &METRICS.reloads;
     if taken { done.inc() } else { refused.inc() }
+}
+
+/// What came of a call to a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealCall {
+    /// What was asked for.
+    Done,
+    /// A refusal, or a wrap that does not open.
+    Refused,
+    /// Nothing: it is away.
+    Unavailable,
+}
+
+impl SealCall {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A seal of this name is configured. The name is the operator's.
+pub fn seal_configured(seal: &str) {
+    METRICS.seals.with_label_values(&[seal]).set(1.0);
+    for outcome in [SealCall::Done, SealCall::Refused, SealCall::Unavailable] {
+        METRICS.seal_calls.with_label_values(&[seal, outcome.word()]);
+    }
+}
+
+/// A call to a seal ended.
+pub fn seal_called(seal: &str, outcome: SealCall) {
+    METRICS.seals.with_label_values(&[seal]).set(if outcome == SealCall::Unavailable { 0.0 } else { 1.0 });
+    METRICS.seal_calls.with_label_values(&[seal, outcome.word()]).inc();
 }
 
 /// How a TLS handshake ended.

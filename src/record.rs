@@ -119,6 +119,8 @@ pub enum Kind {
     OidcClientSecret = 65,
     /// That the state of a login in a browser was used.
     OidcSpent = 66,
+    /// By which seals a tenant's key is wrapped.
+    WrapState = 80,
     /// Which request headers a tenant has in its audit log.
     AuditedHeaders = 85,
 }

@@ -57,6 +57,8 @@ pub struct Outcome {
 pub enum Errand {
     /// Seal the server.
     Seal,
+    /// Tell about its seals: that is the answer.
+    Seals,
     /// Tell about the process, or change something of it: that is the answer.
     Process(process::Operation),
     /// Read the audit log: that is the answer.
@@ -205,7 +207,9 @@ impl Call {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
         let (answer, errand) = operation.run(&call, txn).await;
-        if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_) | Errand::AuditLog(_))) && route.wrap_ttl.is_some() {
+        if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_) | Errand::AuditLog(_) | Errand::Seals))
+            && route.wrap_ttl.is_some()
+        {
             // Its answer is known only after the commit: it would be given in the clear.
             return Err(Refusal::invalid("what the server tells of itself or of its log cannot be wrapped"));
         }

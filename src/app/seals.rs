@@ -1,9 +1,10 @@
 //! From the `seal` stanzas to the guard of the root key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::AppError;
-use crate::config::{Config, SealKind};
+use crate::config::{self, Config, SealKind};
 use crate::seal::aws_kms::{AwsKms, AwsKmsSettings};
 use crate::seal::breaker::Breaker;
 use crate::seal::{LocalSeal, Seal, static_key};
@@ -11,20 +12,31 @@ use crate::sys::barrier::Guard;
 
 /// The guard that the configuration names. Without a stanza it is shares, as everywhere in this family of servers.
 pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
-    let seal = match config.seals.as_slice() {
-        [] => return Ok(Guard::Shamir),
-        [seal] => seal,
-        [_, second, ..] => return Err(AppError::Unsupported(format!("seal \"{}\": more than one seal; keep one", second.name))),
-    };
-    let name = seal.name.clone();
-    match &seal.kind {
-        SealKind::Shamir => Ok(Guard::Shamir),
-        SealKind::Static { previous: Some(_), .. } => {
-            Err(AppError::Unsupported(format!("seal \"{name}\": a previous key; only the current key is read")))
+    let mut seals = Vec::with_capacity(config.seals.len());
+    for seal in &config.seals {
+        match opening_by_itself(seal).await? {
+            Some(seal) => seals.push(seal),
+            None if config.seals.len() == 1 => return Ok(Guard::Shamir),
+            None => {
+                let problem = "shares and another seal: keep either";
+                return Err(AppError::Unsupported(format!("seal \"{}\": {problem}", seal.name)));
+            }
         }
-        SealKind::Static { current, previous: None } => {
-            let root = static_key::read(&current.file.path)?;
-            Ok(Guard::Auto(vec![Arc::new(LocalSeal::static_key(name, root))]))
+    }
+    Ok(if seals.is_empty() { Guard::Shamir } else { Guard::Auto(seals) })
+}
+
+/// A seal that needs nobody; none for shares.
+async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>, AppError> {
+    let name = seal.name.clone();
+    Ok(match &seal.kind {
+        SealKind::Shamir => None,
+        SealKind::Static { current, previous } => {
+            let seal = LocalSeal::static_key(name, static_key::read(&current.file.path)?);
+            Some(match previous {
+                None => Arc::new(seal),
+                Some(previous) => Arc::new(seal.opening_also(static_key::read(&previous.file.path)?)),
+            })
         }
         SealKind::AwsKms(kms) => {
             let settings = AwsKmsSettings {
@@ -33,11 +45,11 @@ pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
                 endpoint: kms.endpoint.clone(),
                 timeout: kms.timeout,
             };
-            Ok(Guard::Auto(vec![remote(Arc::new(AwsKms::new(name, settings).await), kms.timeout)]))
+            Some(remote(Arc::new(AwsKms::new(name, settings).await), kms.timeout))
         }
-    }
+    })
 }
 
-fn remote(seal: Arc<dyn Seal>, timeout: std::time::Duration) -> Arc<dyn Seal> {
+fn remote(seal: Arc<dyn Seal>, timeout: Duration) -> Arc<dyn Seal> {
     Arc::new(Breaker::new(seal, timeout))
 }

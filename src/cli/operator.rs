@@ -1,5 +1,6 @@
 //! `operator`: what whoever keeps the server running does beyond what other clients offer.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -11,17 +12,19 @@ use super::client::Client;
 use super::failure::Failure;
 use super::kv::{Envelope, RawFields, rows};
 use super::output::{Format, Output};
+use crate::secret::SecretText;
 
 /// Between two looks at a rotation.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Signs in a progress bar.
 const BAR: usize = 40;
 
-/// Rotate keys
+/// Rotate keys, and change seals
 #[derive(Subcommand)]
 pub(super) enum Operator {
     Rotate(Rotate),
     KeyStatus(KeyStatus),
+    SealMigrate(SealMigrate),
 }
 
 /// Give the namespace a new wrapping key; its values are wrapped anew in the background
@@ -42,6 +45,36 @@ pub(super) struct Rotate {
   strongroom operator key-status --format json")]
 pub(super) struct KeyStatus {}
 
+/// Show which seals wrap keys, how far a change of them is, and which may be dropped now
+#[derive(Args)]
+#[command(
+    after_help = "Add the new seal to the configuration and restart; when this shows that the change is complete, drop the old one and restart.
+
+Examples:
+  strongroom operator seal-migrate
+  strongroom operator seal-migrate --format json"
+)]
+pub(super) struct SealMigrate {}
+
+#[derive(Deserialize)]
+struct Change {
+    finished: bool,
+    wrapped: u64,
+    waiting: u64,
+    failed: u64,
+    problem: String,
+    seals: BTreeMap<String, Seal>,
+}
+
+#[derive(Deserialize)]
+struct Seal {
+    r#type: String,
+    listed: bool,
+    answers: bool,
+    may_be_dropped: bool,
+    reason: String,
+}
+
 #[derive(Deserialize)]
 struct State {
     term: u32,
@@ -61,6 +94,7 @@ impl Operator {
                 if rotate.watch { watch(client, output) } else { status(client, output) }
             }
             Self::KeyStatus(KeyStatus {}) => status(client, output),
+            Self::SealMigrate(SealMigrate {}) => seals(client, output),
         }
     }
 }
@@ -70,6 +104,45 @@ fn status(client: &Client, output: &Output) -> Result<(), Failure> {
     match output.format {
         Format::Json => output.answer(&reply.body),
         Format::Table => output.table(&rows(&reply.parse::<Envelope<RawFields<'_>>>()?.data)),
+    }
+}
+
+fn seals(client: &Client, output: &Output) -> Result<(), Failure> {
+    let reply = client.send(Method::GET, "sys/seals", None)?;
+    match output.format {
+        Format::Json => output.answer(&reply.body),
+        Format::Table => {
+            let state = reply.parse::<Envelope<Change>>()?.data;
+            let lines: Vec<(&str, SecretText)> = state
+                .seals
+                .iter()
+                .map(|(name, seal)| (name.as_str(), seal.line()))
+                .chain([("complete", state.line())])
+                .map(|(name, line)| (name, SecretText::new(line)))
+                .collect();
+            output.table(&lines)
+        }
+    }
+}
+
+impl Seal {
+    fn line(&self) -> String {
+        let kind = if self.r#type.is_empty() { "not configured here" } else { self.r#type.as_str() };
+        let place = if self.listed { "wraps every key" } else { "being dropped" };
+        let answers = if self.answers { "answers" } else { "does not answer" };
+        let end = if self.may_be_dropped { "may be dropped now".to_owned() } else { format!("needed: {}", self.reason) };
+        format!("{kind}; {place}; {answers}; {end}")
+    }
+}
+
+impl Change {
+    fn line(&self) -> String {
+        let Self { wrapped, waiting, failed, problem, .. } = self;
+        if self.finished {
+            return "yes: every key is wrapped by the seals above, and by no other".to_owned();
+        }
+        let why = if problem.is_empty() { String::new() } else { format!(" ({problem})") };
+        format!("no: {wrapped} namespaces wrapped, {waiting} waiting, {failed} failed{why}")
     }
 }
 

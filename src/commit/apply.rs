@@ -168,10 +168,10 @@ impl Groups {
     }
 }
 
-/// The tenant whose loaded keys are not those of the store any more.
+/// The tenant whose keys are destroyed.
 fn keys_gone(change: &Structural) -> Option<TenantId> {
     match change {
-        Structural::State(tenant, TenantState::Erasing) | Structural::Keys(tenant, _) => Some(*tenant),
+        Structural::State(tenant, TenantState::Erasing) => Some(*tenant),
         _ => None,
     }
 }

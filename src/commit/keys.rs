@@ -1,7 +1,8 @@
 //! Changing the stored keys of tenants while they are in use: a new wrapping key, or new wraps when the root key changes.
 //!
-//! Every change of a tenant's stored keys reads and writes the tenant's `KeyState`. So two changes at once cannot undo each
-//! other, and every server drops what it has loaded of the tenant when it follows the change.
+//! A change of a tenant's stored keys reads the tenant's `KeyState` and its `WrapState`, and writes the one that it changes. So two
+//! changes at once cannot undo each other. When the `KeyState` changes, every server drops what it has loaded of the tenant; other
+//! wraps of the same keys disturb nobody.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::tenant::Tenant;
 use super::tenants::{KeyError, Tenants, key_refusal};
 use super::txn::Txn;
-use super::wraps::{unwrap, wraps};
+use super::wraps::{open, wraps};
 use crate::answer::Refusal;
 use crate::crypto::{Keyring, TenantKey, WrapContext};
 use crate::json_record;
@@ -24,11 +25,28 @@ use crate::time::Timestamp;
 pub struct KeyState {
     /// When the newest wrapping key was made.
     pub installed: Option<Timestamp>,
-    /// The change of seals that the wraps are of.
+    /// The change of seals that the wraps were of. Now in `WrapState`, which counts if it is newer.
     pub seal_epoch: u32,
 }
 
 json_record!(KeyState, Kind::KeyState, Listing::None);
+
+/// What a tenant's key was wrapped by last. None: by the seals it was made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct WrapState {
+    /// The change of seals that the wraps are of.
+    epoch: u32,
+    /// How often it was wrapped anew, so that each time is seen.
+    count: u64,
+}
+
+json_record!(WrapState, Kind::WrapState, Listing::None);
+
+impl WrapState {
+    fn address() -> Address {
+        Address::system(Kind::WrapState, "wraps")
+    }
+}
 
 impl KeyState {
     /// Where it is, in each tenant.
@@ -42,6 +60,12 @@ impl KeyState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SealEpoch {
     epoch: u32,
+    /// Counts tenants that were made while some seal did not wrap.
+    #[serde(default)]
+    incomplete: u64,
+    /// Those of them that all seals are known to have wrapped since.
+    #[serde(default)]
+    completed: u64,
 }
 
 json_record!(SealEpoch, Kind::SealEpoch, Listing::None);
@@ -65,6 +89,13 @@ impl Txn {
     pub async fn key_state(&mut self, tenant: &Arc<Tenant>) -> Result<KeyState, Refusal> {
         let found = self.read::<KeyState>(tenant, &KeyState::address()).await?;
         Ok(found.map_or_else(KeyState::default, |found| KeyState::clone(&found.value)))
+    }
+
+    async fn wrap_state(&mut self, tenant: &Arc<Tenant>) -> Result<WrapState, Refusal> {
+        let before = self.key_state(tenant).await?.seal_epoch;
+        let found = self.read::<WrapState>(tenant, &WrapState::address()).await?;
+        let state = found.map_or_else(WrapState::default, |found| WrapState::clone(&found.value));
+        Ok(WrapState { epoch: state.epoch.max(before), ..state })
     }
 
     /// Gives a tenant a new wrapping key, which wraps from the next request on. Older ones open what they wrapped until a job
@@ -91,51 +122,87 @@ impl Txn {
         self.put_keys(tenant, keys, &state).await
     }
 
-    /// Wraps a tenant's key by the seals of now, and by no others. False when it is wrapped by them, or newer ones, already.
+    /// Wraps a tenant's key by the seals of now, and by no others: what others wrapped goes when all of now have wrapped. False
+    /// when it is wrapped by them, or newer ones, already.
     pub async fn rewrap(&mut self, tenant: &Arc<Tenant>) -> Result<bool, Refusal> {
         let seals = self.tenants().seals();
-        let state = self.key_state(tenant).await?;
+        let state = self.wrap_state(tenant).await?;
         // Newer: another server is ahead of this one.
-        if state.seal_epoch >= seals.epoch {
+        if state.epoch > seals.epoch {
             return Ok(false);
         }
         let (row, key, _) = self.stored_keys(tenant).await?;
+        let missing = |seal: &Arc<dyn Seal>| !row.wraps.iter().any(|wrap| wrap.seal == seal.name());
+        if state.epoch == seals.epoch && row.wraps.len() == seals.list.len() && !seals.list.iter().any(missing) {
+            return Ok(false);
+        }
         let context = WrapContext { deployment: self.tenants().deployment(), tenant: tenant.id(), generation: row.generation };
         let wraps = wraps(&seals.list, &key, &context).await.map_err(|error| key_refusal(KeyError::Seal(tenant.id(), error)))?;
         let keys = TenantKeys { generation: row.generation, wraps, keyring: row.keyring };
-        self.put_keys(tenant, keys, &KeyState { seal_epoch: seals.epoch, ..state }).await?;
+        let state = WrapState { epoch: seals.epoch, count: state.count + 1 };
+        self.put(tenant, &WrapState::address(), &state, None).await?;
+        self.collected.structural.push(Structural::Keys(tenant.id(), keys));
         Ok(true)
     }
 
     /// Says in the root tenant that tenants are wrapped by the seals of `epoch` from now on.
     pub async fn announce_seals(&mut self, epoch: u32) -> Result<(), Refusal> {
         let root = self.tenants().root();
-        let found = self.read::<SealEpoch>(&root, &SealEpoch::address()).await?;
-        if found.is_none_or(|found| found.value.epoch < epoch) {
-            self.put(&root, &SealEpoch::address(), &SealEpoch { epoch }, None).await?;
+        let found = self.seal_epoch(&root).await?;
+        if found.epoch < epoch {
+            self.put(&root, &SealEpoch::address(), &SealEpoch { epoch, ..found }, None).await?;
         }
         Ok(())
+    }
+
+    /// A number that is above `completed` when some tenants were made while a seal did not wrap.
+    pub async fn incomplete_wraps(&mut self) -> Result<Option<u64>, Refusal> {
+        let root = self.tenants().root();
+        let found = self.seal_epoch(&root).await?;
+        Ok((found.incomplete > found.completed).then_some(found.incomplete))
+    }
+
+    /// Every tenant was looked at since `incomplete_wraps` gave this number.
+    pub async fn wraps_completed(&mut self, incomplete: u64) -> Result<(), Refusal> {
+        let root = self.tenants().root();
+        let found = self.seal_epoch(&root).await?;
+        let completed = found.completed.max(incomplete);
+        self.put(&root, &SealEpoch::address(), &SealEpoch { completed, ..found }, None).await
+    }
+
+    /// A tenant is made that some seal has not wrapped: the keeper has it wrapped later.
+    pub(super) async fn note_incomplete_wraps(&mut self) -> Result<(), Refusal> {
+        let root = self.tenants().root();
+        let found = self.seal_epoch(&root).await?;
+        let incomplete = found.incomplete + 1;
+        self.put(&root, &SealEpoch::address(), &SealEpoch { incomplete, ..found }, None).await
+    }
+
+    async fn seal_epoch(&mut self, root: &Arc<Tenant>) -> Result<SealEpoch, Refusal> {
+        let found = self.read::<SealEpoch>(root, &SealEpoch::address()).await?;
+        Ok(found.map_or_else(SealEpoch::default, |found| SealEpoch::clone(&found.value)))
     }
 
     /// The seals for a new tenant. Refused as long as this server does not have those of now.
     pub(super) async fn current_seals(&mut self) -> Result<Arc<Seals>, Refusal> {
         let (root, seals) = (self.tenants().root(), self.tenants().seals());
-        let found = self.read::<SealEpoch>(&root, &SealEpoch::address()).await?;
         // Newer than announced is fine: those are the seals that the store names already.
-        if found.map_or(0, |found| found.value.epoch) <= seals.epoch {
+        if self.seal_epoch(&root).await?.epoch <= seals.epoch {
             return Ok(seals);
         }
         Err(Refusal::Unavailable("the root key is being changed and this server does not have the new one yet; try again".into()))
     }
 
-    /// What is stored of a tenant's keys, read after its `KeyState`: current if that still is when the change is committed.
-    async fn stored_keys(&self, tenant: &Arc<Tenant>) -> Result<(TenantRow, TenantKey, Keyring), Refusal> {
+    /// What is stored of a tenant's keys, read after what changes with it: current if that still is when the change is committed.
+    async fn stored_keys(&mut self, tenant: &Arc<Tenant>) -> Result<(TenantRow, TenantKey, Keyring), Refusal> {
+        self.wrap_state(tenant).await?;
         self.tenants().stored_keys(tenant).await.map_err(key_refusal)
     }
 
     async fn put_keys(&mut self, tenant: &Arc<Tenant>, keys: TenantKeys, state: &KeyState) -> Result<(), Refusal> {
         self.put(tenant, &KeyState::address(), state, None).await?;
         self.collected.structural.push(Structural::Keys(tenant.id(), keys));
+        self.drop_keys(tenant.id());
         Ok(())
     }
 }
@@ -145,14 +212,12 @@ impl Tenants {
         let id = tenant.id();
         let row = self.store().tenant(id).await?.filter(|row| !row.keyring.is_empty()).ok_or(KeyError::Gone(id))?;
         let context = WrapContext { deployment: self.deployment(), tenant: id, generation: row.generation };
-        let key = unwrap(&self.seals().list, &row.wraps, &context).await?;
-        let opened = Keyring::open(&key, self.deployment(), id, row.generation, &row.keyring);
+        let (key, keyring) = open(&self.seals().list, &row, &context).await?;
         // Older keys that were put back would open, too: they must be those of the tenant that is in use.
         let same = |keyring: &Keyring| {
             keyring.record_key(&KeyState::address()) == tenant.keyring().record_key(&KeyState::address())
                 && keyring.wrapping_key_version() >= tenant.keyring().wrapping_key_version()
         };
-        let keyring = opened.ok().filter(same).ok_or(KeyError::Damaged(id))?;
-        Ok((row, key, keyring))
+        if same(&keyring) { Ok((row, key, keyring)) } else { Err(KeyError::Damaged(id)) }
     }
 }

@@ -12,9 +12,9 @@ use super::log::{Head, LoadError};
 use super::news::News;
 use super::refresh::{Freshness, KeyringTimes};
 use super::tenant::Tenant;
-use super::wraps::{new_tenant, unwrap};
+use super::wraps::{new_tenant_by_some, open};
 use crate::answer::Refusal;
-use crate::crypto::{Keyring, WrapContext};
+use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
@@ -31,6 +31,9 @@ pub enum KeyError {
     /// Every seal that wraps the tenant's key failed; the last one's reason.
     #[error("no seal opens the key of tenant {0}: {1}")]
     Seal(TenantId, SealError),
+    /// It has wraps of other seals only.
+    #[error("no seal opens the key of tenant {0}: none of the configured seals has wrapped it")]
+    Unwrapped(TenantId),
     /// The key that was unwrapped is not the one that its parent committed to, or the keyring does not open with it.
     #[error("the keys of tenant {0} do not open: they were changed, or rolled back to older ones")]
     Damaged(TenantId),
@@ -43,6 +46,17 @@ pub enum KeyError {
     /// The store has no deployment yet.
     #[error("the deployment is not initialised")]
     Uninitialised,
+}
+
+impl KeyError {
+    /// Whether it may pass by itself.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(_) => true,
+            Self::Seal(_, error) => error.is_outage(),
+            _ => false,
+        }
+    }
 }
 
 /// What the background jobs are asked to do before their time.
@@ -289,7 +303,7 @@ impl Tenants {
 
     /// Keys of a tenant to be made, and the commitment to its key.
     pub(super) async fn generate(&self, seals: &Seals, parent: Option<TenantId>) -> Result<(NewTenant, String), Refusal> {
-        new_tenant(&seals.list, self.deployment, parent)
+        new_tenant_by_some(&seals.list, self.deployment, parent)
             .await
             .map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
     }
@@ -309,14 +323,14 @@ impl Loader<'_> {
         let Self { store, seals, deployment, clock } = *self;
         let freshness = Freshness::new(clock, seals);
         let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
-        let key = unwrap(seals, &row.wraps, &WrapContext { deployment, tenant: id, generation: row.generation }).await?;
+        let context = WrapContext { deployment, tenant: id, generation: row.generation };
+        let (key, keyring) = open(seals, &row, &context).await?;
         if let Some((parent, namespace)) = expected {
             let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
             if row.parent != Some(parent) || row.generation != namespace.generation || commitment != namespace.commitment {
                 return Err(KeyError::Damaged(id));
             }
         }
-        let keyring = Keyring::open(&key, deployment, id, row.generation, &row.keyring).map_err(|_| KeyError::Damaged(id))?;
         let head = match row.tail {
             None => Head::genesis(),
             Some(tail) => {
@@ -335,6 +349,10 @@ pub(super) fn key_refusal(error: KeyError) -> Refusal {
         KeyError::Seal(_, ref cause) => {
             tracing::warn!(%error, "a tenant's key cannot be opened now");
             seal_refusal(cause)
+        }
+        KeyError::Unwrapped(_) => {
+            tracing::error!(%error, "a tenant's key cannot be opened");
+            Refusal::Unavailable("kms unavailable: none of the configured seals has wrapped the key".into())
         }
         KeyError::Gone(_) => Refusal::NoToken,
         KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised => {

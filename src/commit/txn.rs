@@ -238,6 +238,9 @@ impl Txn {
     ) -> Result<Arc<Namespace>, Refusal> {
         let seals = self.current_seals().await?;
         let (new, commitment) = self.tenants.generate(&seals, Some(parent.id())).await?;
+        if new.keys.wraps.len() < seals.list.len() {
+            self.note_incomplete_wraps().await?;
+        }
         let generation = new.keys.generation;
         let (lock, sealed) = (None, false);
         let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now, lock, sealed };

@@ -6,7 +6,8 @@ use super::tenants::KeyError;
 use crate::crypto::{Keyring, TenantKey, WrapContext, equal};
 use crate::id::{DeploymentId, TenantId};
 use crate::seal::{Seal, SealError};
-use crate::storage::{NewTenant, TenantKeys, Wrap};
+use crate::secret::SecretBytes;
+use crate::storage::{NewTenant, TenantKeys, TenantRow, Wrap};
 
 /// Makes the keys of a new tenant and has every seal wrap them. Returns the commitment to the TenantKey in hexadecimal.
 pub async fn new_tenant(
@@ -18,9 +19,39 @@ pub async fn new_tenant(
     let key = TenantKey::generate();
     let context = WrapContext { deployment, tenant: id, generation };
     let wraps = wraps(seals, &key, &context).await.map_err(|error| (id, error))?;
-    let keyring = Keyring::generate(deployment, id).seal(&key, generation);
+    Ok(with_wraps(&key, &context, parent, wraps))
+}
+
+/// The same with the seals that wrap it now: at least one. The rest is to be made up for.
+pub(super) async fn new_tenant_by_some(
+    seals: &[Arc<dyn Seal>],
+    deployment: DeploymentId,
+    parent: Option<TenantId>,
+) -> Result<(NewTenant, String), (TenantId, SealError)> {
+    let (id, generation) = (TenantId::random(), 1);
+    let key = TenantKey::generate();
+    let context = WrapContext { deployment, tenant: id, generation };
+    let (mut wraps, mut failure) = (Vec::new(), None);
+    for seal in seals {
+        match wrap(&**seal, &key, &context).await {
+            Ok(wrap) => wraps.push(wrap),
+            Err(error) => {
+                tracing::warn!(%error, tenant = %id, "a new key is not wrapped by every seal yet");
+                failure = Some(error);
+            }
+        }
+    }
+    match failure {
+        Some(error) if wraps.is_empty() => Err((id, error)),
+        _ => Ok(with_wraps(&key, &context, parent, wraps)),
+    }
+}
+
+fn with_wraps(key: &TenantKey, context: &WrapContext, parent: Option<TenantId>, wraps: Vec<Wrap>) -> (NewTenant, String) {
+    let WrapContext { deployment, tenant: id, generation } = *context;
+    let keyring = Keyring::generate(deployment, id).seal(key, generation);
     let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
-    Ok((NewTenant { id, parent, keys: TenantKeys { generation, wraps, keyring } }, commitment))
+    (NewTenant { id, parent, keys: TenantKeys { generation, wraps, keyring } }, commitment)
 }
 
 /// Whether every seal wraps, and opens what it has wrapped. Nothing is kept.
@@ -29,33 +60,58 @@ pub async fn probe(seals: &[Arc<dyn Seal>]) -> Result<(), SealError> {
     wraps(seals, &TenantKey::generate(), &context).await.map(drop)
 }
 
-/// A tenant key, wrapped by every seal. Each has opened its wrap again: what nobody has seen open is not stored.
+/// A tenant key, wrapped by every seal.
 pub(super) async fn wraps(seals: &[Arc<dyn Seal>], key: &TenantKey, context: &WrapContext) -> Result<Vec<Wrap>, SealError> {
     let mut wraps = Vec::with_capacity(seals.len());
     for seal in seals {
-        let wrap = seal.wrap(&key.secret(), context).await?;
-        if !equal(seal.unwrap(&wrap, context).await?.expose(), key.secret().expose()) {
-            let reason = "it opened its own wrap to another key".to_owned();
-            return Err(SealError::Unavailable { seal: seal.name().to_owned(), reason });
-        }
-        wraps.push(Wrap { seal: seal.name().to_owned(), wrap });
+        wraps.push(wrap(&**seal, key, context).await?);
     }
     Ok(wraps)
 }
 
-/// Asks the seals that hold a wrap, in the configured order, until one opens it. When none does, the key is refused only if
-/// every one of them says so: one that is away might have opened it.
-pub(super) async fn unwrap(seals: &[Arc<dyn Seal>], wraps: &[Wrap], context: &WrapContext) -> Result<TenantKey, KeyError> {
-    let mut failure: Option<SealError> = None;
-    for seal in seals {
-        for wrap in wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
-            match seal.unwrap(&wrap.wrap, context).await {
-                Ok(secret) => return TenantKey::from_secret(secret).ok_or(KeyError::Damaged(context.tenant)),
-                Err(error) if failure.as_ref().is_some_and(SealError::is_outage) && !error.is_outage() => {}
-                Err(error) => failure = Some(error),
+/// A tenant key, wrapped by one seal, which has opened its wrap again: what nobody has seen open is not stored.
+async fn wrap(seal: &dyn Seal, key: &TenantKey, context: &WrapContext) -> Result<Wrap, SealError> {
+    let wrap = seal.wrap(&key.secret(), context).await?;
+    if !equal(seal.unwrap(&wrap, context).await?.expose(), key.secret().expose()) {
+        let reason = "it opened its own wrap to another key".to_owned();
+        return Err(SealError::Unavailable { seal: seal.name().to_owned(), reason });
+    }
+    Ok(Wrap { seal: seal.name().to_owned(), wrap })
+}
+
+/// The key of a stored tenant, and the keyring that it opens. Asks the seals that hold a wrap, those that answered the last
+/// time first, until one gives the right key: one that gives another key is as good as one that gives none. When none does, the
+/// key is refused only if every one of them says so: one that is away might have opened it.
+pub(super) async fn open(
+    seals: &[Arc<dyn Seal>],
+    row: &TenantRow,
+    context: &WrapContext,
+) -> Result<(TenantKey, Keyring), KeyError> {
+    let tenant = context.tenant;
+    let mut failure: Option<KeyError> = None;
+    let (well, ill): (Vec<_>, Vec<_>) = seals.iter().partition(|seal| seal.is_well());
+    for seal in well.into_iter().chain(ill) {
+        for wrap in row.wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
+            let error = match seal.unwrap(&wrap.wrap, context).await {
+                Ok(secret) => {
+                    if let Some(opened) = keyring(secret, row, context) {
+                        return Ok(opened);
+                    }
+                    tracing::error!(%tenant, seal = seal.name(), "a seal gave a key that opens nothing");
+                    KeyError::Damaged(tenant)
+                }
+                Err(error) => KeyError::Seal(tenant, error),
+            };
+            if !failure.as_ref().is_some_and(KeyError::is_outage) {
+                failure = Some(error);
             }
         }
     }
-    let none = || SealError::DoesNotOpen { seal: "(none that is configured)".into() };
-    Err(KeyError::Seal(context.tenant, failure.unwrap_or_else(none)))
+    Err(failure.unwrap_or(KeyError::Unwrapped(tenant)))
+}
+
+fn keyring(secret: SecretBytes, row: &TenantRow, context: &WrapContext) -> Option<(TenantKey, Keyring)> {
+    let key = TenantKey::from_secret(secret)?;
+    let keyring = Keyring::open(&key, context.deployment, context.tenant, row.generation, &row.keyring).ok()?;
+    Some((key, keyring))
 }

@@ -131,6 +131,9 @@ impl Service {
                 drop(open);
                 self.barrier.seal().await;
             }
+            Some(Errand::Seals) => {
+                answer = Box::pin(self.barrier.seals()).await.map(Answer::data).map_err(BarrierError::refusal);
+            }
             Some(Errand::Ceremony(step)) => {
                 let done = Box::pin(self.barrier.ceremony(step)).await.map_err(BarrierError::refusal);
                 answer = done.map(|json| json.map_or(Answer::Empty, Answer::data));

@@ -176,7 +176,11 @@ impl Operation {
                 (answer, Some(Errand::Ceremony(step)))
             }
             Self::Sys(sys::Operation::Seal(operation)) => {
-                let errand = matches!(operation, sys::seal::Operation::Seal).then_some(Errand::Seal);
+                let errand = match operation {
+                    sys::seal::Operation::Seal => Some(Errand::Seal),
+                    sys::seal::Operation::Seals => Some(Errand::Seals),
+                    sys::seal::Operation::StepDown => None,
+                };
                 (sys::seal::run(operation, place), errand)
             }
             Self::Sys(sys::Operation::AuditLog(operation)) => {

@@ -123,6 +123,11 @@ impl Seal for AwsKms {
         "awskms"
     }
 
+    fn identity(&self) -> String {
+        let region = self.client.config().region().map(Region::as_ref).unwrap_or_default();
+        super::identity(&self.name, self.kind(), &SecretBytes::new(format!("{region} {}", self.key).into_bytes()))
+    }
+
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {
         let mut request = self.client.encrypt().key_id(&self.key).plaintext(Blob::new(plaintext.expose()));
         for (name, value) in encryption_context(context) {

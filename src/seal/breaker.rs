@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Seal, SealError};
 use crate::crypto::WrapContext;
+use crate::metrics::{self, SealCall};
 use crate::secret::SecretBytes;
 
 /// Failures in a row after which calls fail at once.
@@ -68,6 +69,7 @@ impl Breaker {
         self.admit()?;
         let timed = tokio::time::timeout(self.timeout, call).await;
         let outcome = timed.unwrap_or_else(|_| Err(self.unavailable(format!("no answer within {:?}", self.timeout))));
+        metrics::seal_called(self.seal.name(), call_of(&outcome));
         let mut state = self.state();
         if let Err(SealError::Unavailable { reason, .. }) = &outcome {
             state.failures = state.failures.saturating_add(1);
@@ -84,6 +86,14 @@ impl Breaker {
     }
 }
 
+fn call_of<T>(outcome: &Result<T, SealError>) -> SealCall {
+    match outcome {
+        Ok(_) => SealCall::Done,
+        Err(SealError::Unavailable { .. }) => SealCall::Unavailable,
+        Err(SealError::Refused { .. } | SealError::DoesNotOpen { .. }) => SealCall::Refused,
+    }
+}
+
 #[async_trait]
 impl Seal for Breaker {
     fn name(&self) -> &str {
@@ -92,6 +102,14 @@ impl Seal for Breaker {
 
     fn kind(&self) -> &'static str {
         self.seal.kind()
+    }
+
+    fn identity(&self) -> String {
+        self.seal.identity()
+    }
+
+    fn is_well(&self) -> bool {
+        self.state().failures == 0
     }
 
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {
@@ -125,6 +143,10 @@ mod tests {
 
         fn kind(&self) -> &'static str {
             "test"
+        }
+
+        fn identity(&self) -> String {
+            self.name().to_owned()
         }
 
         async fn wrap(&self, _plaintext: &SecretBytes, _context: &WrapContext) -> Result<Vec<u8>, SealError> {

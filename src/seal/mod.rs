@@ -10,7 +10,7 @@ pub mod static_key;
 
 use async_trait::async_trait;
 
-use crate::crypto::{RootKey, WrapContext};
+use crate::crypto::{RootKey, WrapContext, keyed_hash};
 use crate::secret::SecretBytes;
 
 /// Why a seal did not do what it was asked. Texts are for the operator and never hold key material.
@@ -68,9 +68,17 @@ pub trait Seal: Send + Sync {
     /// The type in the configuration and in `sys/seal-status`: `static`, `shamir`, ...
     fn kind(&self) -> &'static str;
 
+    /// Tells this root key from every other one, and says nothing about it: stored in the clear.
+    fn identity(&self) -> String;
+
     /// True when the root key is in this process: it can neither refuse nor be away, and asking it again says nothing.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// False when it was away the last time: others are asked before it.
+    fn is_well(&self) -> bool {
+        true
     }
 
     /// Encrypts a tenant key under the root key, bound to `context`.
@@ -80,22 +88,37 @@ pub trait Seal: Send + Sync {
     async fn unwrap(&self, wrap: &[u8], context: &WrapContext) -> Result<SecretBytes, SealError>;
 }
 
+/// The text of an identity: the seal's name, and a hash of what it is.
+fn identity(name: &str, kind: &str, of: &SecretBytes) -> String {
+    let hash = keyed_hash(of, &[b"strongroom v1 seal identity", kind.as_bytes()]);
+    let short: String = data_encoding::HEXLOWER.encode(&hash).chars().take(16).collect();
+    format!("{name} {short}")
+}
+
 /// A seal whose root key is in memory: read from a key file, or joined from shares.
 pub struct LocalSeal {
     name: String,
     kind: &'static str,
     root: RootKey,
+    /// The key before: it opens, and wraps nothing.
+    previous: Option<RootKey>,
 }
 
 impl LocalSeal {
     /// The root key of a static key file.
     pub fn static_key(name: impl Into<String>, root: RootKey) -> Self {
-        Self { name: name.into(), kind: "static", root }
+        Self { name: name.into(), kind: "static", root, previous: None }
+    }
+
+    /// The same, which also opens what `previous` wrapped.
+    #[must_use]
+    pub fn opening_also(self, previous: RootKey) -> Self {
+        Self { previous: Some(previous), ..self }
     }
 
     /// The root key that enough shares gave.
     pub fn shamir(name: impl Into<String>, root: RootKey) -> Self {
-        Self { name: name.into(), kind: "shamir", root }
+        Self { name: name.into(), kind: "shamir", root, previous: None }
     }
 }
 
@@ -109,6 +132,10 @@ impl Seal for LocalSeal {
         self.kind
     }
 
+    fn identity(&self) -> String {
+        identity(&self.name, self.kind, &self.root.secret())
+    }
+
     fn is_local(&self) -> bool {
         true
     }
@@ -118,7 +145,9 @@ impl Seal for LocalSeal {
     }
 
     async fn unwrap(&self, wrap: &[u8], context: &WrapContext) -> Result<SecretBytes, SealError> {
-        self.root.unwrap(wrap, context).map_err(|_| SealError::DoesNotOpen { seal: self.name.clone() })
+        let opened = self.root.unwrap(wrap, context).ok();
+        let opened = opened.or_else(|| self.previous.as_ref().and_then(|previous| previous.unwrap(wrap, context).ok()));
+        opened.ok_or_else(|| SealError::DoesNotOpen { seal: self.name.clone() })
     }
 }
 
@@ -139,6 +168,13 @@ mod tests {
             let error = refused.err().unwrap();
             assert!(matches!(error, SealError::DoesNotOpen { .. }) && !error.is_outage(), "{error}");
         }
-        assert_eq!((here.kind(), there.kind(), there.name()), ("static", "shamir", "there"));
+        assert_ne!(here.identity(), LocalSeal::static_key("here", RootKey::generate()).identity());
+        let changed = LocalSeal::static_key("there", RootKey::generate()).opening_also(there.root);
+        let old = RootKey::from_secret(&changed.previous.as_ref().unwrap().secret()).unwrap();
+        let wrap = old.wrap(&secret, &context);
+        assert_eq!(changed.unwrap(&wrap, &context).await.ok().unwrap().expose(), secret.expose());
+        assert!(old.unwrap(&changed.wrap(&secret, &context).await.unwrap(), &context).is_err(), "the key before wraps nothing");
+        let there = changed;
+        assert_eq!((here.kind(), there.kind(), there.name()), ("static", "static", "there"));
     }
 }

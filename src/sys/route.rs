@@ -107,7 +107,7 @@ parts! {
     References => references,
     /// `sys/remount`
     Remount => remount,
-    /// `sys/seal`
+    /// `sys/seal`, `sys/seals`
     Seal => seal,
     /// `sys/secrets/move`
     Secrets => secrets,

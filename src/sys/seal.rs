@@ -1,5 +1,5 @@
-//! `sys/seal` and `sys/step-down`: asked for through the pipeline like everything else, so that policy guards them and
-//! the log holds them. The pipeline seals the server once the request is durable.
+//! `sys/seal`, `sys/step-down` and `sys/seals`: asked for through the pipeline like everything else, so that policy guards them and
+//! the log holds them. The pipeline seals the server, and tells of its seals, once the request is durable.
 
 use crate::answer::{Answer, Refusal};
 use crate::commit::Place;
@@ -12,6 +12,8 @@ pub enum Operation {
     Seal,
     /// Give up leadership. Every server is active, so there is nothing to give up.
     StepDown,
+    /// Which seals wrap, and how far a change of them is.
+    Seals,
 }
 
 /// The table.
@@ -32,6 +34,13 @@ pub static TABLE: &[Row<Operation>] = &[
         help: "Accepted for compatibility: every server is active, and none leads.",
         parse: |_: &Call<'_>| Ok(Operation::StepDown),
     },
+    Row::by_verb(
+        Verb::Read,
+        "seals",
+        &[],
+        "Shows which seals wrap keys, how far a change of them is, and which may be dropped.",
+        |_| Ok(Operation::Seals),
+    ),
 ];
 
 /// Runs one operation. Sealing itself is done by the pipeline, after the commit. A tenant's rights, sudo on all of its
@@ -41,6 +50,6 @@ pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
         return Err(Refusal::invalid("operation unavailable in namespaces"));
     }
     match operation {
-        Operation::Seal | Operation::StepDown => Ok(Answer::Empty),
+        Operation::Seal | Operation::StepDown | Operation::Seals => Ok(Answer::Empty),
     }
 }

@@ -38,6 +38,7 @@ mod rotation;
 mod seals;
 mod security_promises;
 mod server_life;
+mod several_seals;
 mod shut_namespaces;
 mod side_by_side;
 mod storage;

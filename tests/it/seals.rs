@@ -13,16 +13,16 @@ use crate::support::process::{PATIENCE, run};
 use crate::support::server::{Server, storage_stanza};
 use crate::support::tools;
 
-const REGION: &str = "eu-central-1";
+pub(crate) const REGION: &str = "eu-central-1";
 /// Keyrings are confirmed each second, and live for four without.
-const TIMES: &str = "keyring_refresh = \"1s\"\nkeyring_max_age = \"4s\"\n";
+pub(crate) const TIMES: &str = "keyring_refresh = \"1s\"\nkeyring_max_age = \"4s\"\n";
 
-fn sqlite(folder: &Path) -> String {
+pub(crate) fn sqlite(folder: &Path) -> String {
     format!("storage \"sqlite\" {{\n  path = \"{}\"\n}}\n", folder.join("store.db").display())
 }
 
 /// A server on SQLite whose one seal is a key of `kms`. It has tried the seal: what the proxy does next is not its start any more.
-fn uninitialised(kms: &Kms, key: &str) -> Server {
+pub(crate) fn uninitialised(kms: &Kms, key: &str) -> Server {
     let server = Server::configured(|folder| sqlite(folder) + TIMES + &kms.seal(folder, "eu", REGION, key, ""), "", 501);
     let begun = Instant::now();
     while !server.output().contains("sealed: waiting for sys/init") {
@@ -33,7 +33,7 @@ fn uninitialised(kms: &Kms, key: &str) -> Server {
 }
 
 /// Initialises; a client with the root token, and the answer.
-fn initialised(server: &Server) -> (Client, Value) {
+pub(crate) fn initialised(server: &Server) -> (Client, Value) {
     let stranger = Client::new(&server.target());
     let init = stranger.call("PUT", "sys/init", Some(&json!({"recovery_shares": 3, "recovery_threshold": 2}))).expect(200).json();
     (stranger.with_token(init["root_token"].as_str().unwrap()), init)
@@ -41,7 +41,7 @@ fn initialised(server: &Server) -> (Client, Value) {
 
 /// Waits until the answer has this status.
 #[track_caller]
-fn wait_for(status: u16, ask: impl Fn() -> Reply) -> Reply {
+pub(crate) fn wait_for(status: u16, ask: impl Fn() -> Reply) -> Reply {
     let begun = Instant::now();
     loop {
         let reply = ask();
@@ -53,12 +53,12 @@ fn wait_for(status: u16, ask: impl Fn() -> Reply) -> Reply {
     }
 }
 
-fn health(server: &Server) -> impl Fn() -> Reply + use<> {
+pub(crate) fn health(server: &Server) -> impl Fn() -> Reply + use<> {
     let client = Client::new(&server.target());
     move || client.call("GET", "sys/health", None)
 }
 
-fn get(client: &Client, path: &str) -> Reply {
+pub(crate) fn get(client: &Client, path: &str) -> Reply {
     client.call("GET", &format!("secret/data/{path}"), None)
 }
 
@@ -139,7 +139,7 @@ fn init_writes_nothing_unless_the_seal_wraps_and_opens() {
 }
 
 /// Starts the server that `server` was, with other words in its configuration: its exit code and last line.
-fn start_with(server: &Server, from: &str, to: &str) -> (i32, String) {
+pub(crate) fn start_with(server: &Server, from: &str, to: &str) -> (i32, String) {
     let config = std::fs::read_to_string(server.folder().join("strongroom.hcl")).unwrap();
     assert!(config.contains(from), "{config}");
     let file = server.folder().join("other.hcl");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::ceremony::{refuse_pgp, write_shares};
-use super::record::{SealRecord, ShamirRecord};
+use super::record::{AutoRecord, SealRecord, ShamirRecord};
 use super::{Barrier, BarrierError, Guard};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
@@ -135,7 +135,7 @@ impl Barrier {
                 // Shares of a key that opens nothing: they prove who may ask for a root token.
                 let made = if request.shares == 0 { None } else { Some(shares_of(&RootKey::generate())?) };
                 let (recovery, shares) = made.map_or((None, Vec::new()), |(set, shares)| (Some(set), shares));
-                Ok(NewRoot { seals: seals.clone(), record: SealRecord::Static { recovery }, shares })
+                Ok(NewRoot { seals: seals.clone(), record: SealRecord::Auto(AutoRecord::first(seals, recovery)), shares })
             }
             Guard::Shamir => {
                 let root = RootKey::generate();

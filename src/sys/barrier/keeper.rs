@@ -1,5 +1,8 @@
 //! Finishing a change of the root key in the background, and following one that another server makes.
 //!
+//! Of seals that open by themselves: the server that starts with another list writes it down, every tenant is wrapped by it, and
+//! that is written down too. Of shares:
+//!
 //! 1. The record in the store names the new root key (`rekey.rs`). Both open everything.
 //! 2. The change is announced in the root tenant: from then on nobody makes a tenant that is wrapped by the old one alone.
 //! 3. Every tenant is wrapped by both.
@@ -12,22 +15,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::BarrierError;
-use super::record::{SealRecord, ShamirRecord};
-use crate::answer::{Answer, Refusal};
-use crate::audit::event::{Event, Word};
-use crate::commit::{Attempt, Committer, Tenant, Txn};
+use super::record::{AutoRecord, SealRecord, ShamirRecord};
+use super::walk::{Progress, Walk, WalkError};
+use crate::commit::{Committer, Seals, probe};
 use crate::id::DeploymentId;
-use crate::namespace::Namespace;
-use crate::record::{Address, Kind, SYSTEM};
+use crate::seal::Seal;
 use crate::seal::shamir::Check;
 use crate::storage::{Deployment, Store};
 
 /// Between two looks at the stored seal.
 const PERIOD: Duration = Duration::from_secs(2);
+/// The longest pause after rounds that came to nothing: two to this power of `PERIOD`.
+const PAUSE_MAX: u32 = 4;
 /// How long other servers on the same database have to follow, before the old root key is dropped.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,8 @@ pub(super) struct Bell {
     notify: Notify,
     /// The shares of this set were given out by this process.
     given_out: Mutex<Option<Check<16>>>,
+    /// How far the last walk over all tenants is.
+    pub(super) progress: Mutex<Progress>,
 }
 
 impl Bell {
@@ -59,6 +63,10 @@ pub(super) struct Keeper {
     committer: Arc<Committer>,
     bell: Arc<Bell>,
     announced: Option<u32>,
+    /// The seals of the configuration that open by themselves.
+    configured: Vec<Arc<dyn Seal>>,
+    /// They were compared with the stored list.
+    compared: bool,
 }
 
 /// Why a round came to nothing; the next one tries again.
@@ -66,12 +74,18 @@ pub(super) struct Keeper {
 enum KeeperError {
     #[error(transparent)]
     Barrier(#[from] BarrierError),
-    #[error("a step was refused: {0:?}")]
-    Refused(Refusal),
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    #[error("not every configured seal wraps now: {0}")]
+    Seal(#[from] crate::seal::SealError),
     #[error(
         "the root key was changed through another server, which this one did not follow in time: seal it, and unseal it with the new shares"
     )]
     LeftBehind,
+    #[error(
+        "another server wraps by seals that this one does not have: give all servers the same seals; until then no namespace can be made here"
+    )]
+    OtherSeals,
 }
 
 impl From<crate::storage::StoreError> for KeeperError {
@@ -81,30 +95,44 @@ impl From<crate::storage::StoreError> for KeeperError {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<dyn Store>, committer: Arc<Committer>, bell: Arc<Bell>) -> Self {
-        Self { store, committer, bell, announced: None }
+    pub(super) fn new(store: Arc<dyn Store>, committer: Arc<Committer>, bell: Arc<Bell>, configured: Vec<Arc<dyn Seal>>) -> Self {
+        Self { store, committer, bell, announced: None, configured, compared: false }
     }
 
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
+        let mut failures: u32 = 0;
         loop {
-            if let Err(error) = self.tick().await {
-                tracing::error!(%error, "the stored seal could not be followed; trying again");
+            match self.tick().await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::error!(%error, "the stored seal could not be followed; trying again");
+                    self.bell.progress.lock().unwrap_or_else(PoisonError::into_inner).problem = error.to_string();
+                    failures += 1;
+                }
             }
             // Whatever comes first; a bell that rang during the round is heard now.
-            let _ = tokio::time::timeout(PERIOD, self.bell.notify.notified()).await;
+            let period = PERIOD * 2_u32.pow(failures.min(PAUSE_MAX));
+            let _ = tokio::time::timeout(period, self.bell.notify.notified()).await;
         }
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk { committer: &self.committer, progress: &self.bell.progress }
     }
 
     async fn tick(&mut self) -> Result<(), KeeperError> {
         let Some(deployment) = self.store.deployment().await? else { return Ok(()) };
-        let SealRecord::Shamir(record) = SealRecord::of(&deployment)? else { return Ok(()) };
+        let record = match SealRecord::of(&deployment)? {
+            SealRecord::Auto(record) => return self.keep_list(&deployment, &record).await,
+            SealRecord::Shamir(record) => record,
+        };
         self.follow(deployment.id, &record).await?;
         let Some(next) = &record.next else { return if record.sweep { self.sweep(&deployment, record).await } else { Ok(()) } };
         if !next.confirmed && !self.bell.gave_out(next.shares.id) {
             return Ok(());
         }
-        let tenants = self.rewrap_all().await?;
+        let tenants = self.walk().wrap_all().await?;
         if self.store.kind() == "postgresql" {
             tokio::time::sleep(GRACE).await;
         }
@@ -117,6 +145,46 @@ impl Keeper {
         Ok(())
     }
 
+    /// Has every tenant wrapped by the list of seals that was started with last.
+    async fn keep_list(&mut self, deployment: &Deployment, record: &AutoRecord) -> Result<(), KeeperError> {
+        if !self.compared {
+            let next = record.change(&self.configured)?;
+            // Another server may have come first: then its list is compared.
+            self.compared = match &next {
+                None => true,
+                Some(next) => self.store.replace_seal(&deployment.seal, &SealRecord::Auto(next.clone()).bytes()?).await?,
+            };
+            self.bell.ring();
+            return Ok(());
+        }
+        let tenants = self.committer.tenants();
+        if tenants.seals().epoch != record.epoch {
+            let list = record.wrapping(&self.configured).ok_or(KeeperError::OtherSeals)?;
+            tenants.set_seals(Seals { epoch: record.epoch, list });
+        }
+        self.announce(record.epoch).await?;
+        let seals = self.committer.tenants().seals();
+        // Nobody else asks those that are away, as long as others open.
+        for seal in seals.list.iter().filter(|seal| !seal.is_well()) {
+            let _ = probe(std::slice::from_ref(seal)).await;
+        }
+        let incomplete = self.walk().incomplete().await?;
+        if !record.unfinished && incomplete.is_none() {
+            return Ok(());
+        }
+        // One that does not wrap would be asked once for every tenant.
+        probe(&seals.list).await?;
+        let tenants = self.walk().wrap_all().await?;
+        if let Some(incomplete) = incomplete {
+            self.walk().completed(incomplete).await?;
+        }
+        if record.unfinished && !self.store.replace_seal(&deployment.seal, &SealRecord::Auto(record.finished()).bytes()?).await? {
+            return Ok(());
+        }
+        tracing::info!(tenants, "every key is wrapped by the configured seals, and by no other");
+        Ok(())
+    }
+
     /// Takes the seals of the record into use, and says so to all servers.
     async fn follow(&mut self, deployment: DeploymentId, record: &ShamirRecord) -> Result<(), KeeperError> {
         let tenants = self.committer.tenants();
@@ -124,77 +192,23 @@ impl Keeper {
         if seals.epoch != record.epoch {
             tenants.set_seals(record.derived(deployment, &seals.list).await.ok_or(KeeperError::LeftBehind)?);
         }
-        if record.epoch > 0 && self.announced != Some(record.epoch) {
-            self.run_step(Arc::new(Announce { epoch: record.epoch })).await?;
-            self.announced = Some(record.epoch);
+        self.announce(record.epoch).await
+    }
+
+    async fn announce(&mut self, epoch: u32) -> Result<(), KeeperError> {
+        if epoch > 0 && self.announced != Some(epoch) {
+            self.walk().announce(epoch).await?;
+            self.announced = Some(epoch);
         }
         Ok(())
     }
 
     /// Removes the wraps of the root key before.
     async fn sweep(&self, deployment: &Deployment, record: ShamirRecord) -> Result<(), KeeperError> {
-        let tenants = self.rewrap_all().await?;
+        let tenants = self.walk().wrap_all().await?;
         let swept = SealRecord::Shamir(ShamirRecord { sweep: false, ..record });
         self.store.replace_seal(&deployment.seal, &swept.bytes()?).await?;
         tracing::info!(tenants, "nothing is wrapped by the old root key any more");
         Ok(())
-    }
-
-    /// Has every tenant wrapped by the seals of now; how many there are.
-    async fn rewrap_all(&self) -> Result<usize, KeeperError> {
-        let tenants = self.committer.tenants();
-        let mut waiting = vec![tenants.root(), tenants.edge()];
-        let mut done = 0;
-        while let Some(tenant) = waiting.pop() {
-            let step = Arc::new(Rewrap { tenant, children: Mutex::default() });
-            self.run_step(Arc::clone(&step) as Arc<dyn Attempt>).await?;
-            waiting.append(&mut step.children.lock().unwrap_or_else(PoisonError::into_inner));
-            done += 1;
-        }
-        Ok(done)
-    }
-
-    async fn run_step(&self, step: Arc<dyn Attempt>) -> Result<(), KeeperError> {
-        self.committer.run(step).await.map(drop).map_err(KeeperError::Refused)
-    }
-}
-
-struct Announce {
-    epoch: u32,
-}
-
-#[async_trait]
-impl Attempt for Announce {
-    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        txn.announce_seals(self.epoch).await?;
-        let root = txn.tenants().root();
-        let text = format!("tenants are wrapped by the seals of change {} from now on", self.epoch);
-        txn.conclude(&root, &Event::of_job(txn.now(), root.id(), Word::new("rekey"), text), false);
-        Ok(Answer::Empty)
-    }
-}
-
-/// Wraps one tenant anew, and finds the tenants below it. Its commit makes sure that the list was whole.
-struct Rewrap {
-    tenant: Arc<Tenant>,
-    children: Mutex<Vec<Arc<Tenant>>>,
-}
-
-#[async_trait]
-impl Attempt for Rewrap {
-    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let tenant = &self.tenant;
-        let mut children = Vec::new();
-        for name in txn.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
-            let found = txn.read::<Namespace>(tenant, &Address::system(Kind::Namespace, &**name)).await?;
-            if let Some(found) = found {
-                children.push(txn.enter(tenant, &found.value).await?);
-            }
-        }
-        let changed = txn.rewrap(tenant).await?;
-        *self.children.lock().unwrap_or_else(PoisonError::into_inner) = children;
-        let text = if changed { "the tenant's key was wrapped anew" } else { "the tenant's key is wrapped as it should be" };
-        txn.conclude(tenant, &Event::of_job(txn.now(), tenant.id(), Word::new("rekey"), text.to_owned()), false);
-        Ok(Answer::Empty)
     }
 }

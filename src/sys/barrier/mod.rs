@@ -12,8 +12,10 @@ mod init;
 mod keeper;
 mod record;
 mod rekey;
+mod seals;
 mod status;
 mod unseal;
+mod walk;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -89,8 +91,9 @@ impl BarrierError {
     /// Whether it may pass by itself.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Keys(KeyError::Store(_)) => true,
-            Self::Seal(error) | Self::Keys(KeyError::Seal(_, error)) => error.is_outage(),
+            Self::Store(_) => true,
+            Self::Seal(error) => error.is_outage(),
+            Self::Keys(error) => error.is_outage(),
             _ => false,
         }
     }
@@ -159,6 +162,10 @@ pub struct Barrier {
 impl Barrier {
     /// A sealed server on `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, settings: Settings) -> Self {
+        match &guard {
+            Guard::Auto(seals) => seals.iter().for_each(|seal| crate::metrics::seal_configured(seal.name())),
+            Guard::Shamir => crate::metrics::seal_configured("shamir"),
+        }
         Self {
             store,
             clock,
@@ -207,7 +214,17 @@ impl Barrier {
             }));
         }
         let Guard::Auto(seals) = &self.guard else { return Ok(false) };
-        self.enter(Seals { epoch: 0, list: seals.clone() }).await?;
+        let epoch = match record::SealRecord::of(&deployment)? {
+            record::SealRecord::Auto(record) => {
+                record.change(seals)?;
+                record.epoch
+            }
+            record::SealRecord::Shamir(_) => {
+                let text = "this deployment is sealed by shares: remove the seal stanza, and unseal with them";
+                return Err(BarrierError::Failed(text.into()));
+            }
+        };
+        self.enter(Seals { epoch, list: seals.clone() }).await?;
         Ok(true)
     }
 
@@ -221,7 +238,11 @@ impl Barrier {
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
-        let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake));
+        let configured = match &self.guard {
+            Guard::Auto(seals) => seals.clone(),
+            Guard::Shamir => Vec::new(),
+        };
+        let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake), configured);
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));
         let feeds = self.settings.sinks.feed(&committer, deployment);

@@ -20,12 +20,30 @@ use crate::storage::Deployment;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum SealRecord {
-    /// A key file, and what recognises the recovery shares: they open nothing, and prove who may ask for a root token.
-    Static {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        recovery: Option<ShareSet>,
-    },
+    /// Seals that need nobody. It is stored under the name of the first of them that there was.
+    #[serde(rename = "static")]
+    Auto(AutoRecord),
     Shamir(ShamirRecord),
+}
+
+/// Seals that need nobody, and what they wrap. Any one of them opens.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct AutoRecord {
+    /// What recognises the recovery shares: they open nothing, and prove who may ask for a root token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery: Option<ShareSet>,
+    /// Counts changes of the list.
+    #[serde(default)]
+    pub(super) epoch: u32,
+    /// Identities of the seals that every tenant is to be wrapped by. Empty in what was stored before there could be several.
+    #[serde(default)]
+    seals: Vec<String>,
+    /// The list before it. While the change is not finished, every tenant is wrapped by the one or by the other.
+    #[serde(default)]
+    before: Vec<String>,
+    /// Tenants are still to be rewrapped.
+    #[serde(default)]
+    pub(super) unfinished: bool,
 }
 
 /// Shares that people hold.
@@ -73,12 +91,68 @@ impl SealRecord {
     /// Sets whose shares are good for something: to open, or to prove who somebody is.
     pub(super) fn sets(&self) -> Vec<&ShareSet> {
         match self {
-            Self::Static { recovery } => recovery.iter().collect(),
+            Self::Auto(record) => record.recovery.iter().collect(),
             Self::Shamir(record) => {
                 [Some(&record.shares), record.next.as_ref().map(|next| &next.shares)].into_iter().flatten().collect()
             }
         }
     }
+}
+
+impl AutoRecord {
+    /// A new deployment, wrapped by `seals`.
+    pub(super) fn first(seals: &[Arc<dyn Seal>], recovery: Option<ShareSet>) -> Self {
+        Self { recovery, seals: identities(seals), ..Self::default() }
+    }
+
+    /// The change to `seals`; none when they are those of now.
+    ///
+    /// # Errors
+    /// Another change is not finished, and this one is not its end: nobody knows of every tenant that one of `seals` opens it.
+    pub(super) fn change(&self, seals: &[Arc<dyn Seal>]) -> Result<Option<Self>, BarrierError> {
+        let wanted = identities(seals);
+        if wanted == self.seals {
+            return Ok(None);
+        }
+        if self.unfinished && wanted != self.before {
+            let names = |list: &[String]| list.iter().map(|seal| Self::name(seal)).collect::<Vec<_>>().join(", ");
+            return Err(BarrierError::Failed(format!(
+                "the change of seals from ({}) to ({}) is not finished: start with the seals of either, until the log says that it is",
+                names(&self.before),
+                names(&self.seals)
+            )));
+        }
+        let (epoch, before) = (self.epoch + 1, self.seals.clone());
+        Ok(Some(Self { recovery: self.recovery.clone(), epoch, seals: wanted, before, unfinished: true }))
+    }
+
+    /// Those of `configured` that wrap now; none when this server lacks one of them.
+    pub(super) fn wrapping(&self, configured: &[Arc<dyn Seal>]) -> Option<Vec<Arc<dyn Seal>>> {
+        let list: Vec<_> = configured.iter().filter(|seal| self.seals.contains(&seal.identity())).cloned().collect();
+        (list.len() == self.seals.len()).then_some(list)
+    }
+
+    /// Identities of the seals of now, and of those before a change that is not finished.
+    pub(super) fn lists(&self) -> (&[String], &[String]) {
+        (&self.seals, &self.before)
+    }
+
+    /// The name of the seal that has this identity.
+    pub(super) fn name(identity: &str) -> &str {
+        identity.split(' ').next().unwrap_or_default()
+    }
+
+    /// Every tenant is wrapped by the list.
+    pub(super) fn finished(&self) -> Self {
+        Self { before: Vec::new(), unfinished: false, ..self.clone() }
+    }
+}
+
+/// In one order, whatever that of the configuration is.
+fn identities(seals: &[Arc<dyn Seal>]) -> Vec<String> {
+    let mut identities: Vec<String> = seals.iter().map(|seal| seal.identity()).collect();
+    identities.sort();
+    identities
 }
 
 impl ShamirRecord {
@@ -154,4 +228,50 @@ fn seal(number: u32, root: RootKey) -> Arc<dyn Seal> {
 /// No tenant has this identifier: a bridge cannot pass for a tenant's wrap, nor the other way round.
 fn bridge(deployment: DeploymentId, number: u32) -> WrapContext {
     WrapContext { deployment, tenant: TenantId([0; 16]), generation: number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seals(names: &[&str]) -> Vec<Arc<dyn Seal>> {
+        let root = |name: &str| {
+            let secret = crate::secret::SecretBytes::new(vec![u8::try_from(name.len()).unwrap(); 32]);
+            RootKey::from_secret(&secret).unwrap()
+        };
+        names.iter().map(|name| Arc::new(LocalSeal::static_key(*name, root(name))) as Arc<dyn Seal>).collect()
+    }
+
+    #[test]
+    fn a_change_of_seals_is_finished_or_taken_back_before_the_next() {
+        let first = AutoRecord::first(&seals(&["a", "bb"]), None);
+        assert!(first.change(&seals(&["bb", "a"])).unwrap().is_none(), "the order does not count");
+        let added = first.change(&seals(&["a", "bb", "ccc"])).unwrap().unwrap();
+        assert!((added.epoch, added.unfinished) == (1, true));
+        let error = added.change(&seals(&["ccc"])).err().unwrap().to_string();
+        assert_eq!(error.split(": ").next(), Some("the change of seals from (a, bb) to (a, bb, ccc) is not finished"));
+        let back = added.change(&seals(&["a", "bb"])).unwrap().unwrap();
+        assert!((back.epoch, back.unfinished) == (2, true));
+        assert!(added.finished().change(&seals(&["ccc"])).unwrap().is_some());
+        assert!(back.finished().change(&seals(&["a", "bb"])).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_server_wraps_by_the_listed_seals_if_it_has_them_all() {
+        let record = AutoRecord::first(&seals(&["a", "bb"]), None);
+        let names = |configured: &[&str]| {
+            let list = record.wrapping(&seals(configured))?;
+            Some(list.iter().map(|seal| seal.name().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["bb", "ccc", "a"]), Some(vec!["bb".to_owned(), "a".to_owned()]));
+        assert_eq!(names(&["a", "ccc"]), None);
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_several_seals_is_read() {
+        let old: SealRecord = serde_json::from_slice(br#"{"type":"static"}"#).unwrap();
+        let SealRecord::Auto(old) = old else { panic!("another record") };
+        let next = old.change(&seals(&["a"])).unwrap().unwrap();
+        assert!((next.epoch, next.unfinished) == (1, true), "everything is wrapped once more, and written down");
+    }
 }

@@ -79,7 +79,7 @@ impl Barrier {
             self.store.deployment().await?.ok_or_else(|| BarrierError::Invalid("Vault is not initialized".into()))?;
         match SealRecord::of(&deployment)? {
             SealRecord::Shamir(record) => Ok((deployment, record)),
-            SealRecord::Static { .. } => Err(BarrierError::Invalid(
+            SealRecord::Auto(_) => Err(BarrierError::Invalid(
                 "the root key is with the configured seal, and has no shares: it is changed there".into(),
             )),
         }

@@ -30,6 +30,8 @@ pub(crate) enum Does {
     Throttle,
     /// Answers with something that no service says.
     Garbage,
+    /// Passes it on after a moment.
+    Slowly,
     /// Passes it on, and answers with another plaintext.
     OtherPlaintext,
     /// Passes it on, and says that it was another key.
@@ -50,6 +52,8 @@ pub(crate) struct Kms {
 #[derive(Default)]
 struct State {
     does: Option<Does>,
+    /// The same for calls of one key.
+    of_keys: BTreeMap<String, Does>,
     /// Targets and bodies of all calls.
     calls: Vec<(String, Value)>,
     /// Calls of each tenant that are under way, and the most there were.
@@ -96,6 +100,11 @@ impl Kms {
     /// From now on all calls go so.
     pub(crate) fn all(&self, does: Does) {
         self.state.lock().unwrap().does = Some(does);
+    }
+
+    /// From now on calls of this key go so.
+    pub(crate) fn key(&self, key: &str, does: Does) {
+        self.state.lock().unwrap().of_keys.insert(key.to_owned(), does);
     }
 
     /// Makes a key; its id.
@@ -151,7 +160,8 @@ fn serve(connection: &TcpStream, behind: &str, state: &Mutex<State>) {
         let (does, counts) = {
             let mut state = state.lock().unwrap();
             state.calls.push((target, call.clone()));
-            let does = state.does.clone().unwrap_or(Does::Pass);
+            let of_key = call["KeyId"].as_str().and_then(|key| state.of_keys.get(key));
+            let does = of_key.or(state.does.as_ref()).cloned().unwrap_or(Does::Pass);
             // Nobody can tell when the caller of one that hangs went away.
             let counts = usize::from(does != Does::Hang);
             let (now, most) = state.under_way.entry(tenant.clone()).or_default();
@@ -184,6 +194,10 @@ fn answer(connection: &TcpStream, behind: &str, does: &Does, head: &str, body: &
     };
     let (status, body) = match does {
         Does::Pass => pass_on(behind, head, body),
+        Does::Slowly => {
+            std::thread::sleep(Duration::from_millis(100));
+            pass_on(behind, head, body)
+        }
         Does::Reset => return false,
         Does::Hang => {
             // Longer than anybody waits; the client ends the connection.

@@ -150,6 +150,11 @@ impl Server {
         other
     }
 
+    /// Its tables are those of this database.
+    pub(crate) fn set_database(&mut self, database: &Rc<Database>) {
+        self.database = Some(Rc::clone(database));
+    }
+
     /// Starts it again, in the same folder, after it has ended. `health` is the status that `sys/health` is to have.
     pub(crate) fn start_again(&mut self, health: u16) {
         self.process = Self::launch(&self.arguments, self.folder.path(), &self.target, health);
