@@ -33,6 +33,8 @@ seal "awskms" "us" {
   kms_key_id = "arn:aws:kms:us-east-1:111122223333:key/abcd1234-12ab-34cd-56ef-1234567890ab"
 }
 
+# When all seals are gone for good, and `sys/init` made recovery shares: name `seal "recovery" {}` and a seal that takes over here.
+
 # How often KMS is asked whether a key may still be used, and how long a key outlives an outage of KMS.
 keyring_refresh = "5m"
 keyring_max_age = "1h"

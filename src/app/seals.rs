@@ -13,7 +13,8 @@ use crate::sys::barrier::Guard;
 /// The guard that the configuration names. Without a stanza it is shares, as everywhere in this family of servers.
 pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
     let mut seals = Vec::with_capacity(config.seals.len());
-    for seal in &config.seals {
+    let recovers = |seal: &config::Seal| matches!(seal.kind, SealKind::Recovery);
+    for seal in config.seals.iter().filter(|seal| !recovers(seal)) {
         match opening_by_itself(seal).await? {
             Some(seal) => seals.push(seal),
             None if config.seals.len() == 1 => return Ok(Guard::Shamir),
@@ -23,14 +24,18 @@ pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
             }
         }
     }
-    Ok(if seals.is_empty() { Guard::Shamir } else { Guard::Auto(seals) })
+    Ok(match seals.is_empty() {
+        true => Guard::Shamir,
+        false if config.seals.iter().any(recovers) => Guard::Recovery(seals),
+        false => Guard::Auto(seals),
+    })
 }
 
 /// A seal that needs nobody; none for shares.
 async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>, AppError> {
     let name = seal.name.clone();
     Ok(match &seal.kind {
-        SealKind::Shamir => None,
+        SealKind::Shamir | SealKind::Recovery => None,
         SealKind::Static { current, previous } => {
             let seal = LocalSeal::static_key(name, static_key::read(&current.file.path)?);
             Some(match previous {

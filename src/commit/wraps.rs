@@ -22,7 +22,7 @@ pub async fn new_tenant(
     Ok(with_wraps(&key, &context, parent, wraps))
 }
 
-/// The same with the seals that wrap it now: at least one. The rest is to be made up for.
+/// The same with the seals that wrap it now: at least one that opens. The rest is to be made up for.
 pub(super) async fn new_tenant_by_some(
     seals: &[Arc<dyn Seal>],
     deployment: DeploymentId,
@@ -31,10 +31,13 @@ pub(super) async fn new_tenant_by_some(
     let (id, generation) = (TenantId::random(), 1);
     let key = TenantKey::generate();
     let context = WrapContext { deployment, tenant: id, generation };
-    let (mut wraps, mut failure) = (Vec::new(), None);
+    let (mut wraps, mut failure, mut opens) = (Vec::new(), None, false);
     for seal in seals {
         match wrap(&**seal, &key, &context).await {
-            Ok(wrap) => wraps.push(wrap),
+            Ok(wrap) => {
+                wraps.push(wrap);
+                opens |= seal.opens();
+            }
             Err(error) => {
                 tracing::warn!(%error, tenant = %id, "a new key is not wrapped by every seal yet");
                 failure = Some(error);
@@ -42,7 +45,7 @@ pub(super) async fn new_tenant_by_some(
         }
     }
     match failure {
-        Some(error) if wraps.is_empty() => Err((id, error)),
+        Some(error) if !opens => Err((id, error)),
         _ => Ok(with_wraps(&key, &context, parent, wraps)),
     }
 }
@@ -69,10 +72,11 @@ pub(super) async fn wraps(seals: &[Arc<dyn Seal>], key: &TenantKey, context: &Wr
     Ok(wraps)
 }
 
-/// A tenant key, wrapped by one seal, which has opened its wrap again: what nobody has seen open is not stored.
+/// A tenant key, wrapped by one seal, which has opened its wrap again: what nobody has seen open is not stored. Only the recovery seal
+/// cannot: what it does was tried when it was made.
 async fn wrap(seal: &dyn Seal, key: &TenantKey, context: &WrapContext) -> Result<Wrap, SealError> {
     let wrap = seal.wrap(&key.secret(), context).await?;
-    if !equal(seal.unwrap(&wrap, context).await?.expose(), key.secret().expose()) {
+    if seal.opens() && !equal(seal.unwrap(&wrap, context).await?.expose(), key.secret().expose()) {
         let reason = "it opened its own wrap to another key".to_owned();
         return Err(SealError::Unavailable { seal: seal.name().to_owned(), reason });
     }
@@ -89,7 +93,7 @@ pub(super) async fn open(
 ) -> Result<(TenantKey, Keyring), KeyError> {
     let tenant = context.tenant;
     let mut failure: Option<KeyError> = None;
-    let (well, ill): (Vec<_>, Vec<_>) = seals.iter().partition(|seal| seal.is_well());
+    let (well, ill): (Vec<_>, Vec<_>) = seals.iter().filter(|seal| seal.opens()).partition(|seal| seal.is_well());
     for seal in well.into_iter().chain(ill) {
         for wrap in row.wraps.iter().filter(|wrap| wrap.seal == seal.name()) {
             let error = match seal.unwrap(&wrap.wrap, context).await {

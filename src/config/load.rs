@@ -32,7 +32,7 @@ fn named_files(config: &Config) -> impl Iterator<Item = &FileSetting> {
         Storage::Postgres(postgres) => Some(&postgres.context_key_file),
     };
     let seals = config.seals.iter().flat_map(|seal| match &seal.kind {
-        SealKind::Shamir | SealKind::AwsKms(_) => [None, None],
+        SealKind::Shamir | SealKind::AwsKms(_) | SealKind::Recovery => [None, None],
         SealKind::Static { current, previous } => [Some(&current.file), previous.as_ref().map(|key| &key.file)],
     });
     tls.chain(storage).chain(seals.flatten())

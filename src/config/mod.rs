@@ -172,6 +172,8 @@ pub enum SealKind {
     },
     /// A key in AWS KMS.
     AwsKms(AwsKms),
+    /// Recovery shares, entered by people, because other seals are gone for good.
+    Recovery,
 }
 
 /// `seal "awskms"`. Credentials come from the SDK's standard chain.

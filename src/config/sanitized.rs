@@ -61,6 +61,7 @@ fn kind_of_seal(name: &str, kind: &SealKind) -> Json {
         SealKind::Shamir => "shamir",
         SealKind::Static { .. } => "static",
         SealKind::AwsKms(_) => "awskms",
+        SealKind::Recovery => "recovery",
     };
     Json::object(|out| {
         out.field("type", kind).field("name", name).field("disabled", &false);

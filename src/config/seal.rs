@@ -18,13 +18,21 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
             "shamir" => SealKind::Shamir,
             "static" => static_seal(&mut stanza)?,
             "awskms" => SealKind::AwsKms(aws_kms(&mut stanza)?),
-            _ => return Err(setting.wrong("only \"awskms\", \"static\" and \"shamir\" are offered")),
+            RECOVERY => SealKind::Recovery,
+            _ => return Err(setting.wrong("only \"awskms\", \"static\", \"shamir\" and \"recovery\" are offered")),
         };
         stanza.finish()?;
+        if (name == RECOVERY) != matches!(kind, SealKind::Recovery) {
+            return Err(setting.wrong("the seal \"recovery\" and no other has that name"));
+        }
         if seals.iter().any(|seal| seal.name == name) {
             return Err(setting.wrong("another seal has the same name: give each a name, as in seal \"static\" \"eu\""));
         }
         seals.push(Seal { name, kind });
+    }
+    if let [Seal { kind: SealKind::Recovery, .. }] = seals.as_slice() {
+        let problem = "seal \"recovery\": needs another seal beside it, which takes over".to_owned();
+        return Err(ConfigError::Missing { place: top.place.clone(), problem });
     }
     if seals.is_empty() {
         seals.push(Seal { name: "shamir".to_owned(), kind: SealKind::Shamir });
@@ -32,6 +40,8 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
     Ok(seals)
 }
 
+/// The seal that recovery shares open.
+const RECOVERY: &str = "recovery";
 /// How long a call to a seal in another system may take, unless the stanza says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that it may say.

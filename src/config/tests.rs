@@ -152,7 +152,12 @@ fn errors_name_file_line_and_key_and_no_value() {
         ("max_request_size = 33554433", "a.hcl:3: max_request_size: must be from 1024 to 33554432 bytes"),
         ("seal \"static\" {}", "a.hcl:3: seal \"static\" key_file: is missing"),
         ("seal \"static\" {\n current_key = \"hunter2\"\n}", "a.hcl:4: seal \"static\" current_key: must be a file:///"),
-        ("seal \"yubikey\" {}", "a.hcl:3: seal: only \"awskms\", \"static\" and \"shamir\""),
+        ("seal \"yubikey\" {}", "a.hcl:3: seal: only \"awskms\", \"static\", \"shamir\""),
+        ("seal \"recovery\" {}", "seal \"recovery\": needs another seal beside it"),
+        (
+            "seal \"static\" \"recovery\" {\n key_file = \"/k\"\n}",
+            "a.hcl:3: seal: the seal \"recovery\" and no other has that name",
+        ),
         ("seal \"awskms\" {}", "a.hcl:3: seal \"awskms\" kms_key_id: is missing"),
         (
             "seal \"awskms\" {\n kms_key_id = \"k\"\n endpoint = \"http://127.0.0.1.example.com\"\n}",
@@ -211,7 +216,7 @@ fn the_environments_connection_url_wins() {
 #[test]
 fn the_sample_configuration_is_one() {
     let config = read("strongroom-kms.hcl", include_str!("../../deploy/strongroom-kms.hcl")).unwrap();
-    assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::AwsKms(_), .. }]));
+    assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::AwsKms(_), .. }, Seal { kind: SealKind::AwsKms(_), .. }]));
     let config = read("strongroom.hcl", include_str!("../../deploy/strongroom.hcl")).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(matches!(config.storage, Storage::Sqlite { .. }));

@@ -20,6 +20,7 @@ mod padding;
 pub mod password;
 mod public_key;
 mod record;
+mod recovery;
 mod sealed_box;
 mod signing;
 pub mod transit;
@@ -31,6 +32,7 @@ pub use keyring::Keyring;
 pub use keys::{RootKey, TenantKey, WrapContext};
 pub use public_key::NoPublicKey;
 pub use record::{Opened, RecordOpener, Subject};
+pub use recovery::{RecoveryKey, RecoveryPublicKey};
 pub use signing::{SigningAlgorithm, SigningError, SigningKey, VerifyingKey};
 pub use verifying::VerifyingAlgorithm;
 

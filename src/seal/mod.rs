@@ -5,6 +5,7 @@
 
 pub mod aws_kms;
 pub mod breaker;
+pub mod recovery;
 pub mod shamir;
 pub mod static_key;
 
@@ -74,6 +75,11 @@ pub trait Seal: Send + Sync {
     /// True when the root key is in this process: it can neither refuse nor be away, and asking it again says nothing.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// False for one that only people with shares can have opened: it wraps, and is not asked to open.
+    fn opens(&self) -> bool {
+        true
     }
 
     /// False when it was away the last time: others are asked before it.

@@ -32,6 +32,7 @@ mod kv_one;
 mod metrics;
 mod mount_moves;
 mod races;
+mod recovery;
 mod references;
 mod replicas;
 mod rotation;

@@ -8,6 +8,7 @@ pub(super) mod cipher;
 pub(super) mod digest;
 pub(super) mod ec;
 pub(super) mod hash;
+pub(super) mod hpke;
 pub(super) mod kdf;
 pub(super) mod key_wrap;
 pub(super) mod password;

@@ -11,10 +11,11 @@ use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::token;
 use crate::commit::{Attempt, Seals, Txn, new_tenant};
-use crate::crypto::RootKey;
+use crate::crypto::{RecoveryKey, RootKey};
 use crate::fields::Fields;
 use crate::id::DeploymentId;
 use crate::json::Json;
+use crate::seal::recovery::RecoverySeal;
 use crate::seal::shamir::split;
 use crate::seal::{LocalSeal, Seal};
 use crate::secret::{SecretBytes, SecretText};
@@ -105,7 +106,12 @@ impl Barrier {
         }
         let NewRoot { seals, record, shares } = self.root_key(request)?;
         self.create(&seals, record.bytes()?).await?;
-        self.enter(Seals { epoch: 0, list: seals }).await?;
+        let list = match (&self.guard, &record) {
+            // The private recovery key has seen its wraps open, and is out of memory from here on.
+            (Guard::Auto(seals), SealRecord::Auto(record)) => record.with_recovery(seals.clone()),
+            _ => seals,
+        };
+        self.enter(Seals { epoch: 0, list }, None).await?;
         let root_token = self.another_root_token(root_token, "a root token was made").await;
         if matches!(self.guard, Guard::Shamir) {
             self.close().await;
@@ -132,10 +138,21 @@ impl Barrier {
         };
         match &self.guard {
             Guard::Auto(seals) => {
-                // Shares of a key that opens nothing: they prove who may ask for a root token.
-                let made = if request.shares == 0 { None } else { Some(shares_of(&RootKey::generate())?) };
-                let (recovery, shares) = made.map_or((None, Vec::new()), |(set, shares)| (Some(set), shares));
-                Ok(NewRoot { seals: seals.clone(), record: SealRecord::Auto(AutoRecord::first(seals, recovery)), shares })
+                if request.shares == 0 {
+                    let record = SealRecord::Auto(AutoRecord::first(seals, None));
+                    return Ok(NewRoot { seals: seals.clone(), record, shares: Vec::new() });
+                }
+                // Shares of the recovery key: they open everything when the seals are gone, and prove who may ask for a root token.
+                let failed = || BarrierError::Failed("no recovery key was made".into());
+                let (private, public) = RecoveryKey::generate().ok_or_else(failed)?;
+                let (set, shares) = shares_of(&private.to_split().ok_or_else(failed)?)?;
+                let record = SealRecord::Auto(AutoRecord::first(seals, Some((set, public))));
+                let recovery: Arc<dyn Seal> = Arc::new(RecoverySeal::open(public, private));
+                Ok(NewRoot { seals: seals.iter().cloned().chain([recovery]).collect(), record, shares })
+            }
+            Guard::Recovery(_) => {
+                let text = "the configuration is one for a recovery: remove seal \"recovery\" to initialise";
+                Err(BarrierError::Invalid(text.into()))
             }
             Guard::Shamir => {
                 let root = RootKey::generate();

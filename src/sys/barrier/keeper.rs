@@ -63,10 +63,17 @@ pub(super) struct Keeper {
     committer: Arc<Committer>,
     bell: Arc<Bell>,
     announced: Option<u32>,
-    /// The seals of the configuration that open by themselves.
-    configured: Vec<Arc<dyn Seal>>,
+    configured: Configured,
     /// They were compared with the stored list.
     compared: bool,
+}
+
+/// The seals that this server has.
+pub(super) struct Configured {
+    /// Those of the configuration that open by themselves.
+    pub(super) seals: Vec<Arc<dyn Seal>>,
+    /// The recovery key, if people have brought its shares.
+    pub(super) recovery: Option<Arc<dyn Seal>>,
 }
 
 /// Why a round came to nothing; the next one tries again.
@@ -95,7 +102,7 @@ impl From<crate::storage::StoreError> for KeeperError {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<dyn Store>, committer: Arc<Committer>, bell: Arc<Bell>, configured: Vec<Arc<dyn Seal>>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, committer: Arc<Committer>, bell: Arc<Bell>, configured: Configured) -> Self {
         Self { store, committer, bell, announced: None, configured, compared: false }
     }
 
@@ -148,7 +155,8 @@ impl Keeper {
     /// Has every tenant wrapped by the list of seals that was started with last.
     async fn keep_list(&mut self, deployment: &Deployment, record: &AutoRecord) -> Result<(), KeeperError> {
         if !self.compared {
-            let next = record.change(&self.configured)?;
+            // What the recovery key opens cannot be lost by a change.
+            let next = record.change(&self.configured.seals, self.configured.recovery.is_some())?;
             // Another server may have come first: then its list is compared.
             self.compared = match &next {
                 None => true,
@@ -159,7 +167,11 @@ impl Keeper {
         }
         let tenants = self.committer.tenants();
         if tenants.seals().epoch != record.epoch {
-            let list = record.wrapping(&self.configured).ok_or(KeeperError::OtherSeals)?;
+            let mut list = record.wrapping(&self.configured.seals).ok_or(KeeperError::OtherSeals)?;
+            if let Some(recovery) = &self.configured.recovery {
+                list.retain(|seal| seal.name() != recovery.name());
+                list.push(Arc::clone(recovery));
+            }
             tenants.set_seals(Seals { epoch: record.epoch, list });
         }
         self.announce(record.epoch).await?;

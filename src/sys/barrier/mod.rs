@@ -40,6 +40,8 @@ pub use status::{API_VERSION, Health, SealStatus};
 pub enum Guard {
     /// Seals that need nobody: the server opens itself. At least one.
     Auto(Vec<Arc<dyn Seal>>),
+    /// Recovery shares that people bring, because the seals before are gone for good; these take over.
+    Recovery(Vec<Arc<dyn Seal>>),
     /// Shares that people bring.
     Shamir,
 }
@@ -162,9 +164,15 @@ pub struct Barrier {
 impl Barrier {
     /// A sealed server on `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, settings: Settings) -> Self {
-        match &guard {
-            Guard::Auto(seals) => seals.iter().for_each(|seal| crate::metrics::seal_configured(seal.name())),
-            Guard::Shamir => crate::metrics::seal_configured("shamir"),
+        let configured = match &guard {
+            Guard::Auto(seals) | Guard::Recovery(seals) => seals.as_slice(),
+            Guard::Shamir => &[],
+        };
+        for seal in configured {
+            crate::metrics::seal_configured(seal.name());
+        }
+        if configured.is_empty() {
+            crate::metrics::seal_configured("shamir");
         }
         Self {
             store,
@@ -214,22 +222,22 @@ impl Barrier {
             }));
         }
         let Guard::Auto(seals) = &self.guard else { return Ok(false) };
-        let epoch = match record::SealRecord::of(&deployment)? {
+        let seals = match record::SealRecord::of(&deployment)? {
             record::SealRecord::Auto(record) => {
-                record.change(seals)?;
-                record.epoch
+                record.change(seals, false)?;
+                Seals { epoch: record.epoch, list: record.with_recovery(seals.clone()) }
             }
             record::SealRecord::Shamir(_) => {
                 let text = "this deployment is sealed by shares: remove the seal stanza, and unseal with them";
                 return Err(BarrierError::Failed(text.into()));
             }
         };
-        self.enter(Seals { epoch, list: seals.clone() }).await?;
+        self.enter(seals, None).await?;
         Ok(true)
     }
 
-    /// Opens the root's keys and starts committing.
-    async fn enter(&self, seals: Seals) -> Result<Arc<Open>, BarrierError> {
+    /// Opens the root's keys and starts committing. `recovery` is the recovery key, if people have brought its shares.
+    async fn enter(&self, seals: Seals, recovery: Option<Arc<dyn Seal>>) -> Result<Arc<Open>, BarrierError> {
         let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
         tenants.announce(&self.settings.api_addr);
         tenants.set_keyring_times(self.settings.keyring_times);
@@ -239,9 +247,10 @@ impl Barrier {
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
         let configured = match &self.guard {
-            Guard::Auto(seals) => seals.clone(),
+            Guard::Auto(seals) | Guard::Recovery(seals) => seals.clone(),
             Guard::Shamir => Vec::new(),
         };
+        let configured = keeper::Configured { seals: configured, recovery };
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake), configured);
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));

@@ -9,9 +9,10 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::BarrierError;
-use crate::commit::Seals;
-use crate::crypto::{RootKey, WrapContext};
+use crate::commit::{Seals, probe};
+use crate::crypto::{RecoveryKey, RecoveryPublicKey, RootKey, WrapContext};
 use crate::id::{DeploymentId, TenantId};
+use crate::seal::recovery::RecoverySeal;
 use crate::seal::shamir::ShareSet;
 use crate::seal::{LocalSeal, Seal};
 use crate::storage::Deployment;
@@ -29,9 +30,12 @@ pub(super) enum SealRecord {
 /// Seals that need nobody, and what they wrap. Any one of them opens.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct AutoRecord {
-    /// What recognises the recovery shares: they open nothing, and prove who may ask for a root token.
+    /// What recognises the recovery shares, which also prove who may ask for a root token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery: Option<ShareSet>,
+    /// The public recovery key, base64. Without one (older deployments) the shares open nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery_key: Option<String>,
     /// Counts changes of the list.
     #[serde(default)]
     pub(super) epoch: u32,
@@ -101,20 +105,44 @@ impl SealRecord {
 
 impl AutoRecord {
     /// A new deployment, wrapped by `seals`.
-    pub(super) fn first(seals: &[Arc<dyn Seal>], recovery: Option<ShareSet>) -> Self {
-        Self { recovery, seals: identities(seals), ..Self::default() }
+    pub(super) fn first(seals: &[Arc<dyn Seal>], recovery: Option<(ShareSet, RecoveryPublicKey)>) -> Self {
+        let (recovery, public) = recovery.unzip();
+        let recovery_key = public.map(|public| BASE64.encode(public.bytes()));
+        Self { recovery, recovery_key, seals: identities(seals), ..Self::default() }
     }
 
-    /// The change to `seals`; none when they are those of now.
+    fn public(&self) -> Option<RecoveryPublicKey> {
+        let bytes = BASE64.decode(self.recovery_key.as_ref()?.as_bytes()).ok()?;
+        RecoveryPublicKey::from_bytes(&bytes)
+    }
+
+    /// Whether recovery shares open.
+    pub(super) fn recovers(&self) -> bool {
+        self.public().is_some()
+    }
+
+    /// `seals`, and the recovery key, which wraps with them.
+    pub(super) fn with_recovery(&self, mut seals: Vec<Arc<dyn Seal>>) -> Vec<Arc<dyn Seal>> {
+        seals.extend(self.public().map(|public| Arc::new(RecoverySeal::closed(public)) as Arc<dyn Seal>));
+        seals
+    }
+
+    /// The recovery key that shares gave. None when it is not that of this deployment, or there is none.
+    pub(super) async fn recovery_seal(&self, joined: &RootKey) -> Option<Arc<dyn Seal>> {
+        let seal: Arc<dyn Seal> = Arc::new(RecoverySeal::open(self.public()?, RecoveryKey::of(joined)?));
+        probe(std::slice::from_ref(&seal)).await.is_ok().then_some(seal)
+    }
+
+    /// The change to `seals`; none when they are those of now. `any`: also before another one is finished.
     ///
     /// # Errors
     /// Another change is not finished, and this one is not its end: nobody knows of every tenant that one of `seals` opens it.
-    pub(super) fn change(&self, seals: &[Arc<dyn Seal>]) -> Result<Option<Self>, BarrierError> {
+    pub(super) fn change(&self, seals: &[Arc<dyn Seal>], any: bool) -> Result<Option<Self>, BarrierError> {
         let wanted = identities(seals);
         if wanted == self.seals {
             return Ok(None);
         }
-        if self.unfinished && wanted != self.before {
+        if self.unfinished && !any && wanted != self.before {
             let names = |list: &[String]| list.iter().map(|seal| Self::name(seal)).collect::<Vec<_>>().join(", ");
             return Err(BarrierError::Failed(format!(
                 "the change of seals from ({}) to ({}) is not finished: start with the seals of either, until the log says that it is",
@@ -123,13 +151,13 @@ impl AutoRecord {
             )));
         }
         let (epoch, before) = (self.epoch + 1, self.seals.clone());
-        Ok(Some(Self { recovery: self.recovery.clone(), epoch, seals: wanted, before, unfinished: true }))
+        Ok(Some(Self { epoch, seals: wanted, before, unfinished: true, ..self.clone() }))
     }
 
     /// Those of `configured` that wrap now; none when this server lacks one of them.
     pub(super) fn wrapping(&self, configured: &[Arc<dyn Seal>]) -> Option<Vec<Arc<dyn Seal>>> {
         let list: Vec<_> = configured.iter().filter(|seal| self.seals.contains(&seal.identity())).cloned().collect();
-        (list.len() == self.seals.len()).then_some(list)
+        (list.len() == self.seals.len()).then(|| self.with_recovery(list))
     }
 
     /// Identities of the seals of now, and of those before a change that is not finished.
@@ -245,15 +273,15 @@ mod tests {
     #[test]
     fn a_change_of_seals_is_finished_or_taken_back_before_the_next() {
         let first = AutoRecord::first(&seals(&["a", "bb"]), None);
-        assert!(first.change(&seals(&["bb", "a"])).unwrap().is_none(), "the order does not count");
-        let added = first.change(&seals(&["a", "bb", "ccc"])).unwrap().unwrap();
+        assert!(first.change(&seals(&["bb", "a"]), false).unwrap().is_none(), "the order does not count");
+        let added = first.change(&seals(&["a", "bb", "ccc"]), false).unwrap().unwrap();
         assert!((added.epoch, added.unfinished) == (1, true));
-        let error = added.change(&seals(&["ccc"])).err().unwrap().to_string();
+        let error = added.change(&seals(&["ccc"]), false).err().unwrap().to_string();
         assert_eq!(error.split(": ").next(), Some("the change of seals from (a, bb) to (a, bb, ccc) is not finished"));
-        let back = added.change(&seals(&["a", "bb"])).unwrap().unwrap();
+        let back = added.change(&seals(&["a", "bb"]), false).unwrap().unwrap();
         assert!((back.epoch, back.unfinished) == (2, true));
-        assert!(added.finished().change(&seals(&["ccc"])).unwrap().is_some());
-        assert!(back.finished().change(&seals(&["a", "bb"])).unwrap().is_none());
+        assert!(added.finished().change(&seals(&["ccc"]), false).unwrap().is_some());
+        assert!(back.finished().change(&seals(&["a", "bb"]), false).unwrap().is_none());
     }
 
     #[test]
@@ -271,7 +299,7 @@ mod tests {
     fn what_was_stored_before_there_were_several_seals_is_read() {
         let old: SealRecord = serde_json::from_slice(br#"{"type":"static"}"#).unwrap();
         let SealRecord::Auto(old) = old else { panic!("another record") };
-        let next = old.change(&seals(&["a"])).unwrap().unwrap();
+        let next = old.change(&seals(&["a"]), false).unwrap().unwrap();
         assert!((next.epoch, next.unfinished) == (1, true), "everything is wrapped once more, and written down");
     }
 }

@@ -28,11 +28,14 @@ impl Barrier {
         };
         let progress = self.wake.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (SealRecord::of(&deployment)?, &self.guard) {
-            (SealRecord::Auto(record), Guard::Auto(configured)) => {
+            (SealRecord::Auto(record), Guard::Auto(configured) | Guard::Recovery(configured)) => {
                 let walk = Walk { committer: open.committer(), progress: &self.wake.progress };
                 let incomplete = walk.incomplete().await.map_err(|error| BarrierError::Failed(error.to_string()))?;
                 let finished = !record.unfinished && incomplete.is_none();
-                Ok(shown(&auto(&record, configured, finished), record.epoch, finished, &progress))
+                let shown = shown(&auto(&record, configured, finished), record.epoch, finished, &progress);
+                Ok(Json::object(|o| {
+                    o.field("recovery_shares_open", &record.recovers()).splice(&shown);
+                }))
             }
             (SealRecord::Shamir(record), _) => {
                 let finished = record.next.is_none() && !record.sweep;

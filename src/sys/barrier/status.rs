@@ -48,6 +48,7 @@ impl Barrier {
             initialized: deployment.is_some(),
             kind: match &self.guard {
                 Guard::Auto(seals) => seals.first().map_or("static", |seal| seal.kind()),
+                Guard::Recovery(_) => "recovery",
                 Guard::Shamir => "shamir",
             },
             auto: self.opens_itself(),

@@ -1,10 +1,15 @@
 //! `sys/unseal`: shares come in one at a time until there are enough.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::gathered::Gathered;
-use super::record::SealRecord;
-use super::{Barrier, BarrierError, SealStatus};
+use super::record::{AutoRecord, SealRecord, ShamirRecord};
+use super::{Barrier, BarrierError, Guard, SealStatus};
+use crate::commit::Seals;
+use crate::crypto::RootKey;
+use crate::id::DeploymentId;
+use crate::seal::Seal;
+use crate::seal::shamir::ShareSet;
 use crate::secret::SecretText;
 
 /// An unsealing that is under way.
@@ -48,9 +53,21 @@ impl Barrier {
             return self.status().await;
         }
         let record = SealRecord::of(&deployment)?;
-        let SealRecord::Shamir(shamir) = &record else {
-            return Err(BarrierError::Invalid("this deployment has no shares: its seal opens it at start".into()));
-        };
+        match (&record, &self.guard) {
+            (SealRecord::Shamir(_), Guard::Shamir) => {}
+            (SealRecord::Auto(record), Guard::Recovery(_)) if record.recovers() => {}
+            (SealRecord::Auto(_), Guard::Recovery(_)) => {
+                let text = "this deployment has no recovery key: nothing but its seals opens it";
+                return Err(BarrierError::Invalid(text.into()));
+            }
+            (SealRecord::Auto(_), _) => {
+                return Err(BarrierError::Invalid("this deployment has no shares: its seal opens it at start".into()));
+            }
+            (SealRecord::Shamir(_), _) => {
+                let text = "this deployment is sealed by shares: remove the seal stanzas, and unseal with them";
+                return Err(BarrierError::Invalid(text.into()));
+            }
+        }
         let joined = {
             let mut progress = self.progress();
             if progress.shares.count() == 0 {
@@ -62,21 +79,44 @@ impl Barrier {
             }
             added?
         };
-        if let Some((set, root)) = joined {
-            let by_new = set.id != shamir.shares.id;
-            let seals = shamir.seals(deployment.id, set, root).await;
-            let seals = seals.ok_or_else(|| BarrierError::Failed("the stored seal is damaged".into()))?;
-            self.enter(seals).await?;
-            tracing::info!("unsealed");
-            if by_new {
-                self.confirm_next().await?;
-            } else if shamir.next.is_some() {
-                tracing::warn!(
-                    "the root key is being changed and nobody has shown the new shares yet: both old and new ones open; unseal \
-                     with the new ones, or change the root key again"
-                );
-            }
+        match (joined, &record, &self.guard) {
+            (Some((set, root)), SealRecord::Shamir(shamir), _) => self.open_by_shares(deployment.id, shamir, set, root).await?,
+            (Some((_, root)), SealRecord::Auto(record), Guard::Recovery(to)) => self.recover(record, &root, to).await?,
+            _ => {}
         }
         self.status().await
+    }
+
+    async fn open_by_shares(
+        &self,
+        deployment: DeploymentId,
+        shamir: &ShamirRecord,
+        set: &ShareSet,
+        root: RootKey,
+    ) -> Result<(), BarrierError> {
+        let by_new = set.id != shamir.shares.id;
+        let seals = shamir.seals(deployment, set, root).await;
+        let seals = seals.ok_or_else(|| BarrierError::Failed("the stored seal is damaged".into()))?;
+        self.enter(seals, None).await?;
+        tracing::info!("unsealed");
+        if by_new {
+            self.confirm_next().await?;
+        } else if shamir.next.is_some() {
+            tracing::warn!(
+                "the root key is being changed and nobody has shown the new shares yet: both old and new ones open; unseal \
+                 with the new ones, or change the root key again"
+            );
+        }
+        Ok(())
+    }
+
+    /// People have brought the recovery key: it opens, and the seals of the configuration wrap from now on.
+    async fn recover(&self, record: &AutoRecord, root: &RootKey, to: &[Arc<dyn Seal>]) -> Result<(), BarrierError> {
+        let damaged = || BarrierError::Failed("the stored recovery key is damaged".into());
+        let recovery = record.recovery_seal(root).await.ok_or_else(damaged)?;
+        let list = [Arc::clone(&recovery)].into_iter().chain(to.iter().cloned()).collect();
+        self.enter(Seals { epoch: record.epoch, list }, Some(recovery)).await?;
+        tracing::warn!("unsealed with recovery shares: every key is wrapped by the configured seals now");
+        Ok(())
     }
 }

@@ -41,8 +41,8 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["sqlx"], &["src/storage/"], "SQL is written and run in one place"),
     (
         &["axum", "hyper", "hyper_util", "http_body_util", "rustls", "tokio_rustls"],
-        &["src/http/", "src/cli/", "src/outbound/"],
-        "nobody behind the door looks at HTTP or TLS (cli/ is a client and makes the dev authority, outbound/ is a client)",
+        &["src/http/", "src/cli/", "src/outbound/", "src/crypto/hazmat/hpke.rs"],
+        "nobody behind the door looks at HTTP or TLS (cli/ is a client and makes the dev authority, outbound/ is a client; rustls has HPKE)",
     ),
     (&["clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
     (&["ureq"], &["src/cli/", "src/outbound/"], "calls to other servers go through the list of hosts that may be called"),
