@@ -24,6 +24,8 @@ seal "awskms" "eu" {
   region     = "eu-central-1"
   kms_key_id = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
   timeout    = "5s"
+  # Keys that namespaces may choose for themselves, and nothing else opens then.
+  # allowed_key_ids = ["arn:aws:kms:eu-central-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321"]
 }
 
 # A second seal, in another region: any one of them opens. To add or drop one, change this file, restart the servers one after the

@@ -28,6 +28,18 @@ pub struct Namespace {
     /// Its keys, and those of all namespaces below, are not to be opened by any server.
     #[serde(default)]
     pub sealed: bool,
+    /// The key that wraps its own key, and no other does. None: the deployment's seals do.
+    #[serde(default)]
+    pub own_seal: Option<OwnSeal>,
+}
+
+/// A key of one of the configured seals, chosen for one tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSeal {
+    /// The seal's name in the configuration.
+    pub seal: String,
+    /// A key that this seal's configuration allows.
+    pub key_id: String,
 }
 
 /// What opens a locked namespace again.

@@ -49,6 +49,7 @@ async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>,
                 region: kms.region.clone(),
                 endpoint: kms.endpoint.clone(),
                 timeout: kms.timeout,
+                allowed_keys: kms.allowed_keys.clone(),
             };
             Some(remote(Arc::new(AwsKms::new(name, settings).await), kms.timeout))
         }

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::tenant::Tenant;
 use super::tenants::{KeyError, Tenants, key_refusal};
 use super::txn::Txn;
-use super::wraps::{open, wraps};
+use super::wraps::{open, own_seal, wraps};
 use crate::answer::Refusal;
 use crate::crypto::{Keyring, TenantKey, WrapContext};
 use crate::json_record;
-use crate::record::{Address, Kind, Listing};
+use crate::namespace::{Namespace, OwnSeal};
+use crate::record::{Address, Kind, Listing, SYSTEM};
 use crate::seal::Seal;
 use crate::storage::{Structural, TenantKeys, TenantRow};
 use crate::time::Timestamp;
@@ -145,6 +146,52 @@ impl Txn {
         Ok(true)
     }
 
+    /// Has a child namespace's key wrapped by the key that it is to have from now on, and by no other; none: by the deployment's seals.
+    /// Every server drops what it has loaded of it.
+    ///
+    /// Below a tenant with a key of its own all have one, so that whoever wraps by the deployment's seals need not go there.
+    pub async fn move_child(&mut self, parent: &Arc<Tenant>, name: &str, own: Option<OwnSeal>) -> Result<(), Refusal> {
+        let Some((child, namespace)) = self.child(parent, name).await? else { return Ok(()) };
+        let seals = self.current_seals().await?;
+        let to = match &own {
+            Some(own) => {
+                self.refuse_shared_below(&child).await?;
+                vec![self.chosen_seal(own)?]
+            }
+            None if parent.own_seal().is_some() => {
+                return Err(Refusal::invalid("the namespace above has a key of its own: this one must have one, too"));
+            }
+            None => seals.list.clone(),
+        };
+        let (state, wrapped) = (self.key_state(&child).await?, self.wrap_state(&child).await?);
+        let (row, key, _) = self.stored_keys(&child).await?;
+        let context = WrapContext { deployment: self.tenants().deployment(), tenant: child.id(), generation: row.generation };
+        let wraps = wraps(&to, &key, &context).await.map_err(|error| key_refusal(KeyError::Seal(child.id(), error)))?;
+        let wrapped = WrapState { epoch: seals.epoch.max(wrapped.epoch), count: wrapped.count + 1 };
+        self.put(&child, &WrapState::address(), &wrapped, None).await?;
+        self.put_keys(&child, TenantKeys { generation: row.generation, wraps, keyring: row.keyring }, &state).await?;
+        let namespace = Namespace { own_seal: own, ..Namespace::clone(&namespace) };
+        self.put(parent, &Address::system(Kind::Namespace, name), &namespace, None).await
+    }
+
+    /// The seal of a choice that a client made.
+    pub(super) fn chosen_seal(&self, own: &OwnSeal) -> Result<Arc<dyn Seal>, Refusal> {
+        own_seal(&self.tenants().seals().list, own).map_err(|_| {
+            let OwnSeal { seal, key_id } = own;
+            Refusal::invalid(format!("seal {seal:?} is not configured, or its configuration does not allow the key {key_id:?}"))
+        })
+    }
+
+    async fn refuse_shared_below(&mut self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
+        for name in self.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
+            let found = self.read::<Namespace>(tenant, &Address::system(Kind::Namespace, &**name)).await?;
+            if found.is_some_and(|found| found.value.own_seal.is_none()) {
+                return Err(Refusal::invalid(format!("namespace {name:?} below it has no key of its own: give it one first")));
+            }
+        }
+        Ok(())
+    }
+
     /// Says in the root tenant that tenants are wrapped by the seals of `epoch` from now on.
     pub async fn announce_seals(&mut self, epoch: u32) -> Result<(), Refusal> {
         let root = self.tenants().root();
@@ -212,7 +259,7 @@ impl Tenants {
         let id = tenant.id();
         let row = self.store().tenant(id).await?.filter(|row| !row.keyring.is_empty()).ok_or(KeyError::Gone(id))?;
         let context = WrapContext { deployment: self.deployment(), tenant: id, generation: row.generation };
-        let (key, keyring) = open(&self.seals().list, &row, &context).await?;
+        let (key, keyring) = open(tenant.seals(&self.seals().list), &row, &context).await?;
         // Older keys that were put back would open, too: they must be those of the tenant that is in use.
         let same = |keyring: &Keyring| {
             keyring.record_key(&KeyState::address()) == tenant.keyring().record_key(&KeyState::address())

@@ -12,7 +12,9 @@ use super::refresh::Freshness;
 use super::reserve::Reserve;
 use crate::crypto::{Keyring, RecordOpener};
 use crate::id::{ObjectId, TenantId};
+use crate::namespace::OwnSeal;
 use crate::record::{DirKey, RecordKey};
+use crate::seal::Seal;
 use crate::storage::RecordRow;
 use crate::time::Timestamp;
 
@@ -27,6 +29,8 @@ pub struct Tenant {
     id: TenantId,
     parent: Option<TenantId>,
     keyring: Keyring,
+    /// The key that it chose for itself, and the seal that has it.
+    own: Option<(OwnSeal, Arc<dyn Seal>)>,
     /// When its seals were asked for the keyring last.
     pub(super) freshness: Freshness,
     /// The record that changes with the tenant's stored keys.
@@ -74,12 +78,18 @@ impl Entry {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, parent: Option<TenantId>, keyring: Keyring, freshness: Freshness, head: Head) -> Self {
+    pub(super) fn new(
+        (id, parent): (TenantId, Option<TenantId>),
+        keyring: Keyring,
+        own: Option<(OwnSeal, Arc<dyn Seal>)>,
+        freshness: Freshness,
+        head: Head,
+    ) -> Self {
         let recent = Recent::from(head.seq);
         let state =
             State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
         let key_state = keyring.record_key(&KeyState::address());
-        Self { id, parent, keyring, freshness, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
+        Self { id, parent, keyring, own, freshness, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
     }
 
     /// Which tenant it is.
@@ -90,6 +100,16 @@ impl Tenant {
     /// The tenant that holds this one's namespace record; none for the root.
     pub fn parent(&self) -> Option<TenantId> {
         self.parent
+    }
+
+    /// The key that it chose for itself. None: its key is wrapped by the deployment's seals.
+    pub fn own_seal(&self) -> Option<&OwnSeal> {
+        self.own.as_ref().map(|(own, _)| own)
+    }
+
+    /// The seals that open it: its own, or `shared`.
+    pub(super) fn seals<'a>(&'a self, shared: &'a [Arc<dyn Seal>]) -> &'a [Arc<dyn Seal>] {
+        self.own.as_ref().map_or(shared, |(_, seal)| std::slice::from_ref(seal))
     }
 
     /// Its working keys.

@@ -12,7 +12,7 @@ use super::log::{Head, LoadError};
 use super::news::News;
 use super::refresh::{Freshness, KeyringTimes};
 use super::tenant::Tenant;
-use super::wraps::{new_tenant_by_some, open};
+use super::wraps::{new_tenant, new_tenant_by_some, open, own_seal};
 use crate::answer::Refusal;
 use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};
@@ -301,11 +301,18 @@ impl Tenants {
         }
     }
 
-    /// Keys of a tenant to be made, and the commitment to its key.
-    pub(super) async fn generate(&self, seals: &Seals, parent: Option<TenantId>) -> Result<(NewTenant, String), Refusal> {
-        new_tenant_by_some(&seals.list, self.deployment, parent)
-            .await
-            .map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
+    /// Keys of a tenant to be made, and the commitment to its key. `own`: wrapped by this one alone.
+    pub(super) async fn generate(
+        &self,
+        seals: &Seals,
+        own: Option<&Arc<dyn Seal>>,
+        parent: Option<TenantId>,
+    ) -> Result<(NewTenant, String), Refusal> {
+        let made = match own {
+            Some(own) => new_tenant(std::slice::from_ref(own), self.deployment, parent).await,
+            None => new_tenant_by_some(&seals.list, self.deployment, parent).await,
+        };
+        made.map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
     }
 }
 
@@ -321,6 +328,12 @@ impl Loader<'_> {
     /// Unwraps, opens and verifies one tenant.
     async fn load(&self, id: TenantId, expected: Option<(TenantId, &Namespace)>) -> Result<Arc<Tenant>, KeyError> {
         let Self { store, seals, deployment, clock } = *self;
+        let own = expected.and_then(|(_, namespace)| namespace.own_seal.clone());
+        let own = own
+            .map(|own| own_seal(seals, &own).map(|seal| (own, seal)))
+            .transpose()
+            .map_err(|error| KeyError::Seal(id, error))?;
+        let seals = own.as_ref().map_or(seals, |(_, seal)| std::slice::from_ref(seal));
         let freshness = Freshness::new(clock, seals);
         let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
         let context = WrapContext { deployment, tenant: id, generation: row.generation };
@@ -338,7 +351,7 @@ impl Loader<'_> {
                 Head::verified(&keyring, deployment, id, &newest)?
             }
         };
-        Ok(Arc::new(Tenant::new(id, row.parent, keyring, freshness, head)))
+        Ok(Arc::new(Tenant::new((id, row.parent), keyring, own, freshness, head)))
     }
 }
 

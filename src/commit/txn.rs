@@ -15,7 +15,7 @@ use crate::audit::event::{self, Event};
 use crate::id::{ObjectId, TenantId};
 use crate::metrics;
 use crate::mount::LeaseTtl;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, OwnSeal};
 use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
 use crate::storage::{Structural, TenantState};
 use crate::time::Timestamp;
@@ -229,21 +229,26 @@ impl Txn {
         Ok(Some((tenant, found.value)))
     }
 
-    /// Makes a child namespace with keys of its own, in this transaction.
+    /// Makes a child namespace with keys of its own, in this transaction. They are wrapped by the key that it chose, else by its
+    /// parent's own, else by the deployment's seals.
     pub async fn create_child(
         &mut self,
         parent: &Arc<Tenant>,
         name: &str,
         custom_metadata: BTreeMap<String, String>,
+        own: Option<OwnSeal>,
     ) -> Result<Arc<Namespace>, Refusal> {
         let seals = self.current_seals().await?;
-        let (new, commitment) = self.tenants.generate(&seals, Some(parent.id())).await?;
-        if new.keys.wraps.len() < seals.list.len() {
+        let own_seal = own.or_else(|| parent.own_seal().cloned());
+        let chosen = own_seal.as_ref().map(|own| self.chosen_seal(own)).transpose()?;
+        let (new, commitment) = self.tenants.generate(&seals, chosen.as_ref(), Some(parent.id())).await?;
+        if chosen.is_none() && new.keys.wraps.len() < seals.list.len() {
             self.note_incomplete_wraps().await?;
         }
         let generation = new.keys.generation;
         let (lock, sealed) = (None, false);
-        let namespace = Namespace { tenant: new.id, generation, commitment, custom_metadata, created: self.now, lock, sealed };
+        let (tenant, created) = (new.id, self.now);
+        let namespace = Namespace { tenant, generation, commitment, custom_metadata, created, lock, sealed, own_seal };
         self.put(parent, &Address::system(Kind::Namespace, name), &namespace, None).await?;
         self.collected.structural.push(Structural::Create(new));
         Ok(Arc::new(namespace))

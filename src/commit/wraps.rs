@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::tenants::KeyError;
 use crate::crypto::{Keyring, TenantKey, WrapContext, equal};
 use crate::id::{DeploymentId, TenantId};
+use crate::namespace::OwnSeal;
 use crate::seal::{Seal, SealError};
 use crate::secret::SecretBytes;
 use crate::storage::{NewTenant, TenantKeys, TenantRow, Wrap};
@@ -20,6 +21,16 @@ pub async fn new_tenant(
     let context = WrapContext { deployment, tenant: id, generation };
     let wraps = wraps(seals, &key, &context).await.map_err(|error| (id, error))?;
     Ok(with_wraps(&key, &context, parent, wraps))
+}
+
+/// The seal that a tenant chose for itself.
+///
+/// # Errors
+/// Refused, when it is not configured, or does not allow the key.
+pub(super) fn own_seal(seals: &[Arc<dyn Seal>], own: &OwnSeal) -> Result<Arc<dyn Seal>, SealError> {
+    let found = seals.iter().find(|seal| seal.name() == own.seal).and_then(|seal| seal.with_key(&own.key_id));
+    let reason = || "it is not configured here, or its configuration does not allow this key".to_owned();
+    found.ok_or_else(|| SealError::Refused { seal: own.seal.clone(), reason: reason() })
 }
 
 /// The same with the seals that wrap it now: at least one that opens. The rest is to be made up for.

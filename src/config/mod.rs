@@ -187,6 +187,8 @@ pub struct AwsKms {
     pub endpoint: Option<String>,
     /// The longest that one call may take.
     pub timeout: Duration,
+    /// Keys that namespaces may choose for themselves.
+    pub allowed_keys: Vec<String>,
 }
 
 /// A key in a file.

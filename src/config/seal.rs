@@ -56,7 +56,16 @@ fn aws_kms(stanza: &mut Stanza) -> Result<AwsKms, ConfigError> {
         region: stanza.text("region")?.map(|(region, _)| region),
         endpoint: stanza.text("endpoint")?.map(|(endpoint, setting)| address(endpoint, &setting)).transpose()?,
         timeout: timeout(stanza)?,
+        allowed_keys: allowed_keys(stanza)?,
     })
+}
+
+fn allowed_keys(stanza: &mut Stanza) -> Result<Vec<String>, ConfigError> {
+    let Some((keys, setting)) = stanza.texts("allowed_key_ids")? else { return Ok(Vec::new()) };
+    if keys.iter().any(String::is_empty) {
+        return Err(setting.wrong("each must be the id, ARN or alias of a key"));
+    }
+    Ok(keys)
 }
 
 fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {

@@ -5,6 +5,7 @@
 //! made with a key of their own does not open. So an alias must not be moved to another key; list that as a seal of its own.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +56,8 @@ pub struct AwsKmsSettings {
     pub endpoint: Option<String>,
     /// The longest that one call may take, repetitions included.
     pub timeout: Duration,
+    /// Keys that tenants may choose for themselves.
+    pub allowed_keys: Vec<String>,
 }
 
 /// A key of AWS KMS.
@@ -62,6 +65,7 @@ pub struct AwsKms {
     name: String,
     key: String,
     client: Client,
+    allowed_keys: Vec<String>,
 }
 
 impl AwsKms {
@@ -83,7 +87,8 @@ impl AwsKms {
         if let Some(endpoint) = settings.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        Self { name, key: settings.key, client: Client::new(&loader.load().await) }
+        let client = Client::new(&loader.load().await);
+        Self { name, key: settings.key, client, allowed_keys: settings.allowed_keys }
     }
 
     fn failed<E>(&self, error: &SdkError<E>) -> SealError
@@ -126,6 +131,11 @@ impl Seal for AwsKms {
     fn identity(&self) -> String {
         let region = self.client.config().region().map(Region::as_ref).unwrap_or_default();
         super::identity(&self.name, self.kind(), &SecretBytes::new(format!("{region} {}", self.key).into_bytes()))
+    }
+
+    fn with_key(&self, key_id: &str) -> Option<Arc<dyn Seal>> {
+        let key = self.allowed_keys.iter().find(|allowed| *allowed == key_id)?.clone();
+        Some(Arc::new(Self { name: self.name.clone(), key, client: self.client.clone(), allowed_keys: Vec::new() }))
     }
 
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {

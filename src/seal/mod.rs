@@ -9,6 +9,8 @@ pub mod recovery;
 pub mod shamir;
 pub mod static_key;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::crypto::{RootKey, WrapContext, keyed_hash};
@@ -75,6 +77,12 @@ pub trait Seal: Send + Sync {
     /// True when the root key is in this process: it can neither refuse nor be away, and asking it again says nothing.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// The same guardian with another key, for a tenant of its own. None when it has none, or its configuration does not allow
+    /// this one.
+    fn with_key(&self, _key_id: &str) -> Option<Arc<dyn Seal>> {
+        None
     }
 
     /// False for one that only people with shares can have opened: it wraps, and is not asked to open.

@@ -203,15 +203,18 @@ fn namespaces_are_named_by_one_plain_segment() {
 fn namespace_metadata_is_strings_by_name() {
     let text = |text: &str| text.to_owned();
     let set = |body| namespaces(Verb::Write, "namespaces/team1", body);
-    assert_eq!(set("").unwrap(), Namespaces::Set(text("team1"), BTreeMap::new()));
-    let gold = Namespaces::Set(text("team1"), BTreeMap::from([(text("tier"), text("gold"))]));
+    assert_eq!(set("").unwrap(), Namespaces::Set(text("team1"), BTreeMap::new(), None));
+    let gold = Namespaces::Set(text("team1"), BTreeMap::from([(text("tier"), text("gold"))]), None);
     assert_eq!(set(r#"{"custom_metadata":{"tier":"gold"}}"#).unwrap(), gold);
     flaw(set(r#"{"custom_metadata":{"tier":["gold"]}}"#));
     assert!(flaw(set(r#"{"seals":[{"type":"awskms"}]}"#)).starts_with("unsupported"));
     let patch = |body| namespaces(Verb::Patch, "namespaces/team1", body);
     let changes = BTreeMap::from([(text("env"), Some(text("prod"))), (text("tier"), None)]);
-    assert_eq!(patch(r#"{"custom_metadata":{"env":"prod","tier":null}}"#).unwrap(), Namespaces::Patch(text("team1"), changes));
-    assert_eq!(patch("{}").unwrap(), Namespaces::Patch(text("team1"), BTreeMap::new()));
+    assert_eq!(
+        patch(r#"{"custom_metadata":{"env":"prod","tier":null}}"#).unwrap(),
+        Namespaces::Patch(text("team1"), changes, None)
+    );
+    assert_eq!(patch("{}").unwrap(), Namespaces::Patch(text("team1"), BTreeMap::new(), None));
     assert_eq!(flaw(patch(r#"{"custom_metadata":{"env":1}}"#)), "custom_metadata values must be strings");
 }
 

@@ -31,6 +31,7 @@ mod jwt;
 mod kv_one;
 mod metrics;
 mod mount_moves;
+mod own_keys;
 mod races;
 mod recovery;
 mod references;

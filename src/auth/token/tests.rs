@@ -77,7 +77,7 @@ impl Step {
                 let record =
                     PolicyRecord::parse("maker", MAKER.to_owned()).map_err(|error| Refusal::invalid(error.to_string()))?;
                 txn.put(&root, &policies::address("maker"), &record, None).await?;
-                txn.create_child(&root, "team1", std::collections::BTreeMap::new()).await?;
+                txn.create_child(&root, "team1", std::collections::BTreeMap::new(), None).await?;
                 root_token(txn, &root, Some(&SecretText::new("dev-root".to_owned()))).await?;
                 Ok(Answer::Empty)
             }

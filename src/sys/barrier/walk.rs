@@ -156,7 +156,8 @@ impl Attempt for Rewrap {
         let mut below = Found::default();
         for name in txn.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
             let found = txn.read::<Namespace>(tenant, &Address::system(Kind::Namespace, &**name)).await?;
-            if let Some(found) = found {
+            // One with a key of its own has no other wraps, nor has what is below it.
+            if let Some(found) = found.filter(|found| found.value.own_seal.is_none()) {
                 match txn.enter(tenant, &found.value).await {
                     Ok(child) => below.children.push(child),
                     Err(refusal) => below.closed.push((found.value.tenant, refusal)),

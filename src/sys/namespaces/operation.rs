@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::answer::Refusal;
 use crate::crypto;
 use crate::engine::table::{Call, Field, Row, Verb};
+use crate::namespace::OwnSeal;
 use crate::path::Path;
 use crate::secret::SecretText;
 
@@ -24,9 +25,9 @@ pub enum Operation {
     /// One child.
     Read(String),
     /// Makes a child, or writes its metadata anew.
-    Set(String, BTreeMap<String, String>),
+    Set(String, BTreeMap<String, String>, Choice),
     /// Changes a child's metadata; `None` removes.
-    Patch(String, BTreeMap<String, Option<String>>),
+    Patch(String, BTreeMap<String, Option<String>>, Choice),
     /// Deletes a child and destroys its keys.
     Delete(String),
     /// Locks a namespace below, or the request's own when the path is empty.
@@ -40,6 +41,9 @@ pub enum Operation {
     /// Whether a child is sealed.
     SealStatus(String),
 }
+
+/// Which key wraps a namespace's own; none: as it is. `Some(None)`: the deployment's seals.
+pub(super) type Choice = Option<Option<OwnSeal>>;
 
 /// SHA-256 of an unlock key, in hexadecimal: enough to check one.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,8 +60,13 @@ pub const UNLOCK_OWN: &str = "namespaces/api-lock/unlock";
 
 const FIELDS: &[Field] = &[
     Field { name: "custom_metadata", kind: "object", help: "What its owner says about it: strings by name." },
-    Field { name: "seal", kind: "string", help: "Refused: a namespace's key is under the server's seal." },
-    Field { name: "seals", kind: "array", help: "Refused, as `seal`." },
+    Field { name: "seal", kind: "string", help: "A seal of the server's configuration; empty for the deployment's." },
+    Field {
+        name: "key_id",
+        kind: "string",
+        help: "A key that the seal's configuration allows; it alone wraps the namespace's key.",
+    },
+    Field { name: "seals", kind: "array", help: "Refused: a namespace has no key shares of its own." },
     Field { name: "pgp_keys", kind: "array", help: "Ignored: there are no key shares to encrypt." },
 ];
 
@@ -112,25 +121,29 @@ fn name(call: &Call<'_>) -> Result<String, Refusal> {
 fn set(call: &Call<'_>) -> Result<Operation, Refusal> {
     let name = name(call)?;
     check_new(&name)?;
-    refuse_seals(call)?;
-    Ok(Operation::Set(name, call.fields.map("custom_metadata")?.unwrap_or_default()))
+    Ok(Operation::Set(name, call.fields.map("custom_metadata")?.unwrap_or_default(), choice(call)?))
 }
 
 fn patch(call: &Call<'_>) -> Result<Operation, Refusal> {
     let name = name(call)?;
-    refuse_seals(call)?;
     let changes = call.fields.object("custom_metadata")?.map(|raw| serde_json::from_str(raw.get())).transpose();
     let changes = changes.map_err(|_| Refusal::invalid("custom_metadata values must be strings"))?;
-    Ok(Operation::Patch(name, changes.unwrap_or_default()))
+    Ok(Operation::Patch(name, changes.unwrap_or_default(), choice(call)?))
 }
 
-/// Ignoring them would make a namespace whose owner relies on a seal that does not guard it.
-fn refuse_seals(call: &Call<'_>) -> Result<(), Refusal> {
-    if let Some(field) = ["seal", "seals"].into_iter().find(|field| call.fields.has(field)) {
-        let text = "a namespace cannot have a seal of its own: its key is under the server's seal";
-        return Err(Refusal::invalid(format!("unsupported: {field}; {text}")));
+/// Ignoring what is not understood would make a namespace whose owner relies on a seal that does not guard it.
+fn choice(call: &Call<'_>) -> Result<Choice, Refusal> {
+    if call.fields.has("seals") {
+        let text = "a namespace has no key shares of its own: name a seal of the server and one of its keys in seal and key_id";
+        return Err(Refusal::invalid(format!("unsupported: seals; {text}")));
     }
-    Ok(())
+    let key_id = call.fields.text("key_id")?.filter(|key_id| !key_id.is_empty());
+    match (call.fields.text("seal")?, key_id) {
+        (None, None) => Ok(None),
+        (Some(seal), None) if seal.is_empty() => Ok(Some(None)),
+        (Some(seal), Some(key_id)) if !seal.is_empty() => Ok(Some(Some(OwnSeal { seal, key_id }))),
+        _ => Err(Refusal::invalid("seal and key_id belong together: a seal of the server, and a key that it allows")),
+    }
 }
 
 fn below(call: &Call<'_>) -> Result<Path, Refusal> {

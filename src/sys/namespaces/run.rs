@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::lock;
-use super::operation::Operation;
+use super::operation::{Choice, Operation};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
@@ -29,14 +29,14 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
             let namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
             Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
         }
-        Operation::Set(name, custom_metadata) => {
-            let namespace = write(tenant, &name, custom_metadata, txn).await?;
+        Operation::Set(name, custom_metadata, choice) => {
+            let namespace = write(tenant, &name, custom_metadata, choice, txn).await?;
             Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
         }
-        Operation::Patch(name, changes) => {
+        Operation::Patch(name, changes, choice) => {
             let mut namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
             merge(&mut namespace.custom_metadata, changes);
-            txn.put(tenant, &address(&name), &namespace, None).await?;
+            change(tenant, &name, &mut namespace, choice, txn).await?;
             Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
         }
         Operation::Delete(name) => delete(tenant, &name, txn).await,
@@ -61,19 +61,36 @@ async fn write(
     tenant: &Arc<Tenant>,
     name: &str,
     custom_metadata: BTreeMap<String, String>,
+    choice: Choice,
     txn: &mut Txn,
 ) -> Result<Namespace, Refusal> {
     if let Some(mut namespace) = read(tenant, name, txn).await? {
         namespace.custom_metadata = custom_metadata;
-        txn.put(tenant, &address(name), &namespace, None).await?;
+        change(tenant, name, &mut namespace, choice, txn).await?;
         return Ok(namespace);
     }
     let mounts = directory::paths(tenant, txn).await?;
     if let Some(mount) = mounts.iter().find(|mount| first_segment(mount) == name) {
         return Err(Refusal::invalid(format!("path is already in use at {mount}")));
     }
-    let namespace = txn.create_child(tenant, name, custom_metadata).await?;
+    let namespace = txn.create_child(tenant, name, custom_metadata, choice.flatten()).await?;
     Ok(Namespace::clone(&namespace))
+}
+
+/// Stores changed metadata, and moves the namespace's key if it is to have another seal.
+async fn change(
+    tenant: &Arc<Tenant>,
+    name: &str,
+    namespace: &mut Namespace,
+    choice: Choice,
+    txn: &mut Txn,
+) -> Result<(), Refusal> {
+    txn.put(tenant, &address(name), namespace, None).await?;
+    if let Some(own) = choice.filter(|own| *own != namespace.own_seal) {
+        txn.move_child(tenant, name, own.clone()).await?;
+        namespace.own_seal = own;
+    }
+    Ok(())
 }
 
 fn merge(metadata: &mut BTreeMap<String, String>, changes: BTreeMap<String, Option<String>>) {
@@ -167,6 +184,10 @@ fn show(path: &str, namespace: &Namespace) -> Json {
         out.field("custom_metadata", &namespace.custom_metadata);
         out.field("id", &namespace.tenant.label());
         out.field("locked", &namespace.lock.is_some());
+        // Only where there is one: others do not know these fields.
+        if let Some(own) = &namespace.own_seal {
+            out.field("seal", &own.seal).field("key_id", &own.key_id);
+        }
         out.field("path", path);
         out.field("tainted", &false);
         out.field("uuid", &namespace.tenant.uuid());
@@ -190,6 +211,7 @@ mod tests {
             created: Timestamp(0),
             lock: None,
             sealed: false,
+            own_seal: None,
         }
     }
 

@@ -28,14 +28,14 @@ impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let root = txn.tenants().root();
         let outcome = match self {
-            Self::MakeTeam => txn.create_child(&root, "team", BTreeMap::default()).await.map(|_| Answer::Empty),
+            Self::MakeTeam => txn.create_child(&root, "team", BTreeMap::default(), None).await.map(|_| Answer::Empty),
             Self::Seal => lock::seal(&root, "team", txn).await,
             Self::Unseal => lock::unseal(&root, "team", txn).await,
             Self::MakeSub | Self::Enter => match txn.child(&root, "team").await {
                 Err(refusal) => Err(refusal),
                 Ok(None) => Err(Refusal::NotFound),
                 Ok(Some((team, _))) if matches!(self, Self::MakeSub) => {
-                    txn.create_child(&team, "sub", BTreeMap::default()).await.map(|_| Answer::Empty)
+                    txn.create_child(&team, "sub", BTreeMap::default(), None).await.map(|_| Answer::Empty)
                 }
                 Ok(Some((team, _))) => txn.child(&team, "sub").await.map(|_| Answer::Empty),
             },
