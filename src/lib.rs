@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod dev_ca;
 pub mod engine;
 pub mod fields;
+pub mod glob;
 pub mod http;
 pub mod id;
 pub mod json;

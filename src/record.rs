@@ -107,6 +107,10 @@ pub enum Kind {
     TransitWrappingKey = 50,
     /// The private key that the audit logs are signed with, in the root.
     LogKey = 51,
+    /// A data key that a reference resolves to.
+    TransitDataKey = 52,
+    /// That data keys of a removed Transit key are still to be cleared away.
+    TransitRemains = 53,
     /// That there is a reference, listed under what it points to and under whom it is for.
     ReferenceListing = 59,
     /// How far a tenant's values are wrapped by its newest wrapping key.

@@ -50,6 +50,8 @@ pub struct Proven {
     pub parameters: TokenParameters,
     /// Where the token may be used from, if that differs from what the role says.
     pub bound_cidrs: Option<Vec<Cidr>>,
+    /// The subject of the signed token that was shown; `None` for every method that takes none.
+    pub subject: Option<String>,
     /// Names of the groups that the method says they are in; `None` when it knows of none.
     pub groups: Option<Vec<String>>,
     /// The certificate that the token may be used with only.
@@ -68,6 +70,9 @@ pub struct Login {
     /// The certificate of the connection that it was logged in on.
     #[serde(default)]
     pub certificate: Option<Fingerprint>,
+    /// The subject of the signed token that it was logged in with.
+    #[serde(default)]
+    pub subject: Option<String>,
 }
 
 /// What holds for the renewal of a token that a method gave.
@@ -108,7 +113,12 @@ pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut
         display_name: display_name(place, &proven.display_name),
         path: format!("{}{}", place.path, call.path),
         role: None,
-        login: Some(Login { mount: place.mount.id, role: proven.role, certificate: call.origin.certificate() }),
+        login: Some(Login {
+            mount: place.mount.id,
+            role: proven.role,
+            certificate: call.origin.certificate(),
+            subject: proven.subject,
+        }),
         certificate: proven.certificate,
         entity_id: entrant.entity_id,
         bound_cidrs,

@@ -42,6 +42,16 @@ pub(super) struct Mint {
     /// This field of the secret only
     #[arg(long, value_name = "FIELD")]
     secret_field: Option<String>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Only print this field of the answer (id, reference)
+    #[arg(long)]
+    field: Option<String>,
+}
+
+// Under which conditions a new reference resolves. (A docstring would be a help text.)
+#[derive(Args)]
+pub(super) struct Conditions {
     /// What it is for; who resolves it must say the same
     #[arg(long)]
     purpose: Option<String>,
@@ -60,9 +70,9 @@ pub(super) struct Mint {
     /// URI in a client certificate, likewise
     #[arg(long = "uri-san", value_name = "URI")]
     uri_sans: Vec<String>,
-    /// Only print this field of the answer (id, reference)
-    #[arg(long)]
-    field: Option<String>,
+    /// Subject of a token that was shown to a JWT or OIDC mount, with stars for any characters, likewise
+    #[arg(long = "subject", value_name = "GLOB")]
+    subjects: Vec<String>,
 }
 
 /// Read the secret that a reference stands for
@@ -81,7 +91,7 @@ pub(super) struct Resolve {
     field: Option<String>,
 }
 
-/// List the ids of references: all that were minted, or those of a secret or an entity
+/// List the ids of references: all that were minted, or those of a secret or a consumer
 #[derive(Args)]
 #[command(after_help = "Examples:
   strongroom reference list
@@ -97,6 +107,9 @@ pub(super) struct List {
     /// Id of an entity
     #[arg(long, value_name = "ID", conflicts_with = "path")]
     entity: Option<String>,
+    /// Subject of a token
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["path", "entity"])]
+    subject: Option<String>,
 }
 
 /// Show what a reference points to and for whom, never the secret
@@ -166,22 +179,46 @@ impl Reference {
 impl Mint {
     fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
         let path = place(self.mount.as_deref(), "data", &self.path);
-        let bound = !(self.entities.is_empty() && self.certificates.is_empty() && self.uri_sans.is_empty());
+        let bound = self.conditions.name_consumers();
         let body = Json::object(|body| {
             optional(body, "version", self.version.as_ref());
             optional(body, "field", self.secret_field.as_ref());
-            optional(body, "purpose", self.purpose.as_ref());
-            optional(body, "ttl", self.ttl.as_ref());
-            optional(body, "uses", self.uses.as_ref());
-            if bound {
-                body.strings("entities", &self.entities);
-                body.strings("certificates", &self.certificates).strings("uri_sans", &self.uri_sans);
-            } else {
+            self.conditions.write(body);
+            if !bound {
                 body.field("path", &path);
             }
         });
         let verb = if bound { format!("bind/{}", encode(&path)) } else { "mint".to_owned() };
         ask(client, &verb, &body, self.field.as_deref(), output)
+    }
+}
+
+impl Conditions {
+    /// Whether it is for certain consumers.
+    fn name_consumers(&self) -> bool {
+        self.consumers().iter().any(|(_, texts)| !texts.is_empty())
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.name_consumers() && self.purpose.is_none() && self.ttl.is_none() && self.uses.is_none()
+    }
+
+    fn consumers(&self) -> [(&str, &[String]); 4] {
+        let Self { entities, certificates, uri_sans, subjects, .. } = self;
+        [("entities", entities), ("certificates", certificates), ("uri_sans", uri_sans), ("subjects", subjects)]
+    }
+
+    /// As the API takes them.
+    pub(super) fn write(&self, body: &mut Object<'_>) {
+        optional(body, "purpose", self.purpose.as_ref());
+        optional(body, "ttl", self.ttl.as_ref());
+        optional(body, "uses", self.uses.as_ref());
+        for (name, texts) in self.consumers() {
+            if !texts.is_empty() {
+                body.strings(name, texts);
+            }
+        }
     }
 }
 
@@ -198,12 +235,13 @@ impl Resolve {
 
 impl List {
     fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
-        let body = match (&self.path, &self.entity) {
-            (Some(path), _) => of_path(self.mount.as_deref(), path),
-            (None, Some(entity)) => Json::object(|body| {
-                body.field("entity", entity);
+        let body = match &self.path {
+            Some(path) => of_path(self.mount.as_deref(), path),
+            None if self.entity.is_none() && self.subject.is_none() => return print_keys(client, "sys/references", output),
+            None => Json::object(|body| {
+                optional(body, "entity", self.entity.as_ref());
+                optional(body, "subject", self.subject.as_ref());
             }),
-            (None, None) => return print_keys(client, "sys/references", output),
         };
         let reply = client.send(Method::POST, "sys/references/search", Some(&body))?;
         if output.format == Format::Json {

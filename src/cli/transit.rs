@@ -12,6 +12,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::kv::{Envelope, RawFields, encode, one, rows};
 use super::output::{Format, Output};
+use super::reference::Conditions;
 use crate::json::Json;
 use crate::secret::SecretText;
 
@@ -53,6 +54,7 @@ pub(super) struct Decrypt {
 #[command(after_help = "Examples:
   strongroom transit datakey connectors
   strongroom transit datakey --bits 512 --wrapped connectors
+  strongroom transit datakey --reference --purpose nightly-sync connectors
   strongroom transit datakey --field ciphertext connectors")]
 pub(super) struct Datakey {
     #[command(flatten)]
@@ -63,6 +65,11 @@ pub(super) struct Datakey {
     /// Only make the ciphertext
     #[arg(long)]
     wrapped: bool,
+    /// Keep the data key on the server, and make a reference that resolves to it
+    #[arg(long, conflicts_with = "wrapped")]
+    reference: bool,
+    #[command(flatten)]
+    conditions: Conditions,
     /// Only print this field of the answer (plaintext, ciphertext, ..)
     #[arg(long)]
     field: Option<String>,
@@ -149,9 +156,19 @@ impl Decrypt {
 
 impl Datakey {
     fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
+        if !self.reference && !self.conditions.is_empty() {
+            return Err(Failure::local("conditions are those of a reference: --reference makes one"));
+        }
         let bits = self.bits.to_string();
-        let body = self.key.body(Some(("bits", &bits)));
-        let verb = if self.wrapped { "datakey/wrapped" } else { "datakey/plaintext" };
+        let body = Json::object(|body| {
+            body.splice(&self.key.body(Some(("bits", &bits))));
+            self.conditions.write(body);
+        });
+        let verb = match (self.reference, self.wrapped) {
+            (true, _) => "datakey/reference",
+            (false, true) => "datakey/wrapped",
+            (false, false) => "datakey/plaintext",
+        };
         let reply = client.send(Method::POST, &self.key.path(verb), Some(&body))?;
         let answer: Envelope<RawFields<'_>> = reply.parse()?;
         match (&self.field, output.format) {

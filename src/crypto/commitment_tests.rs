@@ -1,4 +1,5 @@
-//! One ciphertext, two keys: AES-GCM allows it, the envelope does not (the technique behind CVE-2020-8897).
+//! One ciphertext, two keys: AES-GCM allows it, the envelope and Transit's committing keys do not (the technique behind
+//! CVE-2020-8897).
 //!
 //! The tag of AES-GCM is E(J0) xor GHASH, and GHASH is a polynomial in H = E(0) over GF(2^128) whose coefficients are the blocks
 //! of AAD and ciphertext and the lengths. For two keys and one nonce, a single free ciphertext block x has to satisfy
@@ -12,7 +13,9 @@ use super::envelope::{self, Fresh, PayloadKey, Place, Suite, WrappingKey};
 use super::framing::framed;
 use super::hazmat::aead::{aes_open, aes_seal};
 use super::keys::Key;
+use super::transit::{self, KeyError, KeyType, symmetric};
 use crate::id::{DeploymentId, ObjectId, TenantId};
+use crate::secret::SecretBytes;
 
 const NONCE: [u8; 12] = [0; 12];
 
@@ -103,3 +106,50 @@ fn one_ciphertext_that_two_keys_open_is_refused() {
     assert_eq!(open(&first), Ok(texts[0].clone()));
     assert_eq!(open(&second), Err(Fault::Commitment));
 }
+
+/// Transit keys with these bytes, as they are imported.
+fn imported(kind: KeyType) -> [transit::Key; 2] {
+    [[7; 32], [8; 32]].map(|bytes| transit::Key::import(kind, &SecretBytes::new(bytes.to_vec())).unwrap())
+}
+
+#[test]
+fn one_transit_ciphertext_that_two_keys_open_is_refused_by_committing_keys() {
+    let aad = b"order 7";
+    // Keys of a stock type open it: nonce, text and tag are all there is.
+    let keys = [[7; 32], [8; 32]].map(|key| Key::from_slice(&key).unwrap());
+    let (ciphertext, tag) = for_both(&keys[0], &keys[1], aad);
+    let sealed = [&NONCE[..], &ciphertext, &tag].concat();
+    let texts = imported(KeyType::Aes256Gcm96).map(|key| key.decrypt(None, aad, &sealed).unwrap().expose().to_vec());
+    assert_ne!(texts[0], texts[1]);
+
+    // Committing keys refuse it as it is; and what is made for the two keys that they would decrypt with opens under the one
+    // that it commits to.
+    let nonce = [5; 24];
+    let derived = keys.each_ref().map(|key| symmetric::committed(key, &nonce, aad));
+    let (ciphertext, tag) = for_both(&derived[0].0, &derived[1].0, aad);
+    let committing = imported(KeyType::Aes256GcmCommitting);
+    for (at, (_, commitment)) in derived.iter().enumerate() {
+        assert_eq!(committing[at].decrypt(None, aad, &sealed).err(), Some(KeyError::Open));
+        let sealed = [&[1], &nonce[..], commitment, &ciphertext, &tag].concat();
+        assert!(committing[at].decrypt(None, aad, &sealed).is_ok());
+        assert_eq!(committing[1 - at].decrypt(None, aad, &sealed).err(), Some(KeyError::Open));
+        assert_eq!(committing[at].decrypt(None, b"order 8", &sealed).err(), Some(KeyError::Open));
+        let unknown = [&[2], sealed.get(1..).unwrap()].concat();
+        assert_eq!(committing[at].decrypt(None, aad, &unknown).err(), Some(KeyError::Open));
+    }
+}
+
+/// Ciphertexts are kept by others: one that was made once opens for ever.
+#[test]
+fn the_format_of_committing_keys_is_fixed() {
+    let fixed = symmetric::Scheme::Committing.sealer(&[7; 32]).unwrap();
+    let sealed = fixed.seal(&[5; 24], b"order 7", &SecretBytes::new(b"hello".to_vec())).unwrap();
+    assert_eq!(data_encoding::HEXLOWER.encode(&sealed), FIXED);
+    let [key, _] = imported(KeyType::Aes256GcmCommitting);
+    let opened = key.decrypt(None, b"order 7", &data_encoding::HEXLOWER.decode(FIXED.as_bytes()).unwrap()).unwrap();
+    assert_eq!(opened.expose(), b"hello");
+}
+
+/// HKDF of it was computed by another implementation, too.
+const FIXED: &str = "01050505050505050505050505050505050505050505050505\
+    ecc956790420f67f851fe291b80c177e6524c53ed085ffd8270b0e1da524ac0b5063ef4ff78efd6d12a5b81d7b81ac2a045a3cbe01";

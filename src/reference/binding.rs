@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::glob;
 use crate::time::Timestamp;
 
 /// Somebody whom a reference is for.
@@ -16,6 +17,9 @@ pub enum Consumer {
     Certificate(String),
     /// Whoever has shown a certificate with this URI to a cert role of this tenant.
     UriSan(String),
+    /// Whoever has logged in with a signed token whose subject matches, at a JWT or OIDC mount of this tenant. `*` stands for
+    /// any characters.
+    Subject(String),
 }
 
 /// Type and value: what a search for a consumer goes by.
@@ -25,6 +29,7 @@ impl fmt::Display for Consumer {
             Self::Entity(id) => write!(f, "entity:{id}"),
             Self::Certificate(fingerprint) => write!(f, "certificate:{fingerprint}"),
             Self::UriSan(uri) => write!(f, "uri:{uri}"),
+            Self::Subject(glob) => write!(f, "subject:{glob}"),
         }
     }
 }
@@ -61,6 +66,8 @@ pub struct Presented<'a> {
     pub certificate: &'a str,
     /// The URIs in that certificate.
     pub uris: &'a [String],
+    /// The subject of the token that it has logged in with at a JWT or OIDC mount of this tenant; empty for none.
+    pub subject: &'a str,
     /// What it says the reference is needed for.
     pub purpose: Option<&'a str>,
 }
@@ -90,11 +97,34 @@ impl Consumer {
         matches!(self, Self::Certificate(_) | Self::UriSan(_))
     }
 
+    /// Whether it goes by the subject of a signed token.
+    pub fn is_subject(&self) -> bool {
+        matches!(self, Self::Subject(_))
+    }
+
+    /// What references that are for it are listed under. Those for patterns of subjects stand together: which of them mean a
+    /// subject, only a look at each can tell.
+    pub fn listed_as(&self) -> String {
+        match self {
+            Self::Subject(glob) if glob.contains('*') => Self::Subject("*".to_owned()).to_string(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether everybody who is `other` is this one, too.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Subject(glob), Self::Subject(subject)) => glob == subject || glob::matches(glob, subject),
+            _ => self == other,
+        }
+    }
+
     fn is(&self, presented: &Presented<'_>) -> bool {
         match self {
             Self::Entity(id) => !presented.entity.is_empty() && presented.entity == id,
             Self::Certificate(fingerprint) => !presented.certificate.is_empty() && presented.certificate == fingerprint,
             Self::UriSan(uri) => !presented.certificate.is_empty() && presented.uris.contains(uri),
+            Self::Subject(glob) => !presented.subject.is_empty() && glob::matches(glob, presented.subject),
         }
     }
 }
@@ -103,7 +133,7 @@ impl Consumer {
 mod tests {
     use super::*;
 
-    const NOBODY: Presented<'_> = Presented { entity: "", certificate: "", uris: &[], purpose: None };
+    const NOBODY: Presented<'_> = Presented { entity: "", certificate: "", uris: &[], subject: "", purpose: None };
 
     #[test]
     fn what_is_not_bound_resolves() {
@@ -141,7 +171,8 @@ mod tests {
 
     #[test]
     fn who_shows_nothing_is_no_consumer() {
-        let consumers = [Consumer::Entity, Consumer::Certificate, Consumer::UriSan].map(|of| of(String::new()));
+        let consumers =
+            [Consumer::Entity, Consumer::Certificate, Consumer::UriSan, Consumer::Subject].map(|of| of(String::new()));
         let binding = Binding { consumers: consumers.into(), ..Binding::default() };
         assert!(binding.refuses(&NOBODY, Timestamp(0)).is_some());
     }
@@ -156,5 +187,28 @@ mod tests {
         assert!(!refused(Presented { certificate: "d", uris: &uris, ..NOBODY }));
         assert!(refused(Presented { certificate: "d", ..NOBODY }));
         assert!(refused(Presented { entity: "c", uris: &uris, ..NOBODY }), "a URI counts with a certificate only");
+    }
+
+    #[test]
+    fn a_subject_is_one_that_a_pattern_matches() {
+        let bound = |globs: &[&str]| Binding {
+            consumers: globs.iter().map(|glob| Consumer::Subject((*glob).to_owned())).collect(),
+            ..Binding::default()
+        };
+        for (globs, subject, resolves) in [
+            (&["repo:acme/*"][..], "repo:acme/app", true),
+            (&["repo:acme/*"], "repo:acme", false),
+            (&["repo:acme/*"], "Repo:acme/app", false),
+            (&["repo:*:main", "job:7"], "repo:app:main", true),
+            (&["repo:*:main", "job:7"], "job:7", true),
+            (&["repo:*:main", "job:7"], "job:77", false),
+            (&["*a"], "", false),
+        ] {
+            let presented = Presented { subject, ..NOBODY };
+            assert_eq!(bound(globs).refuses(&presented, Timestamp(0)).is_none(), resolves, "{globs:?} {subject}");
+        }
+        // What other things are called is no subject.
+        let other = Presented { entity: "job:7", certificate: "job:7", ..NOBODY };
+        assert!(bound(&["job:7"]).refuses(&other, Timestamp(0)).is_some());
     }
 }

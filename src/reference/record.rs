@@ -1,8 +1,10 @@
 //! What is stored about a reference.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, Reference};
+use super::{Binding, Consumer, Reference};
 use crate::crypto::Keyring;
 use crate::id::{MountId, ObjectId};
 use crate::record::{Address, Kind, Listing, SYSTEM};
@@ -76,12 +78,17 @@ impl ReferenceListing {
 
     /// The directory of those that point to `object`.
     pub fn of_object(object: ObjectId) -> String {
+        Self::of(&object.to_string())
+    }
+
+    /// The same, by the object's id as text.
+    pub fn of(object: &str) -> String {
         format!("object/{object}/")
     }
 
-    /// The directory of those that are bound to `consumer`, in its text form.
-    pub fn of_consumer(consumer: &str) -> String {
-        format!("consumer/{consumer}/")
+    /// The directory of those that are bound to `consumer`, or to what is listed with it.
+    pub fn of_consumer(consumer: &Consumer) -> String {
+        format!("consumer/{}/", consumer.listed_as())
     }
 
     /// Where the entry for `id` is in `directory`.
@@ -95,7 +102,8 @@ impl ReferenceListing {
         if record.standing {
             return Vec::new();
         }
-        let consumers = record.binding.consumers.iter().map(|consumer| Self::of_consumer(&consumer.to_string()));
-        [Self::ALL.to_owned(), Self::of_object(record.target_object)].into_iter().chain(consumers).collect()
+        let consumers = record.binding.consumers.iter().map(Self::of_consumer);
+        let all = [Self::ALL.to_owned(), Self::of_object(record.target_object)].into_iter().chain(consumers);
+        all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

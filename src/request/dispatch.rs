@@ -234,7 +234,15 @@ impl Operation {
             Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
             Self::Userpass(operation) => Box::pin(userpass::run(operation, place, call.login(), txn)).await,
             Self::Cert(operation) => Box::pin(cert::run(operation, place, call.login(), txn)).await,
-            Self::Transit(operation) => Box::pin(transit::run(operation, place, txn)).await,
+            Self::Transit(operation) => {
+                // For others than who may read there: that needs the right that it needs of any secret.
+                let bound = operation.binds().map(|path| format!("{}{path}", place.path));
+                let may = |path: &String| caller.is_some_and(|caller| sys::references::may_bind(caller, path));
+                if bound.as_ref().is_some_and(|path| !may(path)) {
+                    return Err(Refusal::Denied);
+                }
+                Box::pin(transit::run(operation, place, txn)).await
+            }
             Self::Jwt(operation) => Box::pin(jwt::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }

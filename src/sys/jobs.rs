@@ -68,7 +68,7 @@ impl Jobs {
             more |= self.tidy_tokens(&tenant).await;
             more |= self.tidy_cubbyholes(&tenant).await;
             more |= self.purge_mounts(&tenant).await;
-            more |= self.clear_roles(&tenant).await;
+            more |= self.clear_remains(&tenant).await;
             more |= self.rotate_keys(&tenant).await;
             more |= self.rotate_transit(&tenant).await;
         }
@@ -120,9 +120,9 @@ impl Jobs {
         self.do_step(Arc::new(RotateKeys { tenant: Arc::clone(tenant) })).await
     }
 
-    /// Removes secret ids of deleted roles.
-    async fn clear_roles(&self, tenant: &Arc<Tenant>) -> bool {
-        self.do_step(Arc::new(ClearRoles { tenant: Arc::clone(tenant) })).await
+    /// Removes secret ids of deleted roles, and data keys of removed Transit keys.
+    async fn clear_remains(&self, tenant: &Arc<Tenant>) -> bool {
+        self.do_step(Arc::new(ClearRemains { tenant: Arc::clone(tenant) })).await
     }
 
     /// Rotates Transit keys whose time has come, a stretch of the keys at a time.
@@ -265,14 +265,18 @@ impl Attempt for RotateKeys {
     }
 }
 
-/// Removes some secret ids of a tenant's first deleted role.
-struct ClearRoles {
+/// Removes some secret ids of a tenant's first deleted role, or data keys of its first removed Transit key.
+struct ClearRemains {
     tenant: Arc<Tenant>,
 }
 
 #[async_trait]
-impl Attempt for ClearRoles {
+impl Attempt for ClearRemains {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let removed = transit::clear(SECRETS, &self.tenant, txn).await?;
+        if removed > 0 {
+            return Ok(conclude(txn, &self.tenant, Word::new("purge-data-keys"), removed, "data keys of a removed Transit key"));
+        }
         let removed = approle::clear(SECRETS, &self.tenant, txn).await?;
         Ok(conclude(txn, &self.tenant, Word::new("purge-role"), removed, "secret ids of a deleted role"))
     }

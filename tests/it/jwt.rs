@@ -35,7 +35,7 @@ fn stage(server: &Server, keys: &[&Key]) -> Client {
     root
 }
 
-fn mount(root: &Client, keys: &[&Key]) {
+pub(crate) fn mount(root: &Client, keys: &[&Key]) {
     root.call("POST", "sys/auth/jwt", Some(&json!({"type": "jwt"}))).expect(204);
     let keys: Vec<String> = keys.iter().map(|key| key.public_pem()).collect();
     let config = json!({"jwt_validation_pubkeys": keys, "bound_issuer": "https://issuer.test"});
@@ -43,14 +43,14 @@ fn mount(root: &Client, keys: &[&Key]) {
     role(root, "ci", &json!({}));
 }
 
-fn role(root: &Client, name: &str, more: &Value) {
+pub(crate) fn role(root: &Client, name: &str, more: &Value) {
     let mut body = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": "strongroom", "token_policies": "x"});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     root.call("POST", &format!("auth/jwt/role/{name}"), Some(&body)).expect(204);
 }
 
 /// Tries to log in, again if there were too many strangers in this second.
-pub(super) fn login(client: &Client, role: &str, token: &str) -> Reply {
+pub(crate) fn login(client: &Client, role: &str, token: &str) -> Reply {
     loop {
         let body = json!({"role": role, "jwt": token});
         let reply = client.without_token().call("POST", "auth/jwt/login", Some(&body));

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod interoperable;
+mod nist;
 mod vectors;
 
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ on_stores! {
     many_at_once_are_counted_and_none_is_lost,
     a_key_that_is_rotated_while_it_signs_signs_on,
     exports_and_backups_need_their_permission,
+    a_committing_key_is_used_like_any_other,
 }
 
 pub(crate) const TEXT: &str = "aGVsbG8=";
@@ -174,4 +176,47 @@ fn exports_and_backups_need_their_permission(server: &mut Server) {
     let key = read(&root, "export/encryption-key/k")["keys"]["1"].as_str().unwrap().to_owned();
     let shown = root.call("GET", "transit/keys/k", None).expect(200);
     assert!(!String::from_utf8_lossy(&shown.body).contains(&key));
+}
+
+fn a_committing_key_is_used_like_any_other(server: &mut Server) {
+    let root = stage(server);
+    let kind = "aes256-gcm-committing";
+    let body = json!({"type": kind, "exportable": true, "allow_plaintext_backup": true});
+    write(&root, "keys/k", &body);
+    write(&root, "keys/derived", &json!({"type": kind, "derived": true, "convergent_encryption": true}));
+    let seal = |body: &Value| write(&root, "encrypt/k", body)["ciphertext"].as_str().unwrap().to_owned();
+    let first = seal(&json!({"plaintext": TEXT, "associated_data": TEXT}));
+    let inside = data_encoding::BASE64.decode(first.strip_prefix("vault:v1:").unwrap().as_bytes()).unwrap();
+    assert_eq!((inside.first(), inside.len()), (Some(&1), 5 + 28 + 45), "the format comes first");
+    write(&root, "keys/k/rotate", &json!({}));
+    let open = |ciphertext: &str, associated: Option<&str>| {
+        root.call("POST", "transit/decrypt/k", Some(&json!({"ciphertext": ciphertext, "associated_data": associated})))
+    };
+    assert_eq!(open(&first, Some(TEXT)).expect(200).json()["data"]["plaintext"], TEXT);
+    assert_eq!(open(&first, None).expect(400).errors(), ["cipher: message authentication failed"]);
+    let rewrapped = write(&root, "rewrap/k", &json!({"ciphertext": first, "associated_data": TEXT}));
+    let rewrapped = rewrapped["ciphertext"].as_str().unwrap();
+    assert!(rewrapped.starts_with("vault:v2:"));
+    open(&rewrapped.replace("v2", "v1"), Some(TEXT)).expect(400);
+    assert!(read(&root, "keys/k").get("encryptions_reserved").is_none_or(|uses| *uses == json!({})), "nothing is counted");
+
+    let context = json!({"plaintext": TEXT, "context": TEXT});
+    let twice = [0, 1].map(|_| write(&root, "encrypt/derived", &context)["ciphertext"].clone());
+    assert_eq!(twice[0], twice[1], "convergent");
+    let opened = write(&root, "decrypt/derived", &json!({"ciphertext": twice[0], "context": TEXT}));
+    assert_eq!(opened["plaintext"], TEXT);
+
+    // A stock key of the same bytes does not open it, nor the other way round; a backup does.
+    let backup = read(&root, "backup/k")["backup"].clone();
+    write(&root, "restore/copy", &json!({"backup": backup}));
+    let opened = write(&root, "decrypt/copy", &json!({"ciphertext": first, "associated_data": TEXT}));
+    assert_eq!(opened["plaintext"], TEXT);
+    let stock = data_encoding::BASE64.decode(backup.as_str().unwrap().as_bytes()).unwrap();
+    let stock = String::from_utf8(stock).unwrap().replace("\"type\":1000", "\"type\":0");
+    write(&root, "restore/stock", &json!({"backup": data_encoding::BASE64.encode(stock.as_bytes())}));
+    assert_eq!(read(&root, "keys/stock")["type"], "aes256-gcm96");
+    let body = json!({"ciphertext": first, "associated_data": TEXT});
+    root.call("POST", "transit/decrypt/stock", Some(&body)).expect(400);
+    let of_stock = write(&root, "encrypt/stock", &json!({"plaintext": TEXT, "associated_data": TEXT}))["ciphertext"].clone();
+    open(of_stock.as_str().unwrap(), Some(TEXT)).expect(400);
 }

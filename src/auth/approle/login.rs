@@ -47,6 +47,7 @@ pub(super) async fn login(
         metadata,
         parameters: role.parameters.clone(),
         bound_cidrs,
+        subject: None,
         groups: None,
         certificate: None,
         refusal: refusal(),

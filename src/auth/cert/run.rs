@@ -108,6 +108,7 @@ async fn login(name: Option<&str>, place: &Place, call: LoginCall<'_>, txn: &mut
         metadata: metadata(&matched.name, role, identity),
         parameters: role.tokens.clone(),
         bound_cidrs: None,
+        subject: None,
         groups: None,
         certificate: call.origin.certificate().filter(|_| role.binds_token),
         refusal: failed(),

@@ -106,6 +106,7 @@ pub(super) fn somebody(claims: &Claims, name: String, role: &Arc<Role>, call: Lo
         metadata,
         parameters: role.parameters.clone(),
         bound_cidrs: None,
+        subject: claims.literal_text("sub").filter(|subject| is_name(subject)),
         groups: groups(claims, role)?,
         certificate: None,
         refusal: Refusal::invalid(FAILED),

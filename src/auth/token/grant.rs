@@ -3,6 +3,7 @@
 use super::entry::ROOT_POLICY;
 use super::role::TokenRole;
 use crate::answer::Refusal;
+use crate::glob;
 use crate::policy::shipped::WRAPPING;
 
 /// The policy that every token gets unless its creator declines it.
@@ -118,21 +119,9 @@ pub fn policies_by_role(
     checked(names, decline_default, &own)
 }
 
-/// Whether one of the globs matches all of a text; `*` stands for any characters, also none.
+/// Whether one of the globs matches all of a text.
 pub fn matches_any(globs: &[String], text: &str) -> bool {
-    globs.iter().any(|glob| matches(glob, text))
-}
-
-fn matches(glob: &str, text: &str) -> bool {
-    let Some((head, mut rest)) = glob.split_once('*') else { return glob == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    while let Some((part, after)) = rest.split_once('*') {
-        // The first place that fits leaves the most for what follows.
-        let Some(at) = text.find(part) else { return false };
-        text = text.get(at + part.len()..).unwrap_or_default();
-        rest = after;
-    }
-    text.ends_with(rest)
+    globs.iter().any(|glob| glob::matches(glob, text))
 }
 
 fn quoted(names: &[String]) -> String {

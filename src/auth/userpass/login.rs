@@ -51,6 +51,7 @@ pub(super) async fn login(
         metadata: BTreeMap::from([("username".to_owned(), name.to_owned())]),
         parameters: user.parameters.clone(),
         bound_cidrs: None,
+        subject: None,
         groups: None,
         certificate: None,
         refusal: Refusal::invalid(FAILED),

@@ -3,8 +3,7 @@
 use std::sync::OnceLock;
 
 use super::kind::{Family, KeyType};
-use crate::crypto::hazmat::aead::TAG;
-use crate::crypto::hazmat::cipher::{Cipher, Suite};
+use super::symmetric::{Scheme, Sealer};
 use crate::crypto::hazmat::digest::Hash;
 use crate::crypto::hazmat::ec::{self, EcKey, EdPair, MlDsaPair};
 use crate::crypto::hazmat::rsa::{self, Padding};
@@ -57,7 +56,7 @@ pub struct Key {
 
 /// A private key that is ready for use; wiped when dropped.
 enum Parsed {
-    Cipher(Cipher),
+    Symmetric(Sealer),
     Ec(Box<EcKey>),
     Ed(Box<EdPair>),
     Rsa(Box<rsa::PrivateKey>),
@@ -91,7 +90,7 @@ impl Key {
     /// A fresh key. `mac_bytes` is the length of an HMAC key. RSA takes long: not for a thread that others wait for.
     pub fn generate(kind: KeyType, mac_bytes: usize) -> Result<Self, KeyError> {
         let private = match kind.family() {
-            Family::Symmetric(suite) => random::secret(suite.key_bytes()),
+            Family::Symmetric(scheme) => random::secret(scheme.key_bytes()),
             Family::Ed25519 | Family::MlDsa(_) => random::secret(32),
             Family::Ec(curve) => {
                 let key = EcKey::generate(curve)?;
@@ -178,7 +177,7 @@ impl Key {
     fn parse(&self, private: &SecretBytes) -> Option<Parsed> {
         let bytes = private.expose();
         Some(match self.kind.family() {
-            Family::Symmetric(suite) => Parsed::Cipher(Cipher::new(suite, bytes)?),
+            Family::Symmetric(scheme) => Parsed::Symmetric(scheme.sealer(bytes)?),
             Family::Ed25519 => Parsed::Ed(Box::new(ec::ed25519(bytes.get(..32)?).ok()?)),
             Family::Ec(curve) => Parsed::Ec(Box::new(EcKey::new(curve, bytes, &self.public).ok()?)),
             Family::Rsa(_) => Parsed::Rsa(Box::new(rsa::PrivateKey::new(bytes).ok()?)),
@@ -193,10 +192,10 @@ impl Key {
         kdf::hkdf_of(self.secret()?.expose(), context, length).ok_or(KeyError::Unusable)
     }
 
-    /// Encrypts: nonce ‖ text ‖ tag, or OAEP. `derived` says that the key is one of derived keys.
+    /// Encrypts, as `symmetric` says, or by OAEP. `derived` says that the key is one of derived keys.
     pub fn encrypt(&self, derivation: Option<Derivation<'_>>, aad: &[u8], text: &SecretBytes) -> Result<Vec<u8>, KeyError> {
         match self.kind.family() {
-            Family::Symmetric(suite) => self.seal(suite, derivation, aad, text),
+            Family::Symmetric(scheme) => self.seal(scheme, derivation, aad, text),
             Family::Rsa(_) => rsa::encrypt(&self.public, text.expose()).map_err(|_| KeyError::TooLong),
             _ => Err(KeyError::Unsupported),
         }
@@ -204,67 +203,45 @@ impl Key {
 
     fn seal(
         &self,
-        suite: Suite,
+        scheme: Scheme,
         derivation: Option<Derivation<'_>>,
         aad: &[u8],
         text: &SecretBytes,
     ) -> Result<Vec<u8>, KeyError> {
         let mut nonce = [0; 24];
-        let nonce = nonce.get_mut(..suite.nonce_bytes()).ok_or(KeyError::Unusable)?;
+        let nonce = nonce.get_mut(..scheme.nonce_bytes()).ok_or(KeyError::Unusable)?;
         let fresh: [u8; 24] = random::frequent();
         nonce.iter_mut().zip(fresh).for_each(|(to, from)| *to = from);
-        let own;
-        let cipher = match derivation {
-            None => match self.parsed()? {
-                Parsed::Cipher(cipher) => cipher,
-                _ => return Err(KeyError::Unusable),
-            },
-            Some(Derivation { context, convergent }) => {
-                let both = self.derived(context, suite.key_bytes() + if convergent { MAC_KEY_BYTES } else { 0 })?;
-                let (key, mac) = both.expose().split_at_checked(suite.key_bytes()).ok_or(KeyError::Unusable)?;
-                if convergent {
-                    let made = convergent_nonce(mac, aad, text);
-                    nonce.iter_mut().zip(made).for_each(|(to, from)| *to = from);
-                }
-                own = Cipher::new(suite, key).ok_or(KeyError::Unusable)?;
-                &own
-            }
-        };
-        let mut out = zeroize::Zeroizing::new(Vec::with_capacity(nonce.len() + text.len() + TAG));
-        out.extend_from_slice(nonce);
-        out.extend_from_slice(text.expose());
-        let body = out.get_mut(nonce.len()..).ok_or(KeyError::Unusable)?;
-        let tag = cipher.seal(nonce, aad, body).ok_or(KeyError::Unusable)?;
-        out.extend_from_slice(&tag);
-        Ok(std::mem::take(&mut *out))
+        let Some(Derivation { context, convergent }) = derivation else { return self.sealer()?.seal(nonce, aad, text) };
+        let both = self.derived(context, scheme.key_bytes() + if convergent { MAC_KEY_BYTES } else { 0 })?;
+        let (key, mac) = both.expose().split_at_checked(scheme.key_bytes()).ok_or(KeyError::Unusable)?;
+        if convergent {
+            let made = convergent_nonce(mac, aad, text);
+            nonce.iter_mut().zip(made).for_each(|(to, from)| *to = from);
+        }
+        scheme.sealer(key).ok_or(KeyError::Unusable)?.seal(nonce, aad, text)
+    }
+
+    fn sealer(&self) -> Result<&Sealer, KeyError> {
+        match self.parsed()? {
+            Parsed::Symmetric(sealer) => Ok(sealer),
+            _ => Err(KeyError::Unusable),
+        }
     }
 
     /// Decrypts what `encrypt` or `OpenBao` made.
     pub fn decrypt(&self, derivation: Option<Derivation<'_>>, aad: &[u8], sealed: &[u8]) -> Result<SecretBytes, KeyError> {
-        let suite = match self.kind.family() {
-            Family::Symmetric(suite) => suite,
+        let scheme = match self.kind.family() {
+            Family::Symmetric(scheme) => scheme,
             Family::Rsa(_) => match self.parsed()? {
                 Parsed::Rsa(key) => return key.decrypt(Hash::Sha256, sealed).map_err(|_| KeyError::Open),
                 _ => return Err(KeyError::Unusable),
             },
             _ => return Err(KeyError::Unsupported),
         };
-        let own;
-        let cipher = match derivation {
-            None => match self.parsed()? {
-                Parsed::Cipher(cipher) => cipher,
-                _ => return Err(KeyError::Unusable),
-            },
-            Some(Derivation { context, .. }) => {
-                own = Cipher::new(suite, self.derived(context, suite.key_bytes())?.expose()).ok_or(KeyError::Unusable)?;
-                &own
-            }
-        };
-        let (nonce, rest) = sealed.split_at_checked(suite.nonce_bytes()).ok_or(KeyError::Open)?;
-        let (body, tag) = rest.split_last_chunk::<TAG>().ok_or(KeyError::Open)?;
-        let mut text = zeroize::Zeroizing::new(body.to_vec());
-        cipher.open(nonce, aad, &mut text, tag).map_err(|_| KeyError::Open)?;
-        Ok(SecretBytes::from_wiping(text))
+        let Some(Derivation { context, .. }) = derivation else { return self.sealer()?.open(aad, sealed) };
+        let key = self.derived(context, scheme.key_bytes())?;
+        scheme.sealer(key.expose()).ok_or(KeyError::Unusable)?.open(aad, sealed)
     }
 
     /// Signs. ECDSA signatures are a SEQUENCE of r and s.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::symmetric::Scheme;
 use crate::crypto::hazmat::cipher::Suite;
 use crate::crypto::hazmat::ec::MlDsa;
 use crate::crypto::signing::Curve;
@@ -21,6 +22,9 @@ pub enum KeyType {
     /// XChaCha20-Poly1305 with a random nonce of 192 bits.
     #[serde(rename = "xchacha20-poly1305")]
     XChaCha20Poly1305,
+    /// AES-256-GCM with a commitment to the key and a random nonce of 192 bits. Ours alone.
+    #[serde(rename = "aes256-gcm-committing")]
+    Aes256GcmCommitting,
     /// Ed25519.
     #[serde(rename = "ed25519")]
     Ed25519,
@@ -57,14 +61,14 @@ pub enum KeyType {
 }
 
 use KeyType::{
-    Aes128Gcm96, Aes256Gcm96, ChaCha20Poly1305, EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Hmac, MlDsa44, MlDsa65, MlDsa87,
-    Rsa2048, Rsa3072, Rsa4096, XChaCha20Poly1305,
+    Aes128Gcm96, Aes256Gcm96, Aes256GcmCommitting, ChaCha20Poly1305, EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Hmac, MlDsa44,
+    MlDsa65, MlDsa87, Rsa2048, Rsa3072, Rsa4096, XChaCha20Poly1305,
 };
 
 /// What a type is made of.
 #[derive(Clone, Copy)]
 pub(super) enum Family {
-    Symmetric(Suite),
+    Symmetric(Scheme),
     Ed25519,
     Ec(Curve),
     /// Bits of the modulus.
@@ -75,11 +79,12 @@ pub(super) enum Family {
 
 impl KeyType {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Aes128Gcm96,
         Aes256Gcm96,
         ChaCha20Poly1305,
         XChaCha20Poly1305,
+        Aes256GcmCommitting,
         Ed25519,
         EcdsaP256,
         EcdsaP384,
@@ -100,6 +105,7 @@ impl KeyType {
             Aes256Gcm96 => "aes256-gcm96",
             ChaCha20Poly1305 => "chacha20-poly1305",
             XChaCha20Poly1305 => "xchacha20-poly1305",
+            Aes256GcmCommitting => "aes256-gcm-committing",
             Ed25519 => "ed25519",
             EcdsaP256 => "ecdsa-p256",
             EcdsaP384 => "ecdsa-p384",
@@ -123,10 +129,11 @@ impl KeyType {
 
     pub(super) fn family(self) -> Family {
         match self {
-            Aes128Gcm96 => Family::Symmetric(Suite::Aes128Gcm),
-            Aes256Gcm96 => Family::Symmetric(Suite::Aes256Gcm),
-            ChaCha20Poly1305 => Family::Symmetric(Suite::ChaCha20Poly1305),
-            XChaCha20Poly1305 => Family::Symmetric(Suite::XChaCha20Poly1305),
+            Aes128Gcm96 => Family::Symmetric(Scheme::Stock(Suite::Aes128Gcm)),
+            Aes256Gcm96 => Family::Symmetric(Scheme::Stock(Suite::Aes256Gcm)),
+            ChaCha20Poly1305 => Family::Symmetric(Scheme::Stock(Suite::ChaCha20Poly1305)),
+            XChaCha20Poly1305 => Family::Symmetric(Scheme::Stock(Suite::XChaCha20Poly1305)),
+            Aes256GcmCommitting => Family::Symmetric(Scheme::Committing),
             Ed25519 => Family::Ed25519,
             EcdsaP256 => Family::Ec(Curve::P256),
             EcdsaP384 => Family::Ec(Curve::P384),

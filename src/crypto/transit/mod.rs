@@ -5,7 +5,8 @@
 //! uncompressed point, RSA PKCS #8 and a `SubjectPublicKeyInfo`, ML-DSA its seed of 32 bytes and the public key.
 //!
 //! A ciphertext is nonce ‖ text ‖ tag, as `OpenBao` writes it. It does not commit to its key: who can choose two keys can make
-//! one ciphertext that opens under both. Whatever must not do so is sealed by the envelope, never by these keys.
+//! one ciphertext that opens under both. One type of key, which is ours alone, does commit (`symmetric`). What the server seals
+//! for itself is sealed by the envelope, never by these keys.
 
 mod decimal;
 mod der;
@@ -13,6 +14,7 @@ mod exchange;
 mod key;
 mod kind;
 mod portable;
+pub(in crate::crypto) mod symmetric;
 #[cfg(test)]
 mod tests;
 

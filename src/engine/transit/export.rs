@@ -76,8 +76,8 @@ pub(super) async fn export(name: &str, half: Export, version: &str, place: &Plac
     })))
 }
 
-/// Types by the numbers that backups have for them.
-const NUMBERS: [(u64, KeyType); 15] = [
+/// Types by the numbers that backups have for them; those of ours alone begin at a thousand.
+const NUMBERS: [(u64, KeyType); 16] = [
     (0, KeyType::Aes256Gcm96),
     (1, KeyType::EcdsaP256),
     (2, KeyType::Ed25519),
@@ -93,6 +93,7 @@ const NUMBERS: [(u64, KeyType); 15] = [
     (12, KeyType::MlDsa44),
     (13, KeyType::MlDsa65),
     (14, KeyType::MlDsa87),
+    (1_000, KeyType::Aes256GcmCommitting),
 ];
 /// The only way of deriving keys: HKDF.
 const KDF: u64 = 1;

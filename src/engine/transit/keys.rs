@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::encrypt::broken;
 use super::record::{self, Ring, Settings, TransitConfig, TransitKey, TransitUses, uses_address};
-use super::{VERSIONS_MAX, shown};
+use super::{VERSIONS_MAX, kept, shown};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Txn};
 use crate::crypto;
@@ -322,8 +322,9 @@ pub(super) async fn delete(name: &str, place: &Place, txn: &mut Txn) -> Result<A
     Ok(Answer::Empty)
 }
 
-/// Removes a key with what is counted of it.
+/// Removes a key with what is counted of it; its data keys go in the background, and are out of reach from now on.
 pub(super) async fn remove(name: &str, ring: &Ring, place: &Place, txn: &mut Txn) -> Result<(), Refusal> {
+    kept::leave(ring, place, txn).await?;
     txn.remove::<TransitUses>(&place.tenant, &uses_address(place, ring.object)).await?;
     txn.remove::<TransitKey>(&place.tenant, &record::address(place, name)).await
 }

@@ -1,7 +1,7 @@
 //! Transit: encryption, signatures, HMACs and data keys with keys that clients never see.
 //!
 //! Owns the records `TransitKey` (a named key with all its versions), `TransitUses` (how much each version has encrypted),
-//! `TransitConfig` and `TransitWrappingKey` (one per mount). The formats are those of `OpenBao`, so that what one makes the
+//! `TransitConfig` and `TransitWrappingKey` (one per mount), `TransitDataKey` and `TransitRemains` (data keys that are kept). The formats are those of `OpenBao`, so that what one makes the
 //! other opens once it has the key. A key that is in use is kept parsed as long as it does not change. Nothing here is an
 //! oracle: whatever does not open fails in one way. Durations are whole seconds.
 
@@ -10,6 +10,7 @@ mod datakey;
 mod encrypt;
 mod export;
 mod import;
+pub mod kept;
 mod keys;
 mod mac;
 pub mod marked;
@@ -25,8 +26,9 @@ pub mod tools;
 mod uses;
 
 pub use datakey::COUNT_MAX as DATA_KEYS_MAX;
+pub use kept::clear;
 pub use keys::{purge, rotate_due};
-pub use operation::{Operation, TABLE};
+pub use operation::{DATA_KEYS, Operation, TABLE};
 pub use record::{TransitConfig, TransitKey, TransitUses, TransitWrappingKey};
 pub use run::{exists, run};
 pub use uses::{ROTATE_AT, STOP_AT};

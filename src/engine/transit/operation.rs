@@ -1,7 +1,7 @@
 //! What can be asked of the Transit engine: the typed operations, their table, and their parse. Pure and total.
 
 use super::batch::{Batch, context_field};
-use super::datakey::Wanted;
+use super::datakey::{Shown, Wanted};
 use super::encrypt::{self, Plain, Sealed};
 use super::export;
 use super::import::{Given, Import};
@@ -12,6 +12,7 @@ use super::{mac, name_of, tools};
 use crate::answer::Refusal;
 use crate::crypto::transit::Export;
 use crate::engine::listing::Range;
+use crate::engine::references::conditions::{self, Conditions};
 use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::secret::SecretText;
 
@@ -38,7 +39,9 @@ pub enum Operation {
     /// Encrypt anew with the newest version.
     Rewrap(String, Batch<Sealed>),
     /// Make data keys.
-    DataKey(String, Wanted),
+    DataKey(String, Wanted, Shown),
+    /// Make a data key that is kept, and a reference to it.
+    KeepDataKey(String, Wanted, Conditions),
     /// Sign.
     Sign(String, Way, Batch<Text>),
     /// Verify signatures or HMACs.
@@ -64,6 +67,9 @@ pub enum Operation {
     /// Change one.
     WriteSetting(Setting),
 }
+
+/// What kept data keys are below, in the mount.
+pub const DATA_KEYS: &str = "datakey/reference/";
 
 const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
     Field { name, kind, help }
@@ -119,12 +125,23 @@ const TRIM: &[Field] = &[field("min_available_version", "integer", "Versions bef
 const ENCRYPT: &[Field] = &[PLAINTEXT, CONTEXT, ASSOCIATED, VERSION, BATCH, PARTIAL, REFERENCE, TYPE, CONVERGENT];
 const DECRYPT: &[Field] = &[CIPHERTEXT, CONTEXT, ASSOCIATED, BATCH, PARTIAL, REFERENCE];
 const REWRAP: &[Field] = &[CIPHERTEXT, CONTEXT, ASSOCIATED, VERSION, BATCH, REFERENCE];
-const DATAKEY: &[Field] = &[
-    field("bits", "integer", "128, 256 (the default) or 512."),
-    field("count", "integer", "So many data keys, in a list `data_keys`."),
+const BITS: Field = field("bits", "integer", "128, 256 (the default) or 512.");
+const DATAKEY: &[Field] =
+    &[BITS, field("count", "integer", "So many data keys, in a list `data_keys`."), CONTEXT, ASSOCIATED, VERSION];
+const DATAKEY_REFERENCE: &[Field] = &[
+    BITS,
     CONTEXT,
     ASSOCIATED,
     VERSION,
+    conditions::PURPOSE,
+    conditions::NOT_BEFORE,
+    conditions::EXPIRES,
+    conditions::TTL,
+    conditions::USES,
+    conditions::ENTITIES,
+    conditions::CERTIFICATES,
+    conditions::URI_SANS,
+    conditions::SUBJECTS,
 ];
 const SIGN: &[Field] =
     &[INPUT, CONTEXT, VERSION, HASH, ALGORITHM, PREHASHED, SIGNATURE_ALGORITHM, MARSHALING, SALT, BATCH, REFERENCE];
@@ -161,6 +178,16 @@ const IMPORT_VERSION: &[Field] =
     &[WRAPPED, PUBLIC, OAEP_HASH, field("version", "integer", "The version whose private key is imported.")];
 const CACHE: &[Field] = &[field("size", "integer", "0, or at least 10; kept and shown.")];
 const UPSERT: &[Field] = &[field("disable_upsert", "boolean", "Encrypting does not make keys.")];
+
+impl Operation {
+    /// The path in the mount that it makes a reference to for certain consumers; `None` when it makes none such.
+    pub fn binds(&self) -> Option<String> {
+        match self {
+            Self::KeepDataKey(name, _, conditions) if conditions.is_bound() => Some(format!("{DATA_KEYS}{name}")),
+            _ => None,
+        }
+    }
+}
 
 /// All operations.
 pub static TABLE: &[Row<Operation>] = &[
@@ -203,8 +230,16 @@ pub static TABLE: &[Row<Operation>] = &[
         "Encrypts a ciphertext or a batch anew, with the newest version.",
         |call| Ok(Operation::Rewrap(name(call)?, encrypt::sealed(call)?)),
     ),
+    Row::by_verb(
+        Verb::Write,
+        "datakey/reference/:name",
+        DATAKEY_REFERENCE,
+        "Makes a data key that is kept here, and a reference that resolves to it.",
+        keep_data_key,
+    ),
     Row::by_verb(Verb::Write, "datakey/:what/:name", DATAKEY, "Makes data keys: `plaintext` or `wrapped` only.", |call| {
-        Ok(Operation::DataKey(name_of(call.captures.get(1))?, Wanted::parse(call)?))
+        let shown = Shown::parse(call)?;
+        Ok(Operation::DataKey(name_of(call.captures.get(1))?, Wanted::parse(call.fields)?, shown))
     }),
     Row::by_verb(Verb::Write, "sign/:name", SIGN, "Signs a text or a batch.", sign_of),
     Row::by_verb(Verb::Write, "sign/:name/:hash", SIGN, "Signs a text or a batch by this hash.", sign_of),
@@ -259,6 +294,11 @@ fn read(call: &Call<'_>) -> Parsed {
         None => context_field(call.fields, failed)?,
     };
     Ok(Operation::Read(name(call)?, context))
+}
+
+fn keep_data_key(call: &Call<'_>) -> Parsed {
+    let conditions = Conditions::parse(call.fields, conditions::consumers(call.fields)?)?;
+    Ok(Operation::KeepDataKey(name(call)?, Wanted::parse(call.fields)?, conditions))
 }
 
 fn trim(call: &Call<'_>) -> Parsed {

@@ -11,7 +11,7 @@ use crate::json::{Json, Object};
 use crate::record::{Kind, SYSTEM};
 use crate::reference::{Consumer, Reference, ReferenceId, ReferenceListing, ReferenceRecord};
 
-/// The most references that one search shows.
+/// The most references that one search shows, or that are revoked at once.
 const SEARCH_MAX: usize = 1_000;
 
 pub(super) async fn list(range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -28,16 +28,25 @@ pub(super) async fn search(query: &Query, place: &Place, txn: &mut Txn) -> Resul
             None => Vec::new(),
         },
         Query::Consumer(consumer) => {
-            references::listed(tenant, &ReferenceListing::of_consumer(&consumer.to_string()), txn).await?
+            let mut ids = references::listed(tenant, &ReferenceListing::of_consumer(consumer), txn).await?;
+            if let Consumer::Subject(text) = consumer
+                && !text.contains('*')
+            {
+                // A pattern may mean it, too.
+                let patterns = ReferenceListing::of_consumer(&Consumer::Subject("*".to_owned()));
+                ids.extend(references::listed(tenant, &patterns, txn).await?);
+            }
+            ids
         }
     };
     if ids.len() > SEARCH_MAX {
-        return Err(Refusal::Invalid(format!("more than {SEARCH_MAX} references: search by path")));
+        return Err(Refusal::Invalid(format!("more than {SEARCH_MAX} references: list all, and describe them")));
     }
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         // What has expired is listed until the job of expiry has passed by.
-        if let Some(record) = references::read(tenant, &id, txn).await? {
+        let record = references::read(tenant, &id, txn).await?;
+        if let Some(record) = record.filter(|record| query.finds(record)) {
             found.push((id.as_str().to_owned(), description(&id, &record, place, txn).await?));
         }
     }
@@ -77,15 +86,17 @@ async fn description(id: &ReferenceId, record: &ReferenceRecord, place: &Place, 
 
 fn conditions(data: &mut Object<'_>, record: &ReferenceRecord) {
     let binding = &record.binding;
-    let (mut entities, mut certificates, mut uris) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut entities, mut certificates, mut uris, mut subjects) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for consumer in &binding.consumers {
         match consumer {
             Consumer::Entity(id) => entities.push(id),
             Consumer::Certificate(fingerprint) => certificates.push(fingerprint),
             Consumer::UriSan(uri) => uris.push(uri),
+            Consumer::Subject(glob) => subjects.push(glob),
         }
     }
     data.strings("entities", &entities).strings("certificates", &certificates).strings("uri_sans", &uris);
+    data.strings("subjects", &subjects);
     data.field("purpose", &binding.purpose);
     data.field("not_before", &time_or_empty(binding.not_before)).field("expires", &time_or_empty(binding.expires));
     data.field("uses", &binding.uses).field("uses_left", &binding.uses_left);
@@ -114,6 +125,9 @@ pub(super) async fn revoke(sought: &Sought, place: &Place, txn: &mut Txn) -> Res
         Sought::Named(named) => vec![id(named, place)],
         Sought::Path(path) => Target::at(tenant, path, txn).await?.ok_or_else(no_secret)?.references(txn).await?,
     };
+    if ids.len() > SEARCH_MAX {
+        return Err(Refusal::Invalid(format!("more than {SEARCH_MAX} references: revoke some of them by id")));
+    }
     let mut revoked = 0;
     for id in ids {
         let Some(record) = references::read(tenant, &id, txn).await? else { continue };
@@ -123,6 +137,10 @@ pub(super) async fn revoke(sought: &Sought, place: &Place, txn: &mut Txn) -> Res
             replace_standing(&record, &Reference::random(), place, txn).await?;
         } else {
             references::remove(tenant, &id, txn).await?;
+            let target = Target::in_mount(tenant, record.target_mount, &record.target_path, txn).await?;
+            if let Some(target) = target {
+                target.forget(txn).await?;
+            }
         }
     }
     if revoked == 0 {

@@ -1,7 +1,5 @@
 //! New references to secrets that are there.
 
-use std::time::Duration;
-
 use super::operation::Wish;
 use super::target::Target;
 use crate::answer::{Answer, Refusal};
@@ -10,10 +8,7 @@ use crate::commit::{Place, Txn};
 use crate::engine::references::{self, REFERENCES_MAX};
 use crate::json::Json;
 use crate::policy::{Ask, Capability};
-use crate::reference::{Binding, Reference, ReferenceId, ReferenceRecord};
-
-/// The most consumers of one reference.
-pub const CONSUMERS_MAX: usize = 64;
+use crate::reference::{Reference, ReferenceId, ReferenceRecord};
 
 /// For whoever may read the secret: so may the caller.
 pub(super) async fn mint(wish: Wish, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -33,11 +28,20 @@ pub(super) async fn bind(wish: Wish, place: &Place, caller: &Caller, txn: &mut T
     make(wish, place, txn).await
 }
 
+/// Whether a caller may make references for certain consumers to what is read at `path`, by another operation than `bind`.
+pub fn may_bind(caller: &Caller, path: &str) -> bool {
+    let bind = caller.policy_path(&format!("sys/references/bind/{path}"));
+    caller.acl.decide(&Ask::new(&bind, Capability::Update)) && !caller.acl.denies(&caller.policy_path(path))
+}
+
 async fn make(wish: Wish, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let tenant = &place.tenant;
     let target = Target::at(tenant, &wish.path, txn).await?.ok_or_else(no_secret)?;
     if wish.pinned.is_some() && !target.has_versions() {
         return Err(Refusal::invalid("a secret of KV version 1 has no versions"));
+    }
+    if !target.takes_references() {
+        return Err(Refusal::invalid("a data key gets its reference when it is made"));
     }
     let standing = target.standing(wish.pinned, txn).await?.ok_or_else(no_secret)?;
     if wish.pinned.is_some() && standing.readable.is_none() {
@@ -45,11 +49,6 @@ async fn make(wish: Wish, place: &Place, txn: &mut Txn) -> Result<Answer, Refusa
     }
     if references::of_object(tenant, standing.object, txn).await?.len() >= REFERENCES_MAX {
         return Err(Refusal::Invalid(format!("the secret has {REFERENCES_MAX} references already: revoke some")));
-    }
-    let ttl = wish.ttl_seconds.map(|seconds| txn.now().plus(Duration::from_secs(seconds)));
-    let expires = wish.binding.expires.or(ttl);
-    if expires.is_some_and(|until| until <= txn.now()) {
-        return Err(Refusal::invalid("the reference would have expired already"));
     }
     let record = ReferenceRecord {
         target_mount: target.place.mount.id,
@@ -59,7 +58,7 @@ async fn make(wish: Wish, place: &Place, txn: &mut Txn) -> Result<Answer, Refusa
         field: wish.field,
         created: txn.now(),
         standing: false,
-        binding: Binding { expires, ..wish.binding },
+        binding: wish.conditions.at(txn.now())?,
     };
     let reference = Reference::random();
     references::put(tenant, &reference, &record, txn).await?;

@@ -11,7 +11,7 @@ mod parse;
 mod resolve;
 mod target;
 
-pub use mint::CONSUMERS_MAX;
+pub use mint::may_bind;
 pub use operation::{Named, Operation, Query, Sought, TABLE, Wanted, Wish};
 pub use parse::BATCH_MAX;
 pub use resolve::BATCH_BYTES_MAX;

@@ -2,9 +2,12 @@
 
 use super::parse;
 use crate::engine::listing::Range;
+use crate::engine::references::conditions::{
+    CERTIFICATES, Conditions, ENTITIES, EXPIRES, NOT_BEFORE, PURPOSE, SUBJECTS, TTL, URI_SANS, USES,
+};
 use crate::engine::table::{Field, Row, Verb};
 use crate::path::Path;
-use crate::reference::{Binding, Consumer, Reference, ReferenceId};
+use crate::reference::{Consumer, Reference, ReferenceId, ReferenceRecord};
 
 /// One operation.
 pub enum Operation {
@@ -57,10 +60,8 @@ pub struct Wish {
     pub pinned: Option<u64>,
     /// The field of the value that it means.
     pub field: Option<String>,
-    /// Its conditions. The expiry may be `ttl` seconds from now instead.
-    pub binding: Binding,
-    /// How many seconds it is good for.
-    pub ttl_seconds: Option<u64>,
+    /// Its conditions.
+    pub conditions: Conditions,
 }
 
 /// A reference by its text, or by its id.
@@ -81,6 +82,16 @@ pub enum Query {
     Consumer(Consumer),
 }
 
+impl Query {
+    /// Whether a reference is among what is searched for: they are listed together with others that are not.
+    pub(super) fn finds(&self, record: &ReferenceRecord) -> bool {
+        match self {
+            Self::Path(_) => true,
+            Self::Consumer(consumer) => record.binding.consumers.iter().any(|own| own.covers(consumer)),
+        }
+    }
+}
+
 /// What is to be ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sought {
@@ -99,16 +110,9 @@ const ID: Field = field("id", "string", "Id of a reference: what the audit log c
 const PATH: Field = field("path", "string", "Path that the secret is read at: secret/data/app.");
 const VERSION: Field = field("version", "integer", "Always this version; by default the newest.");
 const FIELD: Field = field("field", "string", "This field of the value only; by default all.");
-const PURPOSE: Field = field("purpose", "string", "What it is for: whoever resolves it must say the same.");
-const NOT_BEFORE: Field = field("not_before", "string", "Resolves from this time on (RFC 3339).");
-const EXPIRES: Field = field("expires", "string", "Resolves until this time (RFC 3339).");
-const TTL: Field = field("ttl", "duration", "The same as a time from now.");
-const USES: Field = field("uses", "integer", "Resolves so many times.");
-const ENTITIES: Field = field("entities", "array", "Ids of entities that it is for.");
-const CERTIFICATES: Field = field("certificates", "array", "Fingerprints (SHA-256) of client certificates that it is for.");
-const URI_SANS: Field = field("uri_sans", "array", "URIs of client certificates that it is for.");
 const CERTIFICATE: Field = field("certificate", "string", "Fingerprint of a client certificate.");
 const URI_SAN: Field = field("uri_san", "string", "URI of a client certificate.");
+const SUBJECT: Field = field("subject", "string", "Subject of a token, or a pattern as it was given.");
 const ENTITY: Field = field("entity", "string", "Id of an entity.");
 
 const RESOLVE: &[Field] = &[
@@ -138,7 +142,7 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(
         Verb::Write,
         "references/bind/:path*",
-        &[VERSION, FIELD, PURPOSE, NOT_BEFORE, EXPIRES, TTL, USES, ENTITIES, CERTIFICATES, URI_SANS],
+        &[VERSION, FIELD, PURPOSE, NOT_BEFORE, EXPIRES, TTL, USES, ENTITIES, CERTIFICATES, URI_SANS, SUBJECTS],
         "Makes a reference to the secret that is read at the path, for consumers that need no policy on it.",
         parse::bind,
     ),
@@ -148,7 +152,7 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(
         Verb::Write,
         "references/search",
-        &[PATH, ENTITY, CERTIFICATE, URI_SAN],
+        &[PATH, ENTITY, CERTIFICATE, URI_SAN, SUBJECT],
         "Finds references by path or consumer.",
         parse::search,
     ),

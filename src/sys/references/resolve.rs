@@ -142,7 +142,9 @@ impl<'a> Resolver<'a> {
         let shown = if certified { self.certificate(txn).await? } else { None };
         let certificate = shown.map(|shown| data_encoding::HEXLOWER.encode(&shown.fingerprint())).unwrap_or_default();
         let uris = shown.and_then(cert::Presented::identity).map_or(&[][..], |identity| &identity.uris);
-        let presented = Presented { entity, certificate: &certificate, uris, purpose: wanted.purpose.as_deref() };
+        let subject = if binding.consumers.iter().any(Consumer::is_subject) { self.subject(txn).await? } else { "" };
+        let purpose = wanted.purpose.as_deref();
+        let presented = Presented { entity, certificate: &certificate, uris, subject, purpose };
         if let Some(at) = binding.not_before.filter(|from| txn.now() < *from) {
             txn.relies_until(at);
         }
@@ -182,6 +184,17 @@ impl<'a> Resolver<'a> {
         }
         let mount = self.mount(login.mount, txn).await?;
         Ok(mount.filter(|(mount, _)| mount.engine == Engine::Cert).map(|_| shown))
+    }
+
+    /// The subject of the token that the caller has logged in with, at a JWT or OIDC mount of this tenant that is still there;
+    /// empty for none.
+    async fn subject(&mut self, txn: &mut Txn) -> Result<&'a str, Refusal> {
+        let caller = self.caller;
+        let Some(login) = caller.entry.login.as_ref().filter(|_| caller.tenant.id() == self.tenant.id()) else { return Ok("") };
+        let Some(subject) = &login.subject else { return Ok("") };
+        let mount = self.mount(login.mount, txn).await?;
+        let vouched = mount.is_some_and(|(mount, _)| matches!(mount.engine, Engine::Jwt | Engine::Oidc));
+        Ok(if vouched { subject } else { "" })
     }
 
     async fn mount(&mut self, id: MountId, txn: &mut Txn) -> Result<Option<(Arc<Mount>, String)>, Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::kv::{one_field, v1, v2};
-use crate::engine::{directory, references};
+use crate::engine::{directory, references, transit};
 use crate::id::{MountId, ObjectId};
 use crate::json::Json;
 use crate::mount::{Engine, Mount};
@@ -26,6 +26,7 @@ pub(in crate::sys) struct Target {
 enum Keeps {
     Secret,
     Versions,
+    DataKeys,
 }
 
 /// What is at a target now.
@@ -43,6 +44,7 @@ impl Keeps {
         match engine {
             Engine::Kv1 => Some(Self::Secret),
             Engine::Kv2 => Some(Self::Versions),
+            Engine::Transit => Some(Self::DataKeys),
             Engine::System
             | Engine::Token
             | Engine::Cubbyhole
@@ -51,8 +53,16 @@ impl Keeps {
             | Engine::Userpass
             | Engine::Cert
             | Engine::Jwt
-            | Engine::Oidc
-            | Engine::Transit => None,
+            | Engine::Oidc => None,
+        }
+    }
+
+    /// What all of it is below, in the mount.
+    fn below(self) -> &'static str {
+        match self {
+            Self::Secret => "",
+            Self::Versions => "data/",
+            Self::DataKeys => transit::DATA_KEYS,
         }
     }
 }
@@ -63,7 +73,7 @@ impl Target {
         let Some(mounted) = directory::answering(tenant, path.as_str(), txn).await? else { return Ok(None) };
         let Some(engine) = Keeps::of(mounted.mount.engine) else { return Ok(None) };
         let rest = path.as_str().strip_prefix(&mounted.path).unwrap_or_default();
-        let rest = if engine == Keeps::Versions { rest.strip_prefix("data/").unwrap_or_default() } else { rest };
+        let rest = rest.strip_prefix(engine.below()).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);
         }
@@ -90,13 +100,18 @@ impl Target {
 
     /// The path that it is read at, which is what policy is asked about.
     pub(in crate::sys) fn read_path(&self) -> String {
-        let data = if self.engine == Keeps::Versions { "data/" } else { "" };
-        format!("{}{data}{}", self.place.path, self.path)
+        let path = if self.engine == Keeps::DataKeys { transit::kept::key_name(&self.path) } else { &self.path };
+        format!("{}{}{path}", self.place.path, self.engine.below())
     }
 
     /// Whether it has versions, which one can be pinned of.
     pub(super) fn has_versions(&self) -> bool {
         self.engine == Keeps::Versions
+    }
+
+    /// Whether references to it can be made at any time. A data key has the one that it was made with.
+    pub(super) fn takes_references(&self) -> bool {
+        self.engine != Keeps::DataKeys
     }
 
     /// What is there now.
@@ -110,6 +125,11 @@ impl Target {
             Keeps::Versions => {
                 let found = v2::referred(&self.place, &self.path, pinned, txn).await?;
                 found.map(|found| Standing { object: found.object, reference: found.standing, readable: found.readable })
+            }
+            // Their object is the key that they were made with. A data key never changes.
+            Keeps::DataKeys => {
+                let found = transit::kept::find(&self.place, &self.path, txn).await?;
+                found.map(|(object, kept)| Standing { object, reference: None, readable: kept.then_some(1) })
             }
         })
     }
@@ -128,8 +148,17 @@ impl Target {
                     data.raw("data", value.expose()).null("metadata");
                 })))
             }
+            (Keeps::DataKeys, _) => transit::kept::read(&self.place, &self.path, txn).await,
             (Keeps::Versions, Some(field)) => v2::read_field(&self.place, &self.path, pinned, field, txn).await,
             (Keeps::Versions, None) => v2::run(v2::Operation::ReadData(self.path.clone(), pinned), &self.place, txn).await,
+        }
+    }
+
+    /// Removes what nothing but one reference led to, which has ended.
+    pub(super) async fn forget(&self, txn: &mut Txn) -> Result<(), Refusal> {
+        match self.engine {
+            Keeps::Secret | Keeps::Versions => Ok(()),
+            Keeps::DataKeys => transit::kept::forget(&self.place, &self.path, txn).await,
         }
     }
 

@@ -31,7 +31,11 @@ fn a_connector_is_installed_and_its_worker_gets_the_secret(server: &mut Server) 
     policy(&root, "worker", r#"path "sys/references/resolve" { capabilities = ["update"] }"#);
     let installing = ["secret/data/connectors/*\" { capabilities = [\"create\", \"update\"] }"].concat();
     let binding = "sys/references/bind/secret/data/connectors/*\" { capabilities = [\"update\"] }";
-    policy(&root, "installer", &format!("path \"{installing}\npath \"{binding}"));
+    let keys = "datakey/reference/connectors\" { capabilities = [\"update\"] }";
+    let keys = format!("path \"transit/{keys}\npath \"sys/references/bind/transit/{keys}");
+    policy(&root, "installer", &format!("path \"{installing}\npath \"{binding}\n{keys}"));
+    crate::transit::mount(&root);
+    crate::transit::write(&root, "keys/connectors", &json!({}));
     let installer = token(&root, &json!({"policies": ["installer"]})).text;
     // The worker logs in with a name and password here; with a certificate it needs neither.
     root.call("POST", "sys/auth/userpass", Some(&json!({"type": "userpass"}))).expect(204);
@@ -59,10 +63,16 @@ fn a_connector_is_installed_and_its_worker_gets_the_secret(server: &mut Server) 
     ]);
     let done = run(Path::new("/bin/sh"), &["-c", &block("shell")], &given, None);
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
-    let stored =
-        run(Path::new("psql"), &["-tA", &platform, "-c", "SELECT secret_reference FROM connector"], &variables(&[]), None);
-    let reference = stored.stdout.trim();
-    assert!(reference.starts_with("sref_") && reference.len() == 37, "{}{}", stored.stdout, stored.stderr);
+    let done = run(Path::new("/bin/sh"), &["-c", &block("sh")], &given, None);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    let stored = |column: &str| {
+        let query = format!("SELECT {column} FROM connector");
+        let stored = run(Path::new("psql"), &["-tA", &platform, "-c", &query], &variables(&[]), None);
+        let reference = stored.stdout.trim().to_owned();
+        assert!(reference.starts_with("sref_") && reference.len() == 37, "{}{}", stored.stdout, stored.stderr);
+        reference
+    };
+    let (reference, data_key) = (&stored("secret_reference"), &stored("data_key_reference"));
 
     let script = format!("{}{PYTHON}", block("python"));
     let given = variables(&[("VAULT_ADDR", &target.url), ("WORKER_TOKEN", &worker), ("REFERENCE", reference)]);
@@ -75,6 +85,11 @@ fn a_connector_is_installed_and_its_worker_gets_the_secret(server: &mut Server) 
     assert_eq!(secret(&worker, "crm-sync"), Some(json!({"user": "sync", "password": "hunter2"})));
     assert_eq!(secret(&worker, "another"), None);
     assert_eq!(secret(&target.token, "crm-sync"), None, "root is not the worker");
+    let key = resolve(&agent, &target.url, &worker, data_key, "crm-data").unwrap().unwrap();
+    assert!(key["plaintext"].is_string() && key["ciphertext"].is_string());
+    assert_eq!(resolve(&agent, &target.url, &target.token, data_key, "crm-data").unwrap(), None, "root is not the worker");
+    root.call("POST", "sys/references/revoke", Some(&json!({"reference": data_key}))).expect(200);
+    assert_eq!(resolve(&agent, &target.url, &worker, data_key, "crm-data").unwrap(), None, "revoked");
     operate(&variables(&[("BAO_TOKEN", &target.token)]), reference, &entity);
     assert_eq!(secret(&worker, "crm-sync"), None, "revoked");
 }

@@ -1,7 +1,9 @@
 //! References over HTTP: made, bound, resolved one by one and many at once, managed, and carried along by a move.
 
+mod data_keys;
 mod manage;
 mod many;
+mod subjects;
 
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use crate::support::client::Client;
 use crate::support::server::Server;
 
 /// Puts a key in, as a backup holds it.
-fn put(client: &Client, name: &str, kind: u64, entry: &Value) {
+pub(super) fn put(client: &Client, name: &str, kind: u64, entry: &Value) {
     let mut entry = entry.clone();
     entry["time"] = json!("2026-01-01T00:00:00Z");
     let backup =
@@ -17,7 +17,7 @@ fn put(client: &Client, name: &str, kind: u64, entry: &Value) {
     write(client, &format!("restore/{name}"), &json!({"backup": backup, "force": true}));
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     data_encoding::BASE64.encode(bytes)
 }
 

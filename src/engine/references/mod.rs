@@ -1,4 +1,7 @@
-//! References as they are stored: each under its own hash, and listed under what it points to and whom it is for.
+//! References as they are stored: each under its own hash, and listed under what it points to and whom it is for; and the
+//! conditions of a new one, as requests state them. Must not decide who may make or resolve one.
+
+pub mod conditions;
 
 use std::sync::Arc;
 
