@@ -1,4 +1,4 @@
-//! What is asked of a server, over and over; and what must be there before.
+//! What is asked of a server, over and over; and what must be there before: one function for each group of workloads.
 
 use std::rc::Rc;
 
@@ -10,7 +10,14 @@ const NAMES: usize = 1_000;
 /// Bytes of a secret's value.
 const VALUE_BYTES: usize = 200;
 
-const POLICY: &str = r#"path "secret/data/*" { capabilities = ["create", "read", "update"] }"#;
+/// References that are resolved at once.
+const BATCH: usize = 100;
+
+const POLICY: &str = r#"
+path "secret/data/*" { capabilities = ["create", "read", "update"] }
+path "sys/references/*" { capabilities = ["update"] }
+path "transit/*" { capabilities = ["update"] }
+"#;
 
 /// Requests that are sent in turn, again and again.
 pub(crate) struct Workload {
@@ -18,30 +25,70 @@ pub(crate) struct Workload {
     pub(crate) requests: Rc<[Vec<u8>]>,
 }
 
-/// Makes secrets, a policy and a token with it; returns what to measure.
+/// Makes what must be there, a policy and a token with it; returns what to measure.
 pub(crate) async fn prepare(server: &Server) -> Vec<Workload> {
     if server.bare {
         return vec![workload(server, "400 B of JSON", vec![client::request("GET", "bare", "", "")])];
     }
     let mut connection = server.connect().await;
     let token = service_token(&mut connection, &server.root_token).await;
+    let mut all = secrets(server, &mut connection, &token).await;
+    all.extend(references(server, &mut connection, &token).await);
+    all.extend(transit(server, &mut connection, &token).await);
+    all
+}
+
+/// KV, and a request that touches nothing but the token.
+async fn secrets(server: &Server, connection: &mut Connection, token: &str) -> Vec<Workload> {
     let value = "v".repeat(VALUE_BYTES);
     let body = format!(r#"{{"data":{{"value":"{value}"}}}}"#);
     let requests = |method: &str, folder: &str, body: &str| -> Vec<Vec<u8>> {
-        (0..NAMES).map(|name| client::request(method, &format!("secret/data/{folder}/{name}"), &token, body)).collect()
+        (0..NAMES).map(|name| client::request(method, &format!("secret/data/{folder}/{name}"), token, body)).collect()
     };
     for folder in ["read", "write"] {
         for request in requests("POST", folder, &body) {
             connection.expect_success(&request).await;
         }
     }
-    let one = client::request("GET", "secret/data/read/0", &token, "");
-    let lookup = client::request("GET", "auth/token/lookup-self", &token, "");
+    let one = client::request("GET", "secret/data/read/0", token, "");
+    let lookup = client::request("GET", "auth/token/lookup-self", token, "");
     vec![
         workload(server, "KV read, 1 secret", vec![one]),
         workload(server, "KV read, 1,000 secrets", requests("GET", "read", "")),
         workload(server, "KV write, 1,000 secrets", requests("POST", "write", &body)),
         workload(server, "token lookup-self", vec![lookup]),
+    ]
+}
+
+/// Needs the secrets.
+async fn references(server: &Server, connection: &mut Connection, token: &str) -> Vec<Workload> {
+    let mut references = Vec::with_capacity(BATCH);
+    for name in 0..BATCH {
+        let body = format!(r#"{{"path":"secret/data/read/{name}"}}"#);
+        let made = connection.json(&client::request("POST", "sys/references/mint", token, &body)).await;
+        references.push(made.pointer("/data/reference").unwrap().as_str().unwrap().to_owned());
+    }
+    let resolve = |body: &str| vec![client::request("POST", "sys/references/resolve", token, body)];
+    let one = format!(r#"{{"reference":"{}"}}"#, references.first().unwrap());
+    let batch = serde_json::json!({ "references": references }).to_string();
+    vec![workload(server, "resolve 1 reference", resolve(&one)), workload(server, "resolve a batch of 100", resolve(&batch))]
+}
+
+/// Encryption as a service.
+async fn transit(server: &Server, connection: &mut Connection, token: &str) -> Vec<Workload> {
+    let root = &server.root_token;
+    connection.expect_success(&client::request("POST", "sys/mounts/transit", root, r#"{"type":"transit"}"#)).await;
+    for (name, kind) in [("aes", "aes256-gcm96"), ("ed", "ed25519")] {
+        let body = format!(r#"{{"type":"{kind}"}}"#);
+        connection.expect_success(&client::request("POST", &format!("transit/keys/{name}"), root, &body)).await;
+    }
+    let ask = |path: &str, body: &str| vec![client::request("POST", &format!("transit/{path}"), token, body)];
+    // 64 bytes in base64.
+    let text = format!("{}==", "A".repeat(86));
+    vec![
+        workload(server, "transit encrypt 64 B", ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#))),
+        workload(server, "transit datakey", ask("datakey/plaintext/aes", "")),
+        workload(server, "transit sign ed25519", ask("sign/ed", &format!(r#"{{"input":"{text}"}}"#))),
     ]
 }
 
