@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::auth::jwt::Issuers;
+use crate::auth::signed::Issuers;
 use crate::commit::KeyringTimes;
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};

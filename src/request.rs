@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use crate::answer::{Answer, Refusal};
 use crate::audit::receipt::Receipt;
 use crate::auth::effort::Effort;
-use crate::auth::jwt::Issuers;
+use crate::auth::signed::Issuers;
 use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use strongroom::audit::cursor::Position;
-use strongroom::auth::jwt::{Jws, KEYS_MAX, KeySet, TOKEN_BYTES_MAX};
+use strongroom::auth::signed::{Jws, KEYS_MAX, KeySet, TOKEN_BYTES_MAX};
 use strongroom::config::{self, Source};
 use strongroom::engine::transit::marked::{Marked, mark};
 use strongroom::fields::{self, Fields, Query};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::answer::Refusal;
-use crate::auth::jwt::Issuers;
+use crate::auth::signed::Issuers;
 use crate::commit::Committer;
 use crate::config::Initialize;
 use crate::json::Json;

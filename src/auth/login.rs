@@ -9,19 +9,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::effort::Effort;
-use super::jwt::{self, Issuers};
 use super::origin::{Fingerprint, Origin};
 use super::parameters::TokenParameters;
+use super::signed::{Issuers, When};
 use super::token::cidr::Cidr;
 use super::token::entry::{TokenEntry, TokenKind};
 use super::token::lifetime::Wish;
 use super::token::{NewToken, auth_json, grant, mint};
-use super::{approle, cert, userpass};
+use super::{approle, cert, jwt, userpass};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::{directory, identity};
 use crate::id::MountId;
 use crate::mount::{Engine, LeaseTtl};
+use crate::time::Timestamp;
 
 /// A request to log in, besides its credentials.
 #[derive(Clone, Copy)]
@@ -34,6 +35,13 @@ pub struct LoginCall<'a> {
     pub effort: &'a Effort,
     /// The issuers of tokens that methods trust.
     pub issuers: &'a Issuers,
+}
+
+impl LoginCall<'_> {
+    /// When keys may be fetched for this attempt: never while a group of requests may wait for it.
+    pub(super) fn when(&self, txn: &Txn) -> (When, Timestamp) {
+        (if self.effort.may_begin() { When::AtARate } else { When::Never }, txn.now())
+    }
 }
 
 /// Somebody who has proved who they are.

@@ -7,6 +7,7 @@
 //! It must not know HTTP, engines or `sys`.
 
 pub mod approle;
+mod bounded;
 pub mod caller;
 pub mod cert;
 pub mod effort;
@@ -16,6 +17,7 @@ pub mod name;
 pub mod origin;
 pub mod parameters;
 pub mod policies;
+pub mod signed;
 pub mod token;
 pub mod userpass;
 

@@ -16,7 +16,7 @@ use super::ceremonies::{self, Unauthenticated};
 use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
 use crate::answer::{Answer, Refusal};
-use crate::auth::jwt::Issuers;
+use crate::auth::signed::Issuers;
 use crate::cert::Presented;
 use crate::crypto;
 use crate::metrics;

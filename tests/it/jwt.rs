@@ -2,7 +2,6 @@
 
 mod browser;
 mod fetching;
-mod issuer;
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;

@@ -2,20 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::role::ITEMS_MAX;
 use crate::answer::Refusal;
 use crate::auth::name::canonical;
-use crate::crypto::{VerifyingAlgorithm, VerifyingKey};
+use crate::auth::signed::{Source, TEXT_BYTES_MAX, Url, keys_in, text_of, too_long};
+use crate::crypto::VerifyingAlgorithm;
 use crate::engine::table::Field;
 use crate::fields::Fields;
 use crate::id::MountId;
 use crate::json::Json;
-use crate::outbound::has_authorities;
 use crate::record::{Address, Kind, Listing};
 use crate::secret::{SecretBytes, SecretText};
 
-/// The longest text of a setting, in bytes.
-const TEXT_BYTES_MAX: usize = 64 << 10;
+/// The most algorithms that are named.
+const ALGORITHMS_MAX: usize = 100;
 
 /// The configuration of a mount, but its secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,37 +35,6 @@ pub(super) struct Config {
     pub oidc_response_types: Vec<String>,
     /// Kept and shown.
     pub namespace_in_state: bool,
-}
-
-/// Where keys are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Source {
-    /// Here.
-    Keys {
-        /// As they were written.
-        pem: Vec<String>,
-        /// The same.
-        keys: Vec<VerifyingKey>,
-    },
-    /// At a URL.
-    Jwks(Url),
-    /// Where the discovery document of an issuer says.
-    Discovery(Url),
-}
-
-/// A URL, and the authorities that its server's certificate may be of, in PEM form; empty for those of the system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Url {
-    pub url: String,
-    pub authorities: String,
-}
-
-impl Url {
-    /// The authorities, if they are not those of the system.
-    pub(super) fn authorities(&self) -> Option<&str> {
-        Some(self.authorities.as_str()).filter(|pem| !pem.is_empty())
-    }
 }
 
 crate::json_record!(Config, Kind::JwtConfig, Listing::None);
@@ -107,7 +75,7 @@ pub struct NewConfig {
 impl NewConfig {
     /// Reads the fields of a write.
     pub(super) fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
-        let text = |name: &str| text(fields, name);
+        let text = |name: &str| text_of(fields, name);
         let client_id = text("oidc_client_id")?;
         let client_secret = fields.secret("oidc_client_secret")?.filter(|secret| !secret.expose().is_empty());
         if client_id.is_empty() != client_secret.is_none() {
@@ -147,12 +115,7 @@ impl Config {
 
     /// The `data` of a read.
     pub(super) fn json(&self) -> Json {
-        let none = Url { url: String::new(), authorities: String::new() };
-        let (pem, jwks, discovery) = match &self.source {
-            Source::Keys { pem, .. } => (pem.as_slice(), &none, &none),
-            Source::Jwks(url) => (&[][..], url, &none),
-            Source::Discovery(url) => (&[][..], &none, url),
-        };
+        let (pem, jwks, discovery) = self.source.parts();
         let pem: Vec<&str> = pem.iter().map(|text| text.trim()).collect();
         Json::object(|data| {
             data.field("bound_issuer", &self.bound_issuer)
@@ -182,27 +145,11 @@ impl ClientSecret {
 }
 
 fn source(fields: &Fields<'_>) -> Result<Source, Refusal> {
-    let pem = fields.list("jwt_validation_pubkeys")?.unwrap_or_default();
-    let url = |url: &str, authorities: &str| -> Result<Option<Url>, Refusal> {
-        let found = Url { url: text(fields, url)?, authorities: text(fields, authorities)? };
-        if !found.authorities.is_empty() && !has_authorities(&found.authorities) {
-            return Err(Refusal::Invalid(format!("error checking {authorities}")));
-        }
-        Ok(Some(found).filter(|found| !found.url.is_empty()))
-    };
-    match (pem.as_slice(), url("jwks_url", "jwks_ca_pem")?, url("oidc_discovery_url", "oidc_discovery_ca_pem")?) {
-        ([], Some(jwks), None) => Ok(Source::Jwks(jwks)),
-        ([], None, Some(discovery)) => Ok(Source::Discovery(discovery)),
-        ([_, ..], None, None) => {
-            if pem.len() > ITEMS_MAX || pem.iter().any(|pem| pem.len() > TEXT_BYTES_MAX) {
-                return Err(too_long("jwt_validation_pubkeys"));
-            }
-            let keys = pem.iter().map(|pem| VerifyingKey::from_pem(pem)).collect::<Result<_, _>>();
-            let keys = keys.map_err(|error| Refusal::Invalid(format!("error parsing public key: {error}")))?;
-            Ok(Source::Keys { pem, keys })
-        }
-        _ => Err(Refusal::invalid("exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set")),
-    }
+    let jwks = Url::read(fields, "jwks_url", "jwks_ca_pem")?.map(Source::Jwks);
+    let discovery = Url::read(fields, "oidc_discovery_url", "oidc_discovery_ca_pem")?.map(Source::Discovery);
+    Source::one_of([keys_in(fields, "jwt_validation_pubkeys")?, jwks, discovery]).ok_or_else(|| {
+        Refusal::invalid("exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set")
+    })
 }
 
 fn algorithms(fields: &Fields<'_>) -> Result<Vec<VerifyingAlgorithm>, Refusal> {
@@ -212,12 +159,12 @@ fn algorithms(fields: &Fields<'_>) -> Result<Vec<VerifyingAlgorithm>, Refusal> {
         let unknown = || Refusal::Invalid(format!("invalid jwt_supported_algs: unsupported signing algorithm {shown:?}"));
         VerifyingAlgorithm::parse(name).ok_or_else(unknown)
     };
-    names.iter().take(ITEMS_MAX).map(known).collect()
+    names.iter().take(ALGORITHMS_MAX).map(known).collect()
 }
 
 /// A browser's answer comes in the query, and is a code: anything else would put tokens where they are seen.
 fn responses(fields: &Fields<'_>) -> Result<(String, Vec<String>), Refusal> {
-    let mode = text(fields, "oidc_response_mode")?;
+    let mode = text_of(fields, "oidc_response_mode")?;
     let types = fields.list("oidc_response_types")?.unwrap_or_default();
     if !matches!(mode.as_str(), "" | "query") {
         return Err(Refusal::invalid("invalid response_mode: only query is offered"));
@@ -230,13 +177,4 @@ fn responses(fields: &Fields<'_>) -> Result<(String, Vec<String>), Refusal> {
 
 fn role_name(text: &str) -> Result<String, Refusal> {
     canonical(text).map_err(|_| Refusal::invalid("default_role is no name of a role"))
-}
-
-fn text(fields: &Fields<'_>, name: &str) -> Result<String, Refusal> {
-    let text = fields.text(name)?.unwrap_or_default();
-    if text.len() > TEXT_BYTES_MAX { Err(too_long(name)) } else { Ok(text) }
-}
-
-fn too_long(name: &str) -> Refusal {
-    Refusal::Invalid(format!("{name}: at most {TEXT_BYTES_MAX} bytes"))
 }

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::claims::Claims;
 use super::config::Config;
-use super::fetched::When;
-use super::jws::Jws;
 use super::role::{Role, RoleType};
-use super::validate::{self, Reason};
+use super::validate;
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit};
 use crate::auth::name::canonical;
 use crate::auth::parameters::TokenParameters;
+use crate::auth::signed::{Claims, Reason};
 use crate::commit::{Place, Txn};
 use crate::secret::SecretText;
 
@@ -55,17 +53,10 @@ async fn proven(
         return Ok(Err("the mount is not configured"));
     };
     let config = config.value;
-    let Some(token) = Jws::parse(token.expose()) else { return Ok(Err("it is no token, or of an unknown algorithm")) };
-    let when = (if call.effort.may_begin() { When::AtARate } else { When::Never }, txn.now());
-    let issuer = match call.issuers.issuer(&config.source, token.key_id.as_deref(), when).await {
-        Ok(issuer) => issuer,
-        Err(error) => {
-            tracing::warn!(%error, mount = %place.path, "a token cannot be verified");
-            return Ok(Err("the keys of its issuer cannot be had"));
-        }
-    };
-    let Some(claims) = token.verify(&issuer.keys, &config.supported_algorithms) else {
-        return Ok(Err("its signature does not verify"));
+    let verified = call.issuers.verified(&config.source, token, &config.supported_algorithms, call.when(txn)).await;
+    let (claims, issuer) = match verified {
+        Ok(verified) => verified,
+        Err(reason) => return Ok(Err(reason)),
     };
     let Ok(name) = canonical(if role.is_empty() { &config.default_role } else { role }) else {
         return Ok(Err("there is no such role"));
@@ -76,7 +67,7 @@ async fn proven(
     };
     let bound = Some(config.bound_issuer.as_str()).filter(|bound| !bound.is_empty());
     let checked = validate::check(&claims, bound, &role, txn.now())
-        .and_then(|()| validate::check(&claims, issuer.name.as_deref(), &role, txn.now()))
+        .and_then(|()| validate::check(&claims, issuer.as_deref(), &role, txn.now()))
         .and_then(|()| validate::audience(&claims, &role))
         .and_then(|()| somebody(&claims, name, &role, call));
     Ok(checked)

@@ -10,28 +10,17 @@
 //! - `OidcSpent`, by keyed hash: that the state of a browser's login was used. Expires with the state, which is stored
 //!   nowhere: who begins a login leaves no row.
 //!
-//! What is fetched is fetched by the first attempt of a request (`auth::effort`) and cached (`issuers`), never while a group of
-//! requests is committed. Every login that fails has the same answer; the log says why.
+//! How a token is read and verified, and where keys come from: `auth::signed`. Every login that fails has the same answer; the log says why.
 
-mod claims;
 mod config;
-mod fetched;
-mod issuers;
-mod jws;
-mod keys;
 mod login;
 mod oidc;
 mod operation;
-mod provider;
 mod role;
 mod run;
 mod state;
 mod validate;
 
-pub use claims::Claims;
-pub use issuers::Issuers;
-pub use jws::{Jws, TOKEN_BYTES_MAX};
-pub use keys::{KEYS_MAX, KeySet};
 pub use login::renew;
 pub use operation::{Operation, TABLE};
 pub use run::{exists, purge, run};

@@ -4,21 +4,17 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 
-use super::claims::Claims;
-use super::config::{ClientSecret, Config, Source, Url};
-use super::fetched::When;
-use super::issuers::Issuer;
-use super::jws::{Jws, object};
+use super::config::{ClientSecret, Config};
 use super::login::{refused, somebody};
 use super::operation::{Begin, End};
-use super::provider::Provider;
 use super::role::{Role, RoleType};
 use super::state::State;
-use super::validate::{self, Reason};
+use super::validate;
 use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Redeemed;
 use crate::auth::login::{LoginCall, Proven, admit};
 use crate::auth::name::canonical;
+use crate::auth::signed::{Claims, Issuer, Jws, Provider, Reason, Source, Url, object};
 use crate::commit::{Place, Txn};
 use crate::crypto::{self, VerifyingAlgorithm};
 use crate::json::Json;
@@ -50,7 +46,7 @@ pub(super) async fn begin(begin: &Begin, place: &Place, call: LoginCall<'_>, txn
     if !role.allowed_redirect_uris.iter().any(|allowed| is_same_place(allowed, &begin.redirect_uri)) {
         return Ok(answer(""));
     }
-    let provider = call.issuers.provider(&client.at, when(call, txn)).await.map_err(|error| away(&error, place))?;
+    let provider = call.issuers.provider(&client.at, call.when(txn)).await.map_err(|error| away(&error, place))?;
     let state = State::new(name, begin.redirect_uri.clone(), &begin.client_nonce, place, txn.now());
     let endpoint = provider.authorization_endpoint.as_deref().ok_or_else(not_configured)?;
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -94,7 +90,7 @@ async fn proven(
     let Some(client) = client(place, txn).await? else { return Ok(Err("the mount is not configured")) };
     let secret = txn.read::<ClientSecret>(&place.tenant, &ClientSecret::address(place.mount.id)).await?;
     let Some((name, role)) = role(&state.role, place, txn).await? else { return Ok(Err("there is no such role")) };
-    let when = when(call, txn);
+    let when = call.when(txn);
     let Ok(provider) = call.issuers.provider(&client.at, when).await else { return Ok(Err("the provider cannot be asked")) };
     let redeem = async {
         let secret = secret.as_ref().map_or(&[][..], |found| found.value.0.expose());
@@ -222,10 +218,6 @@ async fn role(name: &str, place: &Place, txn: &mut Txn) -> Result<Option<(String
     let Ok(name) = canonical(name) else { return Ok(None) };
     let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, &name)).await?;
     Ok(found.map(|found| (name, found.value)).filter(|(_, role)| role.role_type == RoleType::Oidc))
-}
-
-fn when(call: LoginCall<'_>, txn: &Txn) -> (When, crate::time::Timestamp) {
-    (if call.effort.may_begin() { When::AtARate } else { When::Never }, txn.now())
 }
 
 fn away(error: &FetchError, place: &Place) -> Refusal {

@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::claims::Scalar;
 use crate::answer::Refusal;
+use crate::auth::bounded::{ITEMS_MAX, TEXT_BYTES_MAX, list, text, too_much};
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
+use crate::auth::signed::{Leeway, Leeways, Scalar};
 use crate::engine::table::Field;
 use crate::fields::Fields;
 use crate::id::MountId;
 use crate::json::{Json, Object};
 use crate::mount::LeaseTtl;
 use crate::record::{Address, Kind, Listing};
-
-/// The most audiences, scopes, redirect URIs, bound claims or mappings of a role, each, and the longest text of them in bytes.
-pub(super) const ITEMS_MAX: usize = 100;
-const TEXT_BYTES_MAX: usize = 2_048;
 
 /// A role.
 #[expect(clippy::struct_field_names, reason = "as the API names them")]
@@ -90,11 +87,6 @@ pub(super) enum Bound {
     /// One of them.
     Many(Vec<Scalar>),
 }
-
-/// Seconds of leeway: 0 for what is usual, less for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Leeway(pub i64);
 
 crate::json_record!(Role, Kind::JwtRole, Listing::Flat);
 
@@ -248,6 +240,11 @@ impl Role {
         Address { kind: Kind::JwtRole, mount, directory: String::new(), name: name.to_owned() }
     }
 
+    /// How much is let pass of a token's times.
+    pub(super) fn leeways(&self) -> Leeways {
+        Leeways { skew: self.clock_skew_leeway, expiration: self.expiration_leeway, not_before: self.not_before_leeway }
+    }
+
     /// A role that any token of the issuer could log in with is none.
     fn check(&self) -> Result<(), Refusal> {
         if self.user_claim.is_empty() {
@@ -331,21 +328,6 @@ fn how(text: &str) -> Result<Match, Refusal> {
         "glob" => Ok(Match::Glob),
         other => Err(Refusal::Invalid(format!("invalid 'bound_claims_type': {other}"))),
     }
-}
-
-fn too_much(name: &str) -> Refusal {
-    Refusal::Invalid(format!("{name}: at most {ITEMS_MAX} items of {TEXT_BYTES_MAX} bytes"))
-}
-
-fn text(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Refusal> {
-    let text = fields.text(name)?;
-    if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) { Err(too_much(name)) } else { Ok(text) }
-}
-
-fn list(fields: &Fields<'_>, name: &str) -> Result<Option<Vec<String>>, Refusal> {
-    let list = fields.list(name)?;
-    let fits = |list: &Vec<String>| list.len() <= ITEMS_MAX && list.iter().all(|text| text.len() <= TEXT_BYTES_MAX);
-    if list.as_ref().is_none_or(fits) { Ok(list) } else { Err(too_much(name)) }
 }
 
 /// Seconds as a number or text, also below zero.

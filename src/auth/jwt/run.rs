@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::{ClientSecret, Config, NewConfig, Source};
-use super::fetched::When;
+use super::config::{ClientSecret, Config, NewConfig};
 use super::login::login;
 use super::oidc;
 use super::operation::Operation;
@@ -64,9 +63,7 @@ pub async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, R
 /// Writes the configuration, once what it leads to was fetched.
 async fn configure(new: NewConfig, place: &Place, call: LoginCall<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
     if call.effort.may_begin() {
-        let checked = call.issuers.issuer(&new.config.source, None, (When::Now, txn.now())).await;
-        let what = if matches!(new.config.source, Source::Discovery(_)) { "oidc discovery" } else { "jwks" };
-        checked.map_err(|error| Refusal::Invalid(format!("error checking {what} URL: {error}")))?;
+        call.issuers.check(&new.config.source, txn.now()).await?;
     }
     txn.put(&place.tenant, &Config::address(place.mount.id), &new.config, None).await?;
     let address = ClientSecret::address(place.mount.id);

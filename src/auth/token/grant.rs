@@ -254,6 +254,10 @@ mod tests {
             ("a*b*c", "a1b2b3c", true),
             ("a*b*c", "a1c", false),
             ("a*a", "a", false),
+            ("a*c", "ac", true),
+            ("*b*", "abc", true),
+            ("a*b*c", "acb", false),
+            ("", "a", false),
             ("exact", "exact", true),
             ("exact", "exactly", false),
         ] {

@@ -4,20 +4,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::issuer::{Issuer, Page};
 use super::{fails, login};
 use crate::support::client::Client;
 use crate::support::fixture::{at_once, ready};
+use crate::support::issuer::{Issuer, Page};
 use crate::support::server::Server;
 use crate::support::tokens::{Key, claims};
 
 /// A server that may call these, with a mount `jwt/`.
 fn stage(allow: &[String]) -> (Server, Client) {
-    let allow = format!("outbound_allow = {allow:?}\n");
-    let stanzas = |folder: &std::path::Path| {
-        format!("{allow}storage \"sqlite\" {{\n  path = \"{}\"\n}}", folder.join("store.db").display())
-    };
-    let server = Server::configured(stanzas, "", 501).initialise();
+    let server = Server::that_may_call(allow);
     let root = ready(&server);
     root.call("POST", "sys/auth/jwt", Some(&json!({"type": "jwt"}))).expect(204);
     (server, root)

@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod fixture;
 pub(crate) mod hvac;
+pub(crate) mod issuer;
 pub(crate) mod kms;
 pub(crate) mod openbao;
 pub(crate) mod postgres;

@@ -87,6 +87,14 @@ impl Server {
         )
     }
 
+    /// An initialised server with SQLite that may call these hosts.
+    pub(crate) fn that_may_call(allow: &[String]) -> Self {
+        let stanzas = |folder: &Path| {
+            format!("outbound_allow = {allow:?}\nstorage \"sqlite\" {{\n  path = \"{}\"\n}}", folder.join("store.db").display())
+        };
+        Self::configured(stanzas, "", 501).initialise()
+    }
+
     /// With a configuration file. `stanzas` writes what is not a listener, `listener_lines` stand in the listener's; `health` is
     /// the status that `sys/health` is to have.
     pub(crate) fn configured(stanzas: impl FnOnce(&Path) -> String, listener_lines: &str, health: u16) -> Self {

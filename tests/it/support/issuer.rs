@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What is answered at a path.
 #[derive(Clone)]
-pub(super) enum Page {
+pub(crate) enum Page {
     /// 200 with this text.
     Text(String),
     /// Elsewhere.
@@ -25,15 +25,15 @@ pub(super) enum Page {
 }
 
 /// A running issuer. It is left running: the test's process ends it.
-pub(super) struct Issuer {
-    pub(super) port: u16,
+pub(crate) struct Issuer {
+    pub(crate) port: u16,
     /// Its authority, PEM.
-    pub(super) ca: String,
+    pub(crate) ca: String,
     pages: Arc<Mutex<HashMap<String, (Page, usize)>>>,
 }
 
 impl Issuer {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
@@ -60,17 +60,17 @@ impl Issuer {
         Self { port, ca: authority.pem(), pages }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.port)
     }
 
     /// Answers this at a path from now on; counts from 0.
-    pub(super) fn page(&self, path: &str, page: Page) {
+    pub(crate) fn page(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.to_owned(), (page, 0));
     }
 
     /// How often a path was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub(crate) fn asked(&self, path: &str) -> usize {
         self.pages.lock().unwrap()[path].1
     }
 }

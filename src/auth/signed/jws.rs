@@ -78,7 +78,7 @@ impl<'a> Jws<'a> {
 }
 
 /// A JSON object within the limits of a request's body.
-pub(super) fn object(bytes: &[u8]) -> Option<Fields<'_>> {
+pub(in crate::auth) fn object(bytes: &[u8]) -> Option<Fields<'_>> {
     bytes.first().filter(|byte| **byte == b'{')?;
     Fields::parse(bytes, None).ok()
 }

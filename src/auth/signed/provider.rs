@@ -6,11 +6,16 @@ use super::jws::object;
 use crate::outbound::{FetchError, Outbound};
 
 /// An issuer. Every URL here may be called.
-pub(super) struct Provider {
+pub struct Provider {
+    /// What it calls itself.
     pub issuer: String,
+    /// Where its keys are.
     pub jwks_uri: String,
+    /// Where a browser is sent to.
     pub authorization_endpoint: Option<String>,
+    /// Where a code is redeemed.
     pub token_endpoint: Option<String>,
+    /// Where it says more about a user.
     pub userinfo_endpoint: Option<String>,
     /// The secret of a client goes into a header, and otherwise into the form.
     pub basic: bool,

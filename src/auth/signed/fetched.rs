@@ -9,11 +9,11 @@ use crate::outbound::FetchError;
 use crate::time::Timestamp;
 
 /// How long what was fetched is good without asking again.
-pub(super) const FRESH: Duration = Duration::from_mins(10);
+const FRESH: Duration = Duration::from_mins(10);
 /// How long it is good when asking again fails.
-pub(super) const STALE: Duration = Duration::from_hours(1);
+const STALE: Duration = Duration::from_hours(1);
 /// The time between two fetches from one source.
-pub(super) const BETWEEN: Duration = Duration::from_secs(10);
+const BETWEEN: Duration = Duration::from_secs(10);
 /// Sources that are remembered; past that the one that was not asked for longest is forgotten.
 const SOURCES_MAX: usize = 1_024;
 
@@ -34,7 +34,7 @@ struct Known<T> {
 
 /// When a fetch may be made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub enum When {
     /// Not at all: a group of requests may wait for this one.
     Never,
     /// When the last one is some time ago.

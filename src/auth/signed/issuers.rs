@@ -2,23 +2,29 @@
 
 use std::sync::Arc;
 
-use super::config::{Source, Url};
 use super::fetched::{Fetched, When};
+use super::jws::Jws;
 use super::keys::KeySet;
 use super::provider::Provider;
-use crate::crypto;
+use super::source::{Source, Url};
+use super::{Claims, Reason};
+use crate::answer::Refusal;
+use crate::crypto::{self, VerifyingAlgorithm};
 use crate::outbound::{Ask, FetchError, Outbound};
+use crate::secret::SecretText;
 use crate::time::Timestamp;
 
 /// Whatever is known of issuers. One for the whole server: keys are public, and a source is a URL with its authorities.
 pub struct Issuers {
-    pub(super) outbound: Outbound,
+    /// How other servers are called.
+    pub outbound: Outbound,
     keys: Fetched<KeySet>,
     providers: Fetched<Provider>,
 }
 
 /// An issuer as a token is checked against it.
-pub(super) struct Issuer {
+pub struct Issuer {
+    /// Its keys.
     pub keys: Arc<KeySet>,
     /// What it calls itself, if it said so.
     pub name: Option<String>,
@@ -31,12 +37,7 @@ impl Issuers {
     }
 
     /// The keys of a source, with the one of `key_id` if it has it.
-    pub(super) async fn issuer(
-        &self,
-        source: &Source,
-        key_id: Option<&str>,
-        when: (When, Timestamp),
-    ) -> Result<Issuer, FetchError> {
+    pub async fn issuer(&self, source: &Source, key_id: Option<&str>, when: (When, Timestamp)) -> Result<Issuer, FetchError> {
         match source {
             Source::Keys { keys, .. } => Ok(Issuer { keys: Arc::new(KeySet::of(keys)), name: None }),
             Source::Jwks(at) => Ok(Issuer { keys: self.keys(at, key_id, when).await?, name: None }),
@@ -48,8 +49,33 @@ impl Issuers {
         }
     }
 
+    /// What a token says that the issuer of a source has signed by an algorithm that is allowed (none named: any), and what the
+    /// issuer calls itself.
+    pub async fn verified(
+        &self,
+        source: &Source,
+        token: &SecretText,
+        allowed: &[VerifyingAlgorithm],
+        when: (When, Timestamp),
+    ) -> Result<(Claims, Option<String>), Reason> {
+        let token = Jws::parse(token.expose()).ok_or("it is no token, or of an unknown algorithm")?;
+        let issuer = self.issuer(source, token.key_id.as_deref(), when).await.map_err(|error| {
+            tracing::warn!(%error, "a token cannot be verified");
+            "the keys of its issuer cannot be had"
+        })?;
+        let claims = token.verify(&issuer.keys, allowed).ok_or("its signature does not verify")?;
+        Ok((claims, issuer.name))
+    }
+
+    /// Whether the keys of a source can be had now, which a new configuration is refused without.
+    pub async fn check(&self, source: &Source, now: Timestamp) -> Result<(), Refusal> {
+        let what = if matches!(source, Source::Discovery(_)) { "oidc discovery" } else { "jwks" };
+        let checked = self.issuer(source, None, (When::Now, now)).await;
+        checked.map(drop).map_err(|error| Refusal::Invalid(format!("error checking {what} URL: {error}")))
+    }
+
     /// What the issuer at a URL says of itself.
-    pub(super) async fn provider(&self, at: &Url, when: (When, Timestamp)) -> Result<Arc<Provider>, FetchError> {
+    pub async fn provider(&self, at: &Url, when: (When, Timestamp)) -> Result<Arc<Provider>, FetchError> {
         let fetch = async {
             let document = self.outbound.check(&Provider::document(&at.url))?;
             let bytes = self.outbound.fetch(&document, at.authorities(), Ask::Get).await?;
