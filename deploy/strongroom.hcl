@@ -44,7 +44,7 @@ telemetry {
   prometheus_retention_time = "24h"
 }
 
-# Hosts that the server may fetch signing keys from (JWT and OIDC logins). Nothing else is ever fetched.
+# Hosts that the server may fetch signing keys from (JWT, OIDC and Kubernetes logins). Nothing else is ever fetched.
 outbound_allow = []
 
 # Copies of the audit log for other systems (docs/AUDIT.md). A sink that hangs never holds up a request.

@@ -37,6 +37,8 @@ pub enum Engine {
     Jwt,
     /// The same, under the name that clients use for logins in a browser.
     Oidc,
+    /// Logins of workloads of a cluster, with the token of their service account.
+    Kubernetes,
 }
 
 impl Engine {
@@ -54,12 +56,13 @@ impl Engine {
             Self::Transit => "transit",
             Self::Jwt => "jwt",
             Self::Oidc => "oidc",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
     /// Whether it lets people and machines log in, and can be mounted for that.
     pub fn is_auth_method(self) -> bool {
-        matches!(self, Self::AppRole | Self::Userpass | Self::Cert | Self::Jwt | Self::Oidc)
+        matches!(self, Self::AppRole | Self::Userpass | Self::Cert | Self::Jwt | Self::Oidc | Self::Kubernetes)
     }
 }
 

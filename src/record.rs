@@ -123,6 +123,10 @@ pub enum Kind {
     OidcClientSecret = 65,
     /// That the state of a login in a browser was used.
     OidcSpent = 66,
+    /// Which cluster a Kubernetes mount trusts.
+    KubernetesConfig = 77,
+    /// A role of a Kubernetes mount.
+    KubernetesRole = 78,
     /// By which seals a tenant's key is wrapped.
     WrapState = 80,
     /// Which request headers a tenant has in its audit log.

@@ -16,7 +16,7 @@ use super::token::cidr::Cidr;
 use super::token::entry::{TokenEntry, TokenKind};
 use super::token::lifetime::Wish;
 use super::token::{NewToken, auth_json, grant, mint};
-use super::{approle, cert, jwt, userpass};
+use super::{approle, cert, jwt, kubernetes, userpass};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::{directory, identity};
@@ -158,6 +158,7 @@ pub async fn renewal(entry: &TokenEntry, tenant: &Arc<Tenant>, origin: &Origin, 
     let parameters = match place.mount.engine {
         Engine::AppRole => approle::renew(&login.role, &place, txn).await?,
         Engine::Jwt | Engine::Oidc => jwt::renew(&login.role, &place, txn).await?,
+        Engine::Kubernetes => kubernetes::renew(&login.role, &place, txn).await?,
         Engine::Userpass => userpass::renew(&login.role, entry, &place, txn).await?,
         Engine::Cert => cert::renew(&login.role, entry, &place, origin, txn).await?,
         Engine::Kv1 | Engine::Kv2 | Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity | Engine::Transit => {

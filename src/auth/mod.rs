@@ -12,6 +12,7 @@ pub mod caller;
 pub mod cert;
 pub mod effort;
 pub mod jwt;
+pub mod kubernetes;
 pub mod login;
 pub mod name;
 pub mod origin;

@@ -2,7 +2,7 @@
 
 use super::dispatch::{Called, Target, holder};
 use crate::answer::Refusal;
-use crate::auth::{Caller, approle, cert, jwt, token, userpass};
+use crate::auth::{Caller, approle, cert, jwt, kubernetes, token, userpass};
 use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, identity, kv, transit};
@@ -73,6 +73,7 @@ impl Called<'_> {
             Target::Cert(..) => cert::exists(self.place()?, &call, txn).await?,
             Target::Transit(..) => transit::exists(self.place()?, &call, txn).await?,
             Target::Jwt(..) => jwt::exists(self.place()?, &call, txn).await?,
+            Target::Kubernetes(..) => kubernetes::exists(self.place()?, &call, txn).await?,
             _ => true,
         };
         Ok(if exists { Capability::Update } else { Capability::Create })

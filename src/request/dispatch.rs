@@ -8,7 +8,7 @@ use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Effort;
 use crate::auth::login::LoginCall;
 use crate::auth::signed::Issuers;
-use crate::auth::{Caller, Origin, approle, cert, jwt, token, userpass};
+use crate::auth::{Caller, Origin, approle, cert, jwt, kubernetes, token, userpass};
 use crate::commit::{Place, Txn};
 use crate::engine::table::{self, Call, Captures, Field, Match, Need, Row, Verb};
 use crate::engine::{cubbyhole, directory, identity, kv, object, transit};
@@ -49,6 +49,7 @@ pub(super) enum Target<'a> {
     Cert(&'static Row<cert::Operation>, Captures<'a>),
     Transit(&'static Row<transit::Operation>, Captures<'a>),
     Jwt(&'static Row<jwt::Operation>, Captures<'a>),
+    Kubernetes(&'static Row<kubernetes::Operation>, Captures<'a>),
     Sys(sys::Route<'a>),
     WrongVerb,
     NoPath,
@@ -69,6 +70,7 @@ impl<'a> Target<'a> {
             Engine::Cert => Self::of(&table::find(cert::TABLE, verb, &location.rest), Self::Cert),
             Engine::Transit => Self::of(&table::find(transit::TABLE, verb, &location.rest), Self::Transit),
             Engine::Jwt | Engine::Oidc => Self::of(&table::find(jwt::TABLE, verb, &location.rest), Self::Jwt),
+            Engine::Kubernetes => Self::of(&table::find(kubernetes::TABLE, verb, &location.rest), Self::Kubernetes),
             Engine::System => match sys::route(verb, &location.rest) {
                 sys::Routed::Route(route) => Self::Sys(route),
                 sys::Routed::WrongVerb => Self::WrongVerb,
@@ -97,6 +99,7 @@ impl<'a> Target<'a> {
             Self::Cert(row, _) => row.need,
             Self::Transit(row, _) => row.need,
             Self::Jwt(row, _) => row.need,
+            Self::Kubernetes(row, _) => row.need,
             Self::Sys(route) => route.row.need,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Need::Verb,
         }
@@ -113,6 +116,7 @@ impl<'a> Target<'a> {
             Self::Cert(row, _) => row.fields,
             Self::Transit(row, _) => row.fields,
             Self::Jwt(row, _) => row.fields,
+            Self::Kubernetes(row, _) => row.fields,
             Self::Sys(route) => route.row.fields,
             Self::WrongVerb | Self::NoPath | Self::NoMount => &[],
         }
@@ -129,7 +133,8 @@ impl<'a> Target<'a> {
             | Self::Userpass(_, captures)
             | Self::Cert(_, captures)
             | Self::Transit(_, captures)
-            | Self::Jwt(_, captures) => *captures,
+            | Self::Jwt(_, captures)
+            | Self::Kubernetes(_, captures) => *captures,
             Self::Sys(route) => route.captures,
             Self::WrongVerb | Self::NoPath | Self::NoMount => Captures::default(),
         }
@@ -159,6 +164,7 @@ pub(super) enum Operation {
     Cert(cert::Operation),
     Transit(transit::Operation),
     Jwt(jwt::Operation),
+    Kubernetes(kubernetes::Operation),
     Sys(sys::Operation),
 }
 
@@ -244,6 +250,7 @@ impl Operation {
                 Box::pin(transit::run(operation, place, txn)).await
             }
             Self::Jwt(operation) => Box::pin(jwt::run(operation, place, call.login(), txn)).await,
+            Self::Kubernetes(operation) => Box::pin(kubernetes::run(operation, place, call.login(), txn)).await,
             Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
         }
     }
@@ -306,6 +313,7 @@ impl Called<'_> {
             | Target::Cert(..)
             | Target::Transit(..)
             | Target::Jwt(..)
+            | Target::Kubernetes(..)
             | Target::Sys(_) => {}
         }
         if self.route.verb == Verb::Patch {
@@ -323,6 +331,7 @@ impl Called<'_> {
             Target::Cert(row, _) => (row.parse)(&call).map(Operation::Cert),
             Target::Transit(row, _) => (row.parse)(&call).map(Operation::Transit),
             Target::Jwt(row, _) => (row.parse)(&call).map(Operation::Jwt),
+            Target::Kubernetes(row, _) => (row.parse)(&call).map(Operation::Kubernetes),
             Target::Sys(route) => route.parse(&call).map(Operation::Sys),
             Target::WrongVerb | Target::NoPath | Target::NoMount => Err(Refusal::UnsupportedPath),
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::answer::Answer;
-use crate::auth::{approle, cert, jwt, token, userpass};
+use crate::auth::{approle, cert, jwt, kubernetes, token, userpass};
 use crate::commit::Place;
 use crate::engine::table::{Facts, Verb, capture};
 use crate::engine::{cubbyhole, identity, kv, transit};
@@ -26,6 +26,7 @@ pub(super) fn table(engine: Engine) -> Vec<Facts> {
         Engine::Userpass => userpass::TABLE.iter().map(Facts::from).collect(),
         Engine::Cert => cert::TABLE.iter().map(Facts::from).collect(),
         Engine::Jwt | Engine::Oidc => jwt::TABLE.iter().map(Facts::from).collect(),
+        Engine::Kubernetes => kubernetes::TABLE.iter().map(Facts::from).collect(),
     }
 }
 

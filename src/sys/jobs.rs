@@ -11,7 +11,7 @@ use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
-use crate::auth::{approle, cert, jwt, userpass};
+use crate::auth::{approle, cert, jwt, kubernetes, userpass};
 use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
 use crate::engine::directory;
 use crate::engine::{cubbyhole, identity, kv, transit};
@@ -341,6 +341,7 @@ impl Attempt for PurgeMounts {
             Engine::Cert => cert::purge(&place, SECRETS, txn).await?,
             Engine::Transit => transit::purge(&place, SECRETS, txn).await?,
             Engine::Jwt | Engine::Oidc => jwt::purge(&place, SECRETS, txn).await?,
+            Engine::Kubernetes => kubernetes::purge(&place, SECRETS, txn).await?,
             Engine::System | Engine::Token | Engine::Cubbyhole | Engine::Identity => true,
         };
         if done {

@@ -195,18 +195,52 @@ fn issuer_session(target: &Target) {
     stage.root.call("POST", "auth/jwt/role/app", Some(&role)).expect(204);
     fs::write(stage.file("jwt"), key.token("ES256", "a", &claims("machine", &json!({})))).unwrap();
     let method = format!(
-        "method \"jwt\" {{\n    config = {{\n      path = \"{}\"\n      role = \"app\"\n      remove_jwt_after_reading = false\n    }}\n  }}\n  sink \"file\" {{\n    config = {{\n      path = \"{}\"\n    }}\n  }}",
+        "method \"jwt\" {{\n    config = {{\n      path = \"{}\"\n      role = \"app\"\n      remove_jwt_after_reading = false\n    }}\n  }}",
         stage.file("jwt").display(),
-        stage.file("sink").display(),
     );
-    let rendered = stage.file("rendered");
-    let more = format!("template {{\n  contents = <<EOT\n{TEMPLATE}\nEOT\n  destination = \"{}\"\n}}\n", rendered.display());
-    let mut agent = stage.start_with("agent", target, &method, &more);
-    agent.wait_until("the rendered file", || holds(&rendered, "u:first:1\n"));
-    let token = fs::read_to_string(stage.file("sink")).unwrap();
-    let own = stage.root.with_token(&token).call("GET", "auth/token/lookup-self", None).expect(200).json();
-    assert_eq!((&own["data"]["meta"], &own["data"]["display_name"]), (&json!({"role": "app"}), &json!("jwt-machine")));
-    agent.stop();
+    let own = stage.logs_in(target, &method);
+    assert_eq!((&own["meta"], &own["display_name"]), (&json!({"role": "app"}), &json!("jwt-machine")));
+}
+
+/// The token of a pod's service account, with the keys of its cluster. OpenBao would ask the cluster, so it is no control.
+#[test]
+fn agent_of_a_cluster() {
+    let server = Server::initialised_on_sqlite();
+    let target = server.target();
+    let stage = Stage::new(&target);
+    let key = Key::new("RS256");
+    stage.root.call("POST", "sys/auth/kubernetes", Some(&json!({"type": "kubernetes"}))).expect(204);
+    stage.root.call("POST", "auth/kubernetes/config", Some(&json!({"pem_keys": key.public_pem()}))).expect(204);
+    let role = json!({
+        "bound_service_account_names": "web", "bound_service_account_namespaces": "team-a", "audience": "strongroom",
+        "token_policies": "app",
+    });
+    stage.root.call("POST", "auth/kubernetes/role/app", Some(&role)).expect(204);
+    let bound = json!({"namespace": "team-a", "serviceaccount": {"name": "web", "uid": "u-1"}});
+    let claims = claims("system:serviceaccount:team-a:web", &json!({"kubernetes.io": bound}));
+    fs::write(stage.file("jwt"), key.token("RS256", "a", &claims)).unwrap();
+    let method = format!(
+        "method \"kubernetes\" {{\n    config = {{\n      token_path = \"{}\"\n      role = \"app\"\n    }}\n  }}",
+        stage.file("jwt").display(),
+    );
+    let own = stage.logs_in(&target, &method);
+    assert_eq!((&own["meta"]["service_account_name"], &own["display_name"]), (&json!("web"), &json!("kubernetes-team-a-web")));
+}
+
+impl Stage {
+    /// An agent logs in by a method and renders the secret; what its token looks like.
+    fn logs_in(&self, target: &Target, method: &str) -> Value {
+        let sink = self.file("sink");
+        let method = format!("{method}\n  sink \"file\" {{\n    config = {{\n      path = \"{}\"\n    }}\n  }}", sink.display());
+        let rendered = self.file("rendered");
+        let more = format!("template {{\n  contents = <<EOT\n{TEMPLATE}\nEOT\n  destination = \"{}\"\n}}\n", rendered.display());
+        let mut agent = self.start_with("agent", target, &method, &more);
+        agent.wait_until("the rendered file", || holds(&rendered, "u:first:1\n"));
+        let token = fs::read_to_string(sink).unwrap();
+        let own = self.root.with_token(&token).call("GET", "auth/token/lookup-self", None).expect(200).json();
+        agent.stop();
+        own["data"].clone()
+    }
 }
 
 fn proxy_session(target: &Target) {

@@ -28,6 +28,7 @@ mod first_start;
 mod fuzz_seeds;
 mod identity;
 mod jwt;
+mod kubernetes;
 mod kv_one;
 mod metrics;
 mod mount_moves;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom::auth::{approle, cert, jwt, token, userpass};
+use strongroom::auth::{approle, cert, jwt, kubernetes, token, userpass};
 use strongroom::engine::table::{Need, Verb};
 use strongroom::engine::{cubbyhole, identity, kv};
 use strongroom::sys;
@@ -34,13 +34,14 @@ const FOR_NOBODY: [(Verb, &str); 5] = [
 ];
 
 /// What proves who somebody is: answered to anybody, and refused for what it lacks.
-const FOR_LOGINS: [(Verb, &str); 6] = [
+const FOR_LOGINS: [(Verb, &str); 7] = [
     (Verb::Write, "auth/approle/login"),
     (Verb::Write, "auth/userpass/login/:username"),
     (Verb::Write, "auth/cert/login"),
     (Verb::Write, "auth/jwt/login"),
     (Verb::Write, "auth/jwt/oidc/auth_url"),
     (Verb::Read, "auth/jwt/oidc/callback"),
+    (Verb::Write, "auth/kubernetes/login"),
 ];
 
 /// What takes a wrapping token in place of any other: who has no valid token hears that the one they sent is no such token.
@@ -82,6 +83,7 @@ fn steps() -> Vec<Step> {
     steps.extend(userpass::TABLE.iter().map(|row| step("auth/userpass/", row.verb, row.pattern, row.need)));
     steps.extend(cert::TABLE.iter().map(|row| step("auth/cert/", row.verb, row.pattern, row.need)));
     steps.extend(jwt::TABLE.iter().map(|row| step("auth/jwt/", row.verb, row.pattern, row.need)));
+    steps.extend(kubernetes::TABLE.iter().map(|row| step("auth/kubernetes/", row.verb, row.pattern, row.need)));
     steps.extend(identity::TABLE.iter().map(|row| step("identity/", row.verb, row.pattern, row.need)));
     steps.extend(sys::rows().iter().map(|row| step("sys/", row.verb, row.pattern, row.need)));
     assert!(steps.len() > 60, "{} operations: the tables are not all here", steps.len());
@@ -161,13 +163,15 @@ fn stage(server: &Server) -> Client {
     let root = ready(server);
     put(&root, "a", &json!({"k": "v"}));
     root.call("POST", "sys/mounts/old", Some(&json!({"type": "kv"}))).expect(204);
-    for method in ["approle", "cert", "userpass", "jwt"] {
+    for method in ["approle", "cert", "userpass", "jwt", "kubernetes"] {
         root.call("POST", &format!("sys/auth/{method}"), Some(&json!({"type": method}))).expect(204);
     }
     root.call("POST", "auth/approle/role/a", Some(&json!({}))).expect(204);
     root.call("POST", "auth/userpass/users/a", Some(&json!({"password": "x"}))).expect(204);
     let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "a"});
     root.call("POST", "auth/jwt/role/a", Some(&role)).expect(204);
+    let role = json!({"bound_service_account_names": "a", "bound_service_account_namespaces": "a", "audience": "a"});
+    root.call("POST", "auth/kubernetes/role/a", Some(&role)).expect(204);
     for path in ["old/a", "cubbyhole/a"] {
         root.call("POST", path, Some(&json!({"k": "v"}))).expect(204);
     }

@@ -1,4 +1,4 @@
-//! Tokens that somebody else has signed, and the keys of who signs them: what logins with such a token stand on.
+//! Tokens that somebody else has signed, and the keys of who signs them: what JWT, OIDC and Kubernetes logins stand on.
 //!
 //! A token is read (`jws`), verified by the keys of an issuer (`keys`), and then says something (`claims`), for a time
 //! (`times`, in seconds). Where an issuer's keys are is a `Source`; what is fetched (`issuers`) is kept for a while, and

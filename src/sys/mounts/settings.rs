@@ -10,18 +10,19 @@ use crate::mount::{Engine, MountConfig, UserLockout};
 use crate::time::parse_duration;
 
 /// Types that can be mounted.
-pub const BUILT_IN: [(Class, &str); 7] = [
+pub const BUILT_IN: [(Class, &str); 8] = [
     (Class::Secret, "kv"),
     (Class::Secret, "transit"),
     (Class::Auth, "approle"),
     (Class::Auth, "cert"),
     (Class::Auth, "jwt"),
+    (Class::Auth, "kubernetes"),
     (Class::Auth, "oidc"),
     (Class::Auth, "userpass"),
 ];
 
 /// The auth methods among them.
-const METHODS: [Engine; 5] = [Engine::AppRole, Engine::Cert, Engine::Jwt, Engine::Oidc, Engine::Userpass];
+const METHODS: [Engine; 6] = [Engine::AppRole, Engine::Cert, Engine::Jwt, Engine::Kubernetes, Engine::Oidc, Engine::Userpass];
 
 /// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
 const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];

@@ -53,7 +53,8 @@ impl Keeps {
             | Engine::Userpass
             | Engine::Cert
             | Engine::Jwt
-            | Engine::Oidc => None,
+            | Engine::Oidc
+            | Engine::Kubernetes => None,
         }
     }
 

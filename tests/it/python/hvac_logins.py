@@ -1,4 +1,4 @@
-"""hvac against a running server: AppRole, userpass and JWT. Called as `hvac_core.py` is."""
+"""hvac against a running server: AppRole, userpass, JWT and Kubernetes. Called as `hvac_core.py` is."""
 
 import base64
 import json
@@ -110,9 +110,42 @@ def jwt(root):
         refused(exceptions.InvalidRequest, client(token=None).auth.jwt.jwt_login, "ci", signed(key, claims))
 
 
+def kubernetes(root):
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = [str(pathlib.Path(folder, name)) for name in ["key.pem", "ca.pem"]]
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cluster", "-keyout", key, "-out", certificate]
+        subprocess.run(made, capture_output=True, check=True)
+        root.sys.enable_auth_method("kubernetes")
+        auth = root.auth.kubernetes
+        ca = pathlib.Path(certificate).read_text()
+        auth.configure("https://127.0.0.1:1", kubernetes_ca_cert=ca, pem_keys=[ca], issuer="https://cluster.test")
+        config = auth.read_config()
+        assert (config["kubernetes_host"], config["pem_keys"]) == ("https://127.0.0.1:1", [ca.strip()]), config
+        assert config["issuer"] == "https://cluster.test" and config["token_reviewer_jwt_set"] is False, config
+        auth.create_role("web", ["web"], ["team-a"], ttl="20m", policies=["default"], audience="strongroom")
+        role = auth.read_role("web")
+        assert (role["bound_service_account_names"], role["token_ttl"], role["audience"]) == (["web"], 1200, "strongroom"), role
+        assert auth.list_roles()["keys"] == ["web"]
+        now = int(time.time())
+        claims = {
+            "iss": "https://cluster.test", "sub": "system:serviceaccount:team-a:web", "aud": ["strongroom"], "iat": now, "nbf": now,
+            "exp": now + 60, "kubernetes.io": {"namespace": "team-a", "serviceaccount": {"name": "web", "uid": "u-1"}},
+        }
+        for wrong in [{"aud": ["other"]}, {"exp": now - 1000}, {"sub": "x", "kubernetes.io": {"namespace": "team-b"}}]:
+            refused(exceptions.Forbidden, client(token=None).auth.kubernetes.login, "web", signed(key, claims | wrong))
+        # OpenBao has no such setting: it would ask the cluster, which is none here.
+        if "jwks_url" in config:
+            machine = client(token=None)
+            login = machine.auth.kubernetes.login("web", signed(key, claims))["auth"]
+            assert login["metadata"]["service_account_uid"] == "u-1" and login["lease_duration"] == 1200, login
+            assert machine.lookup_token()["data"]["display_name"] == "kubernetes-team-a-web"
+        auth.delete_role("web")
+        refused(exceptions.InvalidPath, auth.read_role, "web")
+
+
 def main():
     root = client()
-    for step in [approle, userpass, jwt]:
+    for step in [approle, userpass, jwt, kubernetes]:
         print(step.__name__, flush=True)
         step(root)
 
