@@ -10,6 +10,7 @@ use webpki::{
 
 use super::crl::Crl;
 use super::{Identity, Presented};
+use crate::crypto;
 use crate::time::Timestamp;
 
 /// The most certificates in one bundle.
@@ -31,7 +32,10 @@ pub enum BundleError {
 
 /// Certificates that somebody trusts. One that may sign others vouches for what it signed; any of them is trusted itself, and
 /// is then compared whole: a certificate with the same serial number, name or key is another one.
-pub struct Bundle(Vec<Trusted>);
+pub struct Bundle {
+    trusted: Vec<Trusted>,
+    digest: [u8; 32],
+}
 
 struct Trusted {
     der: CertificateDer<'static>,
@@ -72,7 +76,21 @@ impl Bundle {
             }
             trusted.push(Trusted::new(der)?);
         }
-        if trusted.is_empty() { Err(BundleError::Unreadable) } else { Ok(Self(trusted)) }
+        if trusted.is_empty() {
+            return Err(BundleError::Unreadable);
+        }
+        let digests: Vec<[u8; 32]> = trusted.iter().map(|one: &Trusted| crypto::sha256(&[&one.der])).collect();
+        let parts: Vec<&[u8]> = digests.iter().map(<[u8; 32]>::as_slice).collect();
+        Ok(Self { digest: crypto::sha256(&parts), trusted })
+    }
+
+    /// What follows from all that a verification depends on, but the time.
+    pub fn name_of(&self, shown: &Presented, revocation: &Revocation<'_>) -> [u8; 32] {
+        let mut parts: Vec<&[u8]> = vec![b"chain", if revocation.demanded { b"1" } else { b"0" }];
+        let (digest, shown) = (self.digest, shown.digest());
+        let lists = revocation.lists.iter().map(|list| list.digest().as_slice());
+        parts.extend([digest.as_slice(), shown.as_slice()].into_iter().chain(lists));
+        crypto::sha256(&parts)
     }
 
     /// Whether what was shown is trusted at `now`; `None` when it is not, for whatever reason.
@@ -81,7 +99,7 @@ impl Bundle {
         if !identity.is_valid_at(now) || !identity.is_for_clients {
             return None;
         }
-        if self.0.iter().any(|trusted| trusted.der == shown.leaf) {
+        if self.trusted.iter().any(|trusted| trusted.der == shown.leaf) {
             return revocation.check_pinned(identity, now);
         }
         self.verify_chain(shown, revocation, now)
@@ -134,7 +152,7 @@ impl Bundle {
     }
 
     fn valid_authorities(&self, now: Timestamp) -> impl Iterator<Item = (&Identity, &TrustAnchor<'static>)> {
-        let valid = self.0.iter().filter(move |trusted| trusted.identity.is_valid_at(now));
+        let valid = self.trusted.iter().filter(move |trusted| trusted.identity.is_valid_at(now));
         valid.filter_map(|trusted| Some((&trusted.identity, trusted.anchor.as_ref()?)))
     }
 

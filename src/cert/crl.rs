@@ -8,6 +8,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::{CertificateRevocationList as Parsed, FromDer as _};
 
 use super::identity::timestamp;
+use crate::crypto;
 use crate::time::Timestamp;
 
 /// A revocation list does not parse, or is of a kind that cannot be checked.
@@ -18,6 +19,7 @@ pub struct CrlError(&'static str);
 /// A revocation list. Who signed it is checked where a chain is, with the key of the chain's issuer.
 pub struct Crl {
     der: Vec<u8>,
+    digest: [u8; 32],
     issuer: Vec<u8>,
     scope: Option<Vec<u8>>,
     serials: BTreeSet<String>,
@@ -49,6 +51,7 @@ impl Crl {
             issued: timestamp(parsed.last_update()),
             next: timestamp(next),
             list,
+            digest: crypto::sha256(&[&der]),
             der,
         })
     }
@@ -56,6 +59,11 @@ impl Crl {
     /// The list as it came, DER.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// SHA-256 of that.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// The serial numbers in it, decimal.

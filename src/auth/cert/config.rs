@@ -1,9 +1,13 @@
 //! What holds for all roles of a mount.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Refusal;
+use crate::auth::login::Login;
 use crate::auth::origin::Fingerprint;
+use crate::commit::{Tenant, Txn};
 use crate::engine::table::Field;
 use crate::fields::Fields;
 use crate::id::MountId;
@@ -17,7 +21,7 @@ pub(super) const DENIED_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct CertConfig {
-    /// Certificates that no role takes.
+    /// Certificates that no role takes, and whose tokens are none.
     denied: Vec<Fingerprint>,
     /// Accepted and shown: nobody is asked whether a certificate was revoked.
     ocsp_cache_size: i64,
@@ -27,7 +31,11 @@ crate::json_record!(CertConfig, Kind::CertConfig, Listing::None);
 
 /// How it is written.
 pub(super) const FIELDS: &[Field] = &[
-    field("denied_fingerprints", "array", "SHA-256 of certificates (DER) that no role takes, hexadecimal: the whole list."),
+    field(
+        "denied_fingerprints",
+        "array",
+        "SHA-256 of certificates (DER) that no role takes and whose tokens are none, hexadecimal: the whole list.",
+    ),
     field("disable_binding", "boolean", "Only false: a token is renewed with the certificate that it was logged in with."),
     field("enable_identity_alias_metadata", "boolean", "Only false."),
     field("ocsp_cache_size", "integer", "Kept and shown: there is no OCSP."),
@@ -71,6 +79,13 @@ impl Change {
             ocsp_cache_size: self.ocsp_cache_size.unwrap_or(before.ocsp_cache_size),
         }
     }
+}
+
+/// Whether somebody logged in with a certificate that the mount denies now; mounts of other methods deny none.
+pub async fn denies(login: &Login, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<bool, Refusal> {
+    let Some(Fingerprint(certificate)) = login.certificate else { return Ok(false) };
+    let found = txn.read::<CertConfig>(tenant, &CertConfig::address(login.mount)).await?;
+    Ok(found.is_some_and(|found| found.value.denies(certificate)))
 }
 
 /// As people write one: in upper or lower case, with or without colons.

@@ -51,8 +51,11 @@ pub(super) async fn matching(
     let mut matched = Vec::new();
     for candidate in candidates {
         let revocation = Revocation { lists: &lists, demanded: candidate.role.require_crl };
-        let verified = candidate.role.bundle().and_then(|bundle| bundle.verify(shown, &revocation, now));
-        if let Some(verified) = verified {
+        let Some(bundle) = candidate.role.bundle() else { continue };
+        // An attempt that is repeated runs while others wait for it.
+        let verify = async { Ok(bundle.verify(shown, &revocation, now)) };
+        let verified = txn.once(bundle.name_of(shown, &revocation), verify).await?;
+        if let Some(verified) = verified.as_ref().as_ref().filter(|verified| now <= verified.valid_until) {
             txn.relies_until(verified.valid_until);
             matched.push(candidate);
         }

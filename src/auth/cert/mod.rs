@@ -3,7 +3,8 @@
 //! TLS has proven that the connection holds the certificate's key (`cert::Presented`). A role says whom it trusts, and which
 //! names such a certificate must carry (`role`, `constraints`); `matching` finds the roles of a mount that take one, which
 //! `run` lets in with a token, and `tokenless` without. Revocation lists and the mount's list of refused certificates are
-//! records: all of them are read at each use, so a change counts from the next request on.
+//! records: all of them are read at each use, so a change counts from the next request on. The list of refused certificates is
+//! read at each use of a token, too, that was logged in with one.
 //!
 //! Rows, owned by the mount and listed flat: `CertRole` and `CertCrl` by name, and the one `CertConfig`.
 
@@ -16,6 +17,7 @@ mod role;
 mod run;
 mod tokenless;
 
+pub use config::denies;
 pub use operation::{Operation, TABLE};
 pub use run::{exists, purge, renew, run};
 pub use tokenless::{Shown, caller};

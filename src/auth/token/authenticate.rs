@@ -12,6 +12,7 @@ use super::lease::{self, LeaseRecord};
 use super::wrapping::Wrapped;
 use crate::answer::Refusal;
 use crate::auth::Caller;
+use crate::auth::cert;
 use crate::auth::origin::Origin;
 use crate::auth::policies;
 use crate::commit::{Tenant, Txn};
@@ -147,7 +148,7 @@ async fn known(
         return live(txn, chain, tenant, hash).await;
     }
     let Some(entry) = batch::open(tenant, text) else { return Ok(None) };
-    if !in_time(txn, &entry) || Epoch::of(txn, tenant).await?.ended(&entry) {
+    if !lives(txn, tenant, &entry).await? {
         return Ok(None);
     }
     below_the_living(txn, chain, tenant, hash, Arc::new(entry)).await
@@ -210,11 +211,21 @@ async fn below_the_living(
     Ok(None)
 }
 
-/// What is stored at a hash, if its time is not over and it was not ended with others.
+/// What is stored at a hash, if it lives.
 async fn current(txn: &mut Txn, tenant: &Arc<Tenant>, hash: &str) -> Result<Option<Arc<TokenEntry>>, Refusal> {
     let Some(found) = txn.read::<TokenEntry>(tenant, &token_address(hash)).await? else { return Ok(None) };
-    let lives = in_time(txn, &found.value) && !Epoch::of(txn, tenant).await?.ended(&found.value);
-    Ok(lives.then_some(found.value))
+    Ok(lives(txn, tenant, &found.value).await?.then_some(found.value))
+}
+
+/// Whether a token's time is not over, it was not ended with others, and the certificate that it was logged in with is good.
+async fn lives(txn: &mut Txn, tenant: &Arc<Tenant>, entry: &TokenEntry) -> Result<bool, Refusal> {
+    if !in_time(txn, entry) || Epoch::of(txn, tenant).await?.ended(entry) {
+        return Ok(false);
+    }
+    match &entry.login {
+        Some(login) => Ok(!cert::denies(login, tenant, txn).await?),
+        None => Ok(true),
+    }
 }
 
 fn in_time(txn: &mut Txn, entry: &TokenEntry) -> bool {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::cidr::Cidr;
 use super::entry::{Parent, TokenEntry, TokenKind};
 use crate::answer::Refusal;
+use crate::auth::login::Login;
 use crate::auth::origin::Fingerprint;
 use crate::commit::Tenant;
 use crate::secret::SecretText;
@@ -47,6 +48,9 @@ struct Content {
     bound_cidrs: Vec<Cidr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<Fingerprint>,
+    /// Where there is a certificate in it, which its mount may deny later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login: Option<Login>,
 }
 
 /// The text of a batch token. `Invalid` when there is too much about it for a header.
@@ -66,6 +70,7 @@ pub(super) fn seal(tenant: &Tenant, entry: &TokenEntry) -> Result<SecretText, Re
         entity_id: entry.entity_id,
         bound_cidrs: entry.bound_cidrs,
         certificate: entry.certificate,
+        login: entry.login.filter(|login| login.certificate.is_some()),
     };
     // A plain struct of strings, numbers and maps with string keys always serialises.
     let content = serde_json::to_vec(&content).unwrap_or_default();
@@ -101,8 +106,7 @@ pub(super) fn open(tenant: &Tenant, text: &str) -> Option<TokenEntry> {
         entity_id: content.entity_id,
         bound_cidrs: content.bound_cidrs,
         certificate: content.certificate,
-        // Asked for at renewals, which there are none of.
-        login: None,
+        login: content.login,
         generation: content.generation,
         created: content.created,
         renewed: None,

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::{Stage, enable, fails, logged_in, login, read, role, write};
 use crate::support::certificates::{Authority, BEGIN, END, FUTURE, Leaf, PAST, Signed};
-use crate::support::fixture::namespace;
+use crate::support::client::Client;
+use crate::support::fixture::{namespace, policy};
 use crate::support::on_stores;
 use crate::support::server::Server;
 
@@ -19,6 +20,7 @@ on_stores! {
     every_failed_login_is_answered_the_same,
     revoked_certificates_are_refused_and_a_demanded_list_must_be_there,
     a_denied_fingerprint_is_refused_at_once,
+    tokens_of_a_denied_certificate_are_none,
     roles_of_a_namespace_are_its_own,
 }
 
@@ -205,6 +207,53 @@ fn a_denied_fingerprint_is_refused_at_once(server: &mut Server) {
     assert_eq!(session.send("GET", "/v1/secret/data/app/db", &[], b"").unwrap().status, 403);
     logged_in(&kept_client, "web");
     read(&kept_client).expect(200);
+}
+
+fn tokens_of_a_denied_certificate_are_none(server: &mut Server) {
+    let stage = Stage::new(server);
+    let authority = Authority::new("CA");
+    for (name, more) in [
+        ("loose", json!({})),
+        ("bound", json!({"token_bind_certificate": true})),
+        ("batch", json!({"token_type": "batch"})),
+        ("parent", json!({"token_policies": ["reader", "maker"]})),
+    ] {
+        role(&stage.root, name, &authority.pem(), &more);
+    }
+    policy(&stage.root, "maker", "path \"auth/token/create\" { capabilities = [\"update\"] }");
+    let (lost, kept) = (authority.sign(&Leaf::new()), authority.sign(&Leaf::new()));
+    let (lost_client, kept_client) = (stage.showing(&lost, &[]), stage.showing(&kept, &[]));
+    let tokens = |client: &Client| -> Vec<Client> {
+        let mut tokens = ["loose", "bound", "batch", "parent"].map(|role| client.with_token(&logged_in(client, role))).to_vec();
+        let made = tokens[3].call("POST", "auth/token/create", Some(&json!({"policies": ["reader"]}))).expect(200).json();
+        tokens.push(stage.root.with_token(made["auth"]["client_token"].as_str().unwrap()));
+        tokens
+    };
+    let (dead, alive) = (tokens(&lost_client), tokens(&kept_client));
+    let loose = logged_in(&lost_client, "loose");
+    let elsewhere = kept_client.with_token(&loose);
+    for client in dead.iter().chain(&alive).chain([&elsewhere]) {
+        read(client).expect(200);
+    }
+    let accessor = dead[0].call("GET", "auth/token/lookup-self", None).expect(200).json()["data"]["accessor"].clone();
+
+    let deny = |list: &[&str]| {
+        stage.root.call("POST", "auth/cert/config", Some(&json!({"denied_fingerprints": list}))).expect(204);
+    };
+    deny(&[&data_encoding::HEXLOWER.encode(&strongroom::crypto::sha256(&[&lost.der]))]);
+    for client in dead.iter().chain([&elsewhere]) {
+        read(client).expect(403);
+        client.call("POST", "auth/token/renew-self", None).expect(403);
+    }
+    stage.root.call("POST", "auth/token/lookup-accessor", Some(&json!({"accessor": accessor}))).expect(400);
+    for client in &alive {
+        read(client).expect(200);
+    }
+    // What was denied by mistake is good again, as far as it has not ended.
+    deny(&[]);
+    for client in dead.iter().chain([&elsewhere]) {
+        read(client).expect(200);
+    }
 }
 
 fn roles_of_a_namespace_are_its_own(server: &mut Server) {
