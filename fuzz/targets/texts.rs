@@ -68,6 +68,7 @@ pub(super) fn jwt(data: &[u8]) {
     let (keys, token) = split_once(data, b"\n---\n");
     let keys = KeySet::parse(keys).unwrap_or_else(|| KeySet::of(&[]));
     assert!(keys.candidates(None).count() <= KEYS_MAX);
+    let keys = [Arc::new(keys)];
     let Ok(token) = std::str::from_utf8(token) else { return };
     let Some(jws) = Jws::parse(token) else { return };
     assert!(token.len() <= TOKEN_BYTES_MAX);

@@ -262,6 +262,8 @@ fn roles_and_settings_are_written_and_read_as_clients_know_them(server: &mut Ser
     refused("role/a", json!({"role_type": "jwt", "user_claim": "sub"}), unbound);
     let uris = "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified.";
     refused("role/a", json!({"user_claim": "sub"}), uris);
+    let template = "token_policies_template_claims: only false: policies are names; bind claims, or map groups";
+    refused("role/a", json!({"user_claim": "sub", "token_policies_template_claims": true}), template);
     refused("role/a", json!({"role_type": "foo", "user_claim": "sub"}), "invalid 'role_type': foo");
     let twice = json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "x", "claim_mappings": {"a": "b", "c": "b"}});
     refused("role/a", twice, "multiple keys are mapped to metadata key \"b\"");

@@ -1,10 +1,11 @@
 //! Whom a mount trusts.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::answer::Refusal;
 use crate::auth::name::canonical;
-use crate::auth::signed::{Source, TEXT_BYTES_MAX, Url, keys_in, text_of, too_long};
+use crate::auth::signed::{Source, TEXT_BYTES_MAX, Url, keys_in, pairs_in, text_of, too_long};
 use crate::crypto::VerifyingAlgorithm;
 use crate::engine::table::Field;
 use crate::fields::Fields;
@@ -49,6 +50,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("jwt_validation_pubkeys", "array", "Public keys or certificates in PEM form that tokens are signed with."),
     field("jwks_url", "string", "Where the issuer publishes its keys."),
     field("jwks_ca_pem", "string", "Authorities of that server's certificate, in PEM form."),
+    field("jwks_pairs", "array", "Several of them: objects with jwks_url and jwks_ca_pem."),
     field("oidc_discovery_url", "string", "The issuer, below which its discovery document is."),
     field("oidc_discovery_ca_pem", "string", "Authorities of that server's certificate, in PEM form."),
     field("oidc_client_id", "string", "What the provider calls this mount."),
@@ -116,11 +118,14 @@ impl Config {
     /// The `data` of a read.
     pub(super) fn json(&self) -> Json {
         let (pem, jwks, discovery) = self.source.parts();
+        let pairs = self.source.pairs().iter().map(|pair| json!({"jwks_url": pair.url, "jwks_ca_pem": pair.authorities}));
+        let pairs: Vec<serde_json::Value> = pairs.collect();
         let pem: Vec<&str> = pem.iter().map(|text| text.trim()).collect();
         Json::object(|data| {
             data.field("bound_issuer", &self.bound_issuer)
                 .field("default_role", &self.default_role)
                 .field("jwks_ca_pem", &jwks.authorities)
+                .field("jwks_pairs", &pairs)
                 .field("jwks_url", &jwks.url)
                 .field("jwt_supported_algs", &self.supported_algorithms)
                 .strings("jwt_validation_pubkeys", &pem)
@@ -147,7 +152,8 @@ impl ClientSecret {
 fn source(fields: &Fields<'_>) -> Result<Source, Refusal> {
     let jwks = Url::read(fields, "jwks_url", "jwks_ca_pem")?.map(Source::Jwks);
     let discovery = Url::read(fields, "oidc_discovery_url", "oidc_discovery_ca_pem")?.map(Source::Discovery);
-    Source::one_of([keys_in(fields, "jwt_validation_pubkeys")?, jwks, discovery]).ok_or_else(|| {
+    let pairs = pairs_in(fields, "jwks_pairs")?;
+    Source::one_of([keys_in(fields, "jwt_validation_pubkeys")?, jwks, pairs, discovery]).ok_or_else(|| {
         Refusal::invalid("exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set")
     })
 }

@@ -91,7 +91,7 @@ pub(super) enum Bound {
 crate::json_record!(Role, Kind::JwtRole, Listing::Flat);
 
 /// What may be written about a role.
-pub(super) const FIELDS: &[Field] = &with_token_fields::<23, 33>([
+pub(super) const FIELDS: &[Field] = &with_token_fields::<25, 35>([
     field("role_type", "string", "oidc (by default) or jwt."),
     field("bound_audiences", "array", "Audiences of which the token must have one."),
     field("bound_subject", "string", "The subject that it must have."),
@@ -112,6 +112,8 @@ pub(super) const FIELDS: &[Field] = &with_token_fields::<23, 33>([
     field("oidc_scopes", "array", "Scopes to ask for besides openid."),
     field("max_age", "duration", "How long ago the user may have signed in at the provider."),
     field("verbose_oidc_logging", "boolean", "Kept and shown; claims are never logged."),
+    field("token_policies_template_claims", "boolean", "Only false: policies are names."),
+    field("oauth2_metadata", "array", "Only empty: tokens of the provider are given to nobody."),
     field("callback_mode", "string", "client, the only one that is offered."),
     field("name", "string", "The name, as in the path."),
     field("policies", "array", "Old name of token_policies."),
@@ -152,6 +154,14 @@ impl Change {
     pub(super) fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
         if fields.text("callback_mode")?.is_some_and(|mode| !matches!(mode.as_str(), "" | "client")) {
             return Err(Refusal::invalid("invalid 'callback_mode': only client is offered"));
+        }
+        if fields.boolean("token_policies_template_claims")? == Some(true) {
+            return Err(Refusal::invalid(
+                "token_policies_template_claims: only false: policies are names; bind claims, or map groups",
+            ));
+        }
+        if fields.list("oauth2_metadata")?.is_some_and(|names| !names.is_empty()) {
+            return Err(Refusal::invalid("oauth2_metadata: only empty: tokens of the provider are given to nobody"));
         }
         if fields.has("num_uses") {
             return Err(Refusal::invalid("num_uses is not offered: use token_num_uses"));

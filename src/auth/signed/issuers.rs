@@ -24,8 +24,8 @@ pub struct Issuers {
 
 /// An issuer as a token is checked against it.
 pub struct Issuer {
-    /// Its keys.
-    pub keys: Arc<KeySet>,
+    /// Its keys, in as many sets as there are.
+    pub keys: Vec<Arc<KeySet>>,
     /// What it calls itself, if it said so.
     pub name: Option<String>,
 }
@@ -39,12 +39,13 @@ impl Issuers {
     /// The keys of a source, with the one of `key_id` if it has it.
     pub async fn issuer(&self, source: &Source, key_id: Option<&str>, when: (When, Timestamp)) -> Result<Issuer, FetchError> {
         match source {
-            Source::Keys { keys, .. } => Ok(Issuer { keys: Arc::new(KeySet::of(keys)), name: None }),
-            Source::Jwks(at) => Ok(Issuer { keys: self.keys(at, key_id, when).await?, name: None }),
+            Source::Keys { keys, .. } => Ok(Issuer { keys: vec![Arc::new(KeySet::of(keys))], name: None }),
+            Source::Jwks(at) => Ok(Issuer { keys: vec![self.keys(at, key_id, when).await?], name: None }),
+            Source::JwksPairs(all) => Ok(Issuer { keys: self.keys_of_all(all, key_id, when).await?, name: None }),
             Source::Discovery(at) => {
                 let provider = self.provider(at, when).await?;
                 let jwks = Url { url: provider.jwks_uri.clone(), authorities: at.authorities.clone() };
-                Ok(Issuer { keys: self.keys(&jwks, key_id, when).await?, name: Some(provider.issuer.clone()) })
+                Ok(Issuer { keys: vec![self.keys(&jwks, key_id, when).await?], name: Some(provider.issuer.clone()) })
             }
         }
     }
@@ -82,6 +83,26 @@ impl Issuers {
             Provider::parse(&bytes, &at.url, &self.outbound)
         };
         self.providers.of(name(at), when, |_| true, fetch).await
+    }
+
+    /// The sets that can be had: one that is away does not keep out whom another knows. A new configuration needs all of them.
+    async fn keys_of_all(
+        &self,
+        all: &[Url],
+        key_id: Option<&str>,
+        when: (When, Timestamp),
+    ) -> Result<Vec<Arc<KeySet>>, FetchError> {
+        let (mut sets, mut failed) = (Vec::new(), None);
+        for at in all {
+            match self.keys(at, key_id, when).await {
+                Ok(keys) => sets.push(keys),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if sets.is_empty() || when.0 == When::Now => Err(error),
+            _ => Ok(sets),
+        }
     }
 
     async fn keys(&self, at: &Url, key_id: Option<&str>, when: (When, Timestamp)) -> Result<Arc<KeySet>, FetchError> {

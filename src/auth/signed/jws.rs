@@ -3,6 +3,8 @@
 //! Only the algorithm and the key id are read of its header. Keys and addresses of keys in there (`jwk`, `jku`, `x5u`, `x5c`)
 //! are ignored, because whoever made the token chose them; what must be understood (`crit`) is not, so it is refused.
 
+use std::sync::Arc;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
@@ -65,12 +67,12 @@ impl<'a> Jws<'a> {
     }
 
     /// What it says, when one of the keys has signed that with one of the allowed algorithms.
-    pub fn verify(self, keys: &KeySet, allowed: &[VerifyingAlgorithm]) -> Option<Claims> {
+    pub fn verify(self, keys: &[Arc<KeySet>], allowed: &[VerifyingAlgorithm]) -> Option<Claims> {
         if !allowed.is_empty() && !allowed.contains(&self.algorithm) {
             return None;
         }
         let verifies = |key: &super::keys::Key| key.verifies(self.algorithm, self.signed.as_bytes(), &self.signature);
-        if !keys.candidates(self.key_id.as_deref()).any(verifies) {
+        if !keys.iter().any(|keys| keys.candidates(self.key_id.as_deref()).any(verifies)) {
             return None;
         }
         Claims::parse(&self.payload)

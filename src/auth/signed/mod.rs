@@ -25,7 +25,7 @@ pub use source::{Source, Url};
 pub use times::{Leeway, Leeways};
 
 pub(super) use jws::object;
-pub(super) use source::{TEXT_BYTES_MAX, keys_in, text_of, too_long};
+pub(super) use source::{TEXT_BYTES_MAX, keys_in, pairs_in, text_of, too_long};
 
 /// Why a token is refused: for the log, never any content.
 pub type Reason = &'static str;

@@ -12,6 +12,9 @@ pub(in crate::auth) const TEXT_BYTES_MAX: usize = 64 << 10;
 /// The most keys that are configured for one mount.
 const KEYS_CONFIGURED_MAX: usize = 100;
 
+/// The most sets of keys of one mount: a token whose key none has may have each of them fetched.
+const PAIRS_MAX: usize = 10;
+
 /// Where keys are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +28,8 @@ pub enum Source {
     },
     /// At a URL.
     Jwks(Url),
+    /// At several: a token may be of whom any of them is.
+    JwksPairs(Vec<Url>),
     /// Where the discovery document of an issuer says.
     Discovery(Url),
 }
@@ -45,14 +50,20 @@ impl Source {
         named.next().filter(|_| named.next().is_none())
     }
 
-    /// PEM keys, the URL of a set, and the URL of an issuer: two of them are empty.
+    /// PEM keys, the URL of a set, and the URL of an issuer: at most one of them is not empty.
     pub fn parts(&self) -> (&[String], Url, Url) {
         let none = || Url { url: String::new(), authorities: String::new() };
         match self {
             Self::Keys { pem, .. } => (pem.as_slice(), none(), none()),
             Self::Jwks(url) => (&[], url.clone(), none()),
             Self::Discovery(url) => (&[], none(), url.clone()),
+            Self::JwksPairs(_) => (&[], none(), none()),
         }
+    }
+
+    /// The URLs of sets, where there are several.
+    pub fn pairs(&self) -> &[Url] {
+        if let Self::JwksPairs(urls) = self { urls } else { &[] }
     }
 }
 
@@ -70,6 +81,36 @@ impl Url {
         }
         Ok(Some(found).filter(|found| !found.url.is_empty()))
     }
+}
+
+/// A pair, as clients write it.
+#[derive(Deserialize)]
+struct Pair {
+    jwks_url: String,
+    #[serde(default)]
+    jwks_ca_pem: String,
+}
+
+/// Reads a field of pairs of a URL and its authorities; `None` when there are none.
+pub(in crate::auth) fn pairs_in(fields: &Fields<'_>, name: &str) -> Result<Option<Source>, Refusal> {
+    let Some(raw) = fields.raw(name) else { return Ok(None) };
+    let wrong = || Refusal::Invalid(format!("{name}: a list of objects with jwks_url and jwks_ca_pem"));
+    let pairs: Option<Vec<Pair>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let pairs = pairs.unwrap_or_default();
+    if pairs.len() > PAIRS_MAX {
+        return Err(Refusal::Invalid(format!("{name}: at most {PAIRS_MAX}")));
+    }
+    let url = |Pair { jwks_url: url, jwks_ca_pem: authorities }: Pair| {
+        if url.is_empty() || url.len() > TEXT_BYTES_MAX || authorities.len() > TEXT_BYTES_MAX {
+            return Err(wrong());
+        }
+        if !authorities.is_empty() && !has_authorities(&authorities) {
+            return Err(Refusal::invalid("error checking jwks_ca_pem"));
+        }
+        Ok(Url { url, authorities })
+    };
+    let urls = pairs.into_iter().map(url).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(urls).filter(|urls| !urls.is_empty()).map(Source::JwksPairs))
 }
 
 /// Reads a field of keys or certificates in PEM form; `None` when there are none.

@@ -148,6 +148,36 @@ fn a_discovery_document_leads_only_where_the_server_may_go() {
     fails(&root, "ci", &key.token("ES256", "a", &claims("eve", &json!({"iss": null}))));
 }
 
+#[test]
+fn keys_of_several_issuers_are_trusted_and_one_may_be_away() {
+    let (one, two, other) = (Issuer::start(), Issuer::start(), Issuer::start());
+    let (_server, root) = stage(&[&allowed(&one)[..], &allowed(&two)].concat());
+    role(&root);
+    let keys = ["a", "b", "c"].map(|id| (id, Key::new("ES256")));
+    for (issuer, (id, key)) in [&one, &two, &other].into_iter().zip(&keys) {
+        issuer.page("/keys", set(&[key.jwk(id)]));
+    }
+    let pair = |issuer: &Issuer| json!({"jwks_url": issuer.url("/keys"), "jwks_ca_pem": issuer.ca});
+    let pairs = |pairs: &[Value]| json!({"jwks_pairs": pairs});
+    refused(&root, &pairs(&[pair(&one), pair(&other)]), "outbound_allow");
+    refused(&root, &pairs(&[json!({"jwks_ca_pem": one.ca})]), "a list of objects");
+    refused(&root, &pairs(&[json!({"jwks_url": one.url("/keys"), "jwks_ca_pem": "x"})]), "error checking jwks_ca_pem");
+    refused(&root, &pairs(&vec![pair(&one); 11]), "at most 10");
+    refused(&root, &json!({"jwks_pairs": [pair(&one)], "jwks_url": one.url("/keys")}), "exactly one of");
+    two.page("/keys", Page::Status(500));
+    refused(&root, &pairs(&[pair(&one), pair(&two)]), "answered 500");
+    two.page("/keys", set(&[keys[1].1.jwk("b")]));
+    root.call("POST", "auth/jwt/config", Some(&pairs(&[pair(&one), pair(&two)]))).expect(204);
+    let read = root.call("GET", "auth/jwt/config", None).expect(200).json();
+    assert_eq!((&read["data"]["jwks_pairs"], &read["data"]["jwks_url"]), (&json!([pair(&one), pair(&two)]), &json!("")));
+    two.page("/keys", Page::Status(500));
+    for (at, (id, key)) in keys.iter().enumerate() {
+        let token = key.token("ES256", id, &claims("eve", &json!({})));
+        if at < 2 { drop(login(&root, "ci", &token).expect(200)) } else { fails(&root, "ci", &token) }
+    }
+    fails(&root, "ci", &keys[0].1.token("ES256", "b", &claims("eve", &json!({}))));
+}
+
 /// Identity tokens of one server, on another that trusts it by discovery.
 #[test]
 fn identity_tokens_of_one_server_log_in_on_another() {
