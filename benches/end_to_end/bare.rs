@@ -1,7 +1,7 @@
 //! The bare server: what axum, hyper and rustls cost on this machine with nothing behind them.
 //!
 //! A process of its own, so that its time is counted as that of the others is. It shares no code with the server's
-//! accept loop, only its choices: TLS 1.3, aws-lc-rs, no Nagle, keep-alive.
+//! accept loop, only its choices: TLS 1.3, aws-lc-rs, tickets, a client certificate asked for (and here verified), no Nagle, keep-alive.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,6 +11,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use strongroom::dev_ca;
@@ -30,8 +33,14 @@ pub(crate) fn serve(folder: &Path) {
     let chain = CertificateDer::pem_file_iter(&files.server).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(&files.server_key).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let tls = tls.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let tls =
+        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&rustls::version::TLS13]);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&files.ca).unwrap()).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let clients = clients.allow_unauthenticated().build().unwrap();
+    let mut tls = tls.unwrap().with_client_cert_verifier(clients).with_single_cert(chain, key).unwrap();
+    tls.ticketer = Ticketer::new().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(accept(TlsAcceptor::from(Arc::new(tls))));
 }

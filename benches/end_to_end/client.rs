@@ -1,12 +1,9 @@
 //! An HTTP/1.1 client that does as little as possible: bytes that are ready to send, and the status of the answer.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::HandshakeKind;
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,19 +12,11 @@ use tokio_rustls::client::TlsStream;
 /// Larger than every answer that is measured.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Trusts one authority, speaks TLS 1.3.
-pub(crate) fn connector(authority: &Path) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    TlsConnector::from(Arc::new(tls.unwrap().with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// The bytes of one request.
+/// The bytes of one request; without a token where that is empty.
 pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let head = format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {token}\r\n");
+    let token_field = if token.is_empty() { String::new() } else { format!("X-Vault-Token: {token}\r\n") };
+    let head = format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\n{token_field}");
     let body_fields = if body.is_empty() { String::new() } else { format!("Content-Length: {length}\r\n") };
     format!("{head}{body_fields}\r\n{body}").into_bytes()
 }
@@ -44,6 +33,16 @@ impl Connection {
         stream.set_nodelay(true).unwrap();
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         Self { stream, buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    /// Whether the handshake went on with an earlier session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Ends it at once, so that no address is kept for what may still come.
+    pub(crate) fn abort(self) {
+        self.stream.get_ref().0.set_zero_linger().unwrap();
     }
 
     /// Sends the bytes, reads the whole answer: its status and its body.

@@ -1,13 +1,16 @@
 //! Load in a closed loop: each connection sends its next request when it has the answer to the last.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
 
 use crate::client::Connection;
 use crate::server::Server;
+use crate::way::Way;
 use crate::workload::Workload;
 
 /// How much load, and for how long.
@@ -69,11 +72,18 @@ impl Load {
         let phase = Rc::new(Cell::new(Phase::WarmUp));
         let mut tasks = Vec::with_capacity(self.connections);
         for number in 0..self.connections {
-            let connection = server.connect().await;
+            let connector = server.connector(workload.way);
             // Each connection begins elsewhere, so that they do not walk over the same names together.
             let first = number * workload.requests.len() / self.connections;
             let requests = Rc::clone(&workload.requests);
-            tasks.push(tokio::task::spawn_local(one_connection(connection, requests, first, Rc::clone(&phase))));
+            let phase = Rc::clone(&phase);
+            tasks.push(if workload.way.is_anew() {
+                let opening = Opening { connector, address: server.address(), resumes: workload.way == Way::Resumed };
+                tokio::task::spawn_local(connection_each(opening, requests, first, phase))
+            } else {
+                let connection = Connection::open(&connector, server.address()).await;
+                tokio::task::spawn_local(one_connection(connection, requests, first, phase))
+            });
         }
         tokio::time::sleep(self.warm_up).await;
         let (began, cpu_before) = (Instant::now(), server.cpu());
@@ -109,6 +119,33 @@ async fn one_connection(
             Phase::Over => break,
         }
         failures += usize::from(!(200..300).contains(&status));
+    }
+    (latencies, failures)
+}
+
+/// How to make the connections of one task.
+struct Opening {
+    connector: TlsConnector,
+    address: SocketAddr,
+    resumes: bool,
+}
+
+/// A connection for each request, whose time includes the handshake.
+async fn connection_each(opening: Opening, requests: Rc<[Vec<u8>]>, first: usize, phase: Rc<Cell<Phase>>) -> (Vec<u32>, usize) {
+    let (mut latencies, mut failures) = (Vec::new(), 0);
+    for request in requests.iter().cycle().skip(first) {
+        let sent = Instant::now();
+        let mut connection = Connection::open(&opening.connector, opening.address).await;
+        let (status, _) = connection.exchange(request).await;
+        let good = (200..300).contains(&status) && connection.is_resumed() == opening.resumes;
+        connection.abort();
+        match phase.get() {
+            // The first handshake of a task is a full one.
+            Phase::WarmUp => continue,
+            Phase::Measuring => latencies.push(u32::try_from(sent.elapsed().as_nanos()).unwrap_or(u32::MAX)),
+            Phase::Over => break,
+        }
+        failures += usize::from(!good);
     }
     (latencies, failures)
 }

@@ -17,6 +17,7 @@ mod postgres;
 mod report;
 mod server;
 mod usage;
+mod way;
 mod workload;
 
 use std::path::Path;
@@ -71,7 +72,7 @@ async fn run(options: &Options, cores: &Cores) -> bool {
                 let load = Load { connections, warm_up: options.warm_up, measured: options.measured };
                 let sample = load.run(server, workload).await;
                 println!("round {round}: {:<34} {connections:>3} connections {:>9.0} req/s", workload.name, sample.rate());
-                report.add(&workload.name, server.bare, connections, sample);
+                report.add(workload, server.bare, connections, sample);
             }
         }
     }

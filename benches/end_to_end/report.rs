@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::load::Sample;
+use crate::way::Way;
+use crate::workload::Workload;
 
 /// With this many connections and more the bare server takes its whole core, if it can have it.
 const LOADED_CONNECTIONS: usize = 8;
@@ -18,16 +20,19 @@ pub(crate) struct Report {
 struct Cell {
     workload: String,
     bare: bool,
+    way: Way,
     connections: usize,
     samples: Vec<Sample>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, workload: &str, bare: bool, connections: usize, sample: Sample) {
-        let same = |cell: &&mut Cell| cell.workload == workload && cell.connections == connections;
-        match self.cells.iter_mut().find(same) {
-            Some(cell) => cell.samples.push(sample),
-            None => self.cells.push(Cell { workload: workload.to_owned(), bare, connections, samples: vec![sample] }),
+    pub(crate) fn add(&mut self, workload: &Workload, bare: bool, connections: usize, sample: Sample) {
+        let same = |cell: &&mut Cell| cell.workload == workload.name && cell.connections == connections;
+        if let Some(cell) = self.cells.iter_mut().find(same) {
+            cell.samples.push(sample);
+        } else {
+            let (workload, way) = (workload.name.clone(), workload.way);
+            self.cells.push(Cell { workload, bare, way, connections, samples: vec![sample] });
         }
     }
 
@@ -38,15 +43,15 @@ impl Report {
 
     /// Whether other work took the servers' core, or the load's.
     fn disturbed(&self) -> bool {
-        let loaded = self.cells.iter().filter(|cell| cell.bare && cell.connections >= LOADED_CONNECTIONS);
+        let loaded =
+            self.cells.iter().filter(|cell| cell.bare && cell.way == Way::Kept && cell.connections >= LOADED_CONNECTIONS);
         loaded.flat_map(|cell| &cell.samples).any(|sample| sample.busy() < BUSY_MIN)
     }
 
-    /// The share of the bare server's rate in the same round, at as many connections.
+    /// The share of the bare server's rate in the same round, at as many connections that are made in the same way.
     fn ratio(&self, cell: &Cell) -> f64 {
-        let Some(bare) = self.cells.iter().find(|other| other.bare && other.connections == cell.connections) else {
-            return f64::NAN;
-        };
+        let compares = |other: &&Cell| other.bare && other.connections == cell.connections && cell.way.compares_with(other.way);
+        let Some(bare) = self.cells.iter().find(compares) else { return f64::NAN };
         median(cell.samples.iter().zip(&bare.samples).map(|(own, bare)| own.rate() / bare.rate()))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::client::{self, Connection};
 use crate::pin::Cores;
 use crate::postgres::Database;
 use crate::usage;
+use crate::way::Way;
 
 /// Longer than any of them takes to start.
 const START_TRIES: u32 = 1_000;
@@ -34,6 +35,8 @@ pub(crate) struct Server {
     /// The store's first process, whose children count too.
     store: Option<u32>,
     address: SocketAddr,
+    /// Its certificates, and one for clients.
+    folder: PathBuf,
     connector: TlsConnector,
 }
 
@@ -45,8 +48,7 @@ impl Server {
         command.arg(crate::bare::ARGUMENT).arg(folder).stdout(File::create(&address_file).unwrap());
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         let address = wait_for(&address_file, |text| text.strip_suffix('\n')?.parse().ok()).await;
-        let connector = client::connector(&folder.join("ca.pem"));
-        Self { name: "bare", bare: true, root_token: String::new(), process, store: None, address, connector }
+        Self::new("bare", String::new(), (process, None), address, folder)
     }
 
     /// The real binary in development mode: `SQLite`, with every commit on disk before its answer.
@@ -59,9 +61,7 @@ impl Server {
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         // Written when the server is open.
         let address = wait_for(&folder.join("env"), address_in_env).await;
-        let connector = client::connector(&folder.join("ca.pem"));
-        let root_token = root_token.to_owned();
-        Self { name: "sqlite", bare: false, root_token, process, store: None, address, connector }
+        Self::new("sqlite", root_token.to_owned(), (process, None), address, folder)
     }
 
     /// The real binary as it is configured in production, with a database server of its own beside it.
@@ -103,9 +103,18 @@ impl Server {
         wait_until_it_listens(address).await;
         let postmaster = database.key_file().with_file_name("data").join("postmaster.pid");
         let store = wait_for(&postmaster, |text| text.lines().next()?.parse().ok()).await;
-        let connector = client::connector(&files.ca);
-        let root_token = String::new();
-        Self { name: "postgresql", bare: false, root_token, process, store: Some(store), address, connector }.initialised().await
+        Self::new("postgresql", String::new(), (process, Some(store)), address, folder).initialised().await
+    }
+
+    fn new(
+        name: &'static str,
+        root_token: String,
+        (process, store): (Child, Option<u32>),
+        address: SocketAddr,
+        folder: &Path,
+    ) -> Self {
+        let (folder, connector) = (folder.to_owned(), Way::Kept.connector(folder));
+        Self { name, bare: name == "bare", root_token, process, store, address, folder, connector }
     }
 
     async fn initialised(mut self) -> Self {
@@ -114,7 +123,23 @@ impl Server {
         answer.pointer("/root_token").unwrap().as_str().unwrap().clone_into(&mut self.root_token);
         let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
         connection.expect_success(&client::request("POST", "sys/mounts/secret", &self.root_token, mount)).await;
+        connection.expect_success(&client::request("POST", "sys/auth/cert", &self.root_token, r#"{"type":"cert"}"#)).await;
         self
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes connections to it in this way.
+    pub(crate) fn connector(&self, way: Way) -> TlsConnector {
+        way.connector(&self.folder)
+    }
+
+    /// The authority of its client certificate, PEM.
+    pub(crate) fn authority(&self) -> String {
+        fs::read_to_string(self.folder.join("ca.pem")).unwrap()
     }
 
     pub(crate) async fn connect(&self) -> Connection {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::client::{self, Connection};
 use crate::server::Server;
+use crate::way::Way;
 
 /// Names in the workloads over many.
 const NAMES: usize = 1_000;
@@ -22,19 +23,26 @@ path "transit/*" { capabilities = ["update"] }
 /// Requests that are sent in turn, again and again.
 pub(crate) struct Workload {
     pub(crate) name: String,
+    pub(crate) way: Way,
     pub(crate) requests: Rc<[Vec<u8>]>,
 }
 
 /// Makes what must be there, a policy and a token with it; returns what to measure.
 pub(crate) async fn prepare(server: &Server) -> Vec<Workload> {
     if server.bare {
-        return vec![workload(server, "400 B of JSON", vec![client::request("GET", "bare", "", "")])];
+        let one = || vec![client::request("GET", "bare", "", "")];
+        return vec![
+            workload(server, "400 B of JSON", one()),
+            workload(server, "full handshake", one()).made(Way::Anew),
+            workload(server, "resumed handshake", one()).made(Way::Resumed),
+        ];
     }
     let mut connection = server.connect().await;
     let token = service_token(&mut connection, &server.root_token).await;
     let mut all = secrets(server, &mut connection, &token).await;
     all.extend(references(server, &mut connection, &token).await);
     all.extend(transit(server, &mut connection, &token).await);
+    all.extend(with_certificates(server, &mut connection).await);
     all
 }
 
@@ -58,6 +66,36 @@ async fn secrets(server: &Server, connection: &mut Connection, token: &str) -> V
         workload(server, "KV write, 1,000 secrets", requests("POST", "write", &body)),
         workload(server, "token lookup-self", vec![lookup]),
     ]
+}
+
+/// Logins with a client certificate, a connection for each, and reads without a token. Needs the secrets.
+async fn with_certificates(server: &Server, connection: &mut Connection) -> Vec<Workload> {
+    // In development mode there is a role already that takes the certificate.
+    connection.expect_success(&client::request("DELETE", "auth/cert/certs/dev-client", &server.root_token, "")).await;
+    for (role, tokenless, kind) in [("service", false, "service"), ("batch", false, "batch"), ("reader", true, "service")] {
+        let body = serde_json::json!({
+            "certificate": server.authority(), "token_policies": "bench", "token_type": kind, "tokenless": tokenless,
+        });
+        let path = format!("auth/cert/certs/{role}");
+        connection.expect_success(&client::request("POST", &path, &server.root_token, &body.to_string())).await;
+    }
+    let read = || client::request("GET", "secret/data/read/0", "", "");
+    let mut all = vec![workload(server, "tokenless KV read, 1 secret", vec![read()]).made(Way::Showing)];
+    for (way, handshake) in [(Way::Anew, "full handshake"), (Way::Resumed, "resumed handshake")] {
+        for kind in ["service", "batch"] {
+            let login = client::request("POST", "auth/cert/login", "", &serde_json::json!({ "name": kind }).to_string());
+            all.push(workload(server, &format!("cert login, {kind} token, {handshake}"), vec![login]).made(way));
+        }
+        all.push(workload(server, &format!("tokenless KV read, {handshake}"), vec![read()]).made(way));
+    }
+    all
+}
+
+impl Workload {
+    /// The same with connections that are made in another way.
+    fn made(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
 }
 
 /// Needs the secrets.
@@ -93,7 +131,7 @@ async fn transit(server: &Server, connection: &mut Connection, token: &str) -> V
 }
 
 fn workload(server: &Server, name: &str, requests: Vec<Vec<u8>>) -> Workload {
-    Workload { name: format!("{}: {name}", server.name), requests: requests.into() }
+    Workload { name: format!("{}: {name}", server.name), way: Way::Kept, requests: requests.into() }
 }
 
 /// A token as a service has one: a policy that allows what is measured, besides `default`.

@@ -111,6 +111,7 @@ fn somebody(account: &Account, role_name: String, role: &Role) -> Proven {
         metadata: BTreeMap::from(metadata.map(|(name, note)| (name.to_owned(), note))),
         parameters: role.parameters.clone(),
         bound_cidrs: None,
+        subject: None,
         groups: None,
         certificate: None,
         refusal: refused(),
