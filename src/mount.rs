@@ -60,9 +60,12 @@ impl Engine {
         }
     }
 
+    /// Those that let people and machines log in.
+    pub const LOGINS: [Self; 6] = [Self::AppRole, Self::Cert, Self::Jwt, Self::Kubernetes, Self::Oidc, Self::Userpass];
+
     /// Whether it lets people and machines log in, and can be mounted for that.
     pub fn is_auth_method(self) -> bool {
-        matches!(self, Self::AppRole | Self::Userpass | Self::Cert | Self::Jwt | Self::Oidc | Self::Kubernetes)
+        Self::LOGINS.contains(&self)
     }
 }
 

@@ -115,6 +115,14 @@ pub enum Kind {
     ReferenceListing = 59,
     /// How far a tenant's values are wrapped by its newest wrapping key.
     Rewrap = 69,
+    /// A kind of second factor that a tenant has.
+    MfaMethod = 70,
+    /// Which logins need a second factor.
+    LoginEnforcement = 71,
+    /// The second factors of an entity: secrets, what was used of them, recovery codes.
+    EntityFactors = 72,
+    /// A login that waits for a second factor.
+    PendingLogin = 73,
     /// Whom a JWT mount trusts.
     JwtConfig = 63,
     /// A role of a JWT mount.

@@ -192,8 +192,9 @@ impl Call {
             trace.asked(&asked);
         }
 
-        let (effort, issuers) = (&self.effort, &*self.issuers);
-        let call = Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort, issuers };
+        let (effort, issuers, passcodes) = (&self.effort, &*self.issuers, &*self.incoming.passcodes);
+        let call =
+            Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort, issuers, passcodes };
         if route.help {
             return call.help();
         }

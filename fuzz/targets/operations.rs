@@ -3,7 +3,7 @@
 use strongroom::answer::Refusal;
 use strongroom::auth::{approle, jwt, token, userpass};
 use strongroom::engine::table::{self, Call, Captures, Match, Row, Verb};
-use strongroom::engine::{cubbyhole, kv, transit};
+use strongroom::engine::{cubbyhole, identity, kv, transit};
 use strongroom::fields::{Fields, Query};
 use strongroom::path::Path;
 use strongroom::sys;
@@ -48,12 +48,13 @@ pub(super) fn kv(data: &[u8]) {
     in_table(cubbyhole::TABLE, data);
 }
 
-/// Operations of `auth/token/`, and of the auth methods.
+/// Operations of `auth/token/`, of the auth methods, and of `identity/`.
 pub(super) fn token(data: &[u8]) {
     in_table(token::TABLE, data);
     in_table(approle::TABLE, data);
     in_table(userpass::TABLE, data);
     in_table(jwt::TABLE, data);
+    in_table(identity::TABLE, data);
 }
 
 /// Operations of a Transit mount.

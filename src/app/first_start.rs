@@ -107,6 +107,7 @@ pub(super) async fn send(
         credential: Credential::Token(SecretText::new(token.expose().to_owned())),
         wrap_ttl: None,
         receipt: false,
+        passcodes: Vec::new(),
         if_none_match: None,
         content_type,
         headers: Box::new(NoHeaders),

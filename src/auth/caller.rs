@@ -7,7 +7,7 @@ use super::token::TokenEntry;
 use super::token::entry::{TokenKind, hash_of};
 use crate::audit::event;
 use crate::commit::Tenant;
-use crate::policy::{Acl, Capability};
+use crate::policy::Acl;
 use crate::secret::SecretText;
 
 /// The holder of a valid token. Only `token::authenticate` makes one; whoever walks on to a tenant below sets
@@ -44,7 +44,7 @@ impl Caller {
 
     /// Whether the policies give `sudo` on a path of the request's tenant (`auth/token/create`).
     pub fn has_sudo(&self, path: &str) -> bool {
-        self.acl.capabilities(&self.policy_path(path)).grants(Capability::Sudo)
+        self.acl.has_sudo(&self.policy_path(path))
     }
 
     /// Whether this is the text of the caller's own token. Compares hashes under a key that nobody outside knows.

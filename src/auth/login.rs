@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::effort::Effort;
 use super::origin::{Fingerprint, Origin};
 use super::parameters::TokenParameters;
+use super::second_factor::{self, Gate};
 use super::signed::{Issuers, When};
 use super::token::cidr::Cidr;
 use super::token::entry::{TokenEntry, TokenKind};
@@ -18,10 +19,14 @@ use super::token::lifetime::Wish;
 use super::token::{NewToken, auth_json, grant, mint};
 use super::{approle, cert, jwt, kubernetes, userpass};
 use crate::answer::{Answer, Refusal};
+use crate::audit::event::{self, Word};
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::identity::LastLogin;
 use crate::engine::{directory, identity};
-use crate::id::MountId;
+use crate::id::{MountId, TenantId};
 use crate::mount::{Engine, LeaseTtl};
+use crate::policy::ShownFactor;
+use crate::secret::SecretText;
 use crate::time::Timestamp;
 
 /// A request to log in, besides its credentials.
@@ -35,6 +40,8 @@ pub struct LoginCall<'a> {
     pub effort: &'a Effort,
     /// The issuers of tokens that methods trust.
     pub issuers: &'a Issuers,
+    /// `X-Vault-MFA`: what is sent along for second factors.
+    pub passcodes: &'a [SecretText],
 }
 
 impl LoginCall<'_> {
@@ -93,7 +100,30 @@ pub struct Terms {
     pub period_seconds: u64,
 }
 
-/// Lets somebody in: the answer holds the token. The method's refusal when their entity is disabled.
+/// Somebody who may be let in, with all that their token is to be: what waits when a second factor is wanted.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Admitted {
+    kind: TokenKind,
+    policies: Vec<String>,
+    metadata: BTreeMap<String, String>,
+    display_name: String,
+    path: String,
+    pub(super) login: Login,
+    certificate: Option<Fingerprint>,
+    pub(super) entity_id: String,
+    alias_id: String,
+    bound_cidrs: Vec<Cidr>,
+    parameters: TokenParameters,
+}
+
+/// Somebody who was let in.
+pub(super) struct Completed {
+    pub(super) entry: Arc<TokenEntry>,
+    pub(super) answer: Answer,
+}
+
+/// Lets somebody in: the answer holds the token, or says which second factor is wanted first. The method's refusal when their
+/// entity is disabled.
 pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let parameters = &proven.parameters;
     let kind = parameters.kind.at(place.mount.config.token_type.as_deref());
@@ -111,25 +141,57 @@ pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut
         Some(bound) => bound,
         None => parameters.bound_cidrs.value.clone(),
     };
-    let terms = terms(parameters, place, txn);
-    let new = NewToken {
+    let admitted = Admitted {
         kind,
-        chosen: None,
-        parent: None,
         policies,
-        meta: Some(proven.metadata),
+        metadata: proven.metadata,
         display_name: display_name(place, &proven.display_name),
         path: format!("{}{}", place.path, call.path),
-        role: None,
-        login: Some(Login {
+        login: Login {
             mount: place.mount.id,
             role: proven.role,
             certificate: call.origin.certificate(),
             subject: proven.subject,
-        }),
+        },
         certificate: proven.certificate,
         entity_id: entrant.entity_id,
+        alias_id: entrant.alias_id,
         bound_cidrs,
+        parameters: proven.parameters,
+    };
+    match second_factor::gate(&admitted, call, place, txn).await? {
+        Gate::Open(shown) => Ok(complete(admitted, shown, call.origin, place, txn).await?.answer),
+        Gate::Wanted(demands) => second_factor::wait(admitted, &demands, place, txn).await,
+    }
+}
+
+/// Makes the token of somebody who has shown all that there was to show.
+pub(super) async fn complete(
+    admitted: Admitted,
+    shown: Vec<ShownFactor>,
+    origin: &Origin,
+    place: &Place,
+    txn: &mut Txn,
+) -> Result<Completed, Refusal> {
+    let Admitted { kind, parameters, .. } = admitted;
+    let terms = terms(&parameters, place, txn);
+    let certificate = origin.certificate().map(String::from);
+    let last = LastLogin { time: txn.now(), address: origin.address.to_canonical(), certificate };
+    last.note(&admitted.alias_id, txn, &place.tenant).await?;
+    let new = NewToken {
+        kind,
+        chosen: None,
+        parent: None,
+        policies: admitted.policies,
+        meta: Some(admitted.metadata),
+        display_name: admitted.display_name,
+        path: admitted.path,
+        role: None,
+        login: Some(admitted.login),
+        factors: shown,
+        certificate: admitted.certificate,
+        entity_id: admitted.entity_id,
+        bound_cidrs: admitted.bound_cidrs,
         limits: terms.limits,
         wish: Wish {
             ttl_seconds: terms.ttl_seconds,
@@ -141,11 +203,25 @@ pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut
         renewable: true,
     };
     let minted = mint(txn, &place.tenant, new).await?;
-    let entry = &minted.entry;
+    let entry = minted.entry;
     txn.note_login(entry.as_event(place.tenant.id()));
     txn.note_detail(format!("login: token {} of entity {}", entry.accessor, entry.entity_id));
     let identity = identity::policies(txn, &place.tenant, &entry.entity_id).await?;
-    Ok(Answer::Auth { auth: auth_json(entry, &identity, Some(&minted.token), true), warnings: minted.warnings })
+    let auth = auth_json(&entry, &identity, Some(&minted.token), true);
+    Ok(Completed { entry, answer: Answer::Auth { auth, warnings: minted.warnings } })
+}
+
+impl Admitted {
+    /// As the audit log names who waits.
+    pub(super) fn as_event(&self, tenant: TenantId) -> Arc<event::Caller> {
+        Arc::new(event::Caller {
+            tenant,
+            accessor: String::new(),
+            display_name: self.display_name.clone(),
+            policies: Vec::new(),
+            kind: Word::new("pending"),
+        })
+    }
 }
 
 /// What holds for the renewal of a token, by the method that gave it; `None` when no method did. `Invalid` when the method does

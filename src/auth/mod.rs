@@ -18,6 +18,7 @@ pub mod name;
 pub mod origin;
 pub mod parameters;
 pub mod policies;
+pub mod second_factor;
 pub mod signed;
 pub mod token;
 pub mod userpass;

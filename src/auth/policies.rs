@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use crate::answer::Refusal;
 use crate::auth::token::entry::{ROOT_POLICY, TokenEntry};
 use crate::commit::{Tenant, Txn};
-use crate::engine::identity;
+use crate::engine::identity::{self, mfa};
 use crate::policy::{Acl, Identity, Policy, PolicyRecord, shipped};
 use crate::record::{Address, Kind};
 
@@ -43,7 +43,13 @@ pub async fn of_token(txn: &mut Txn, tenant: &Arc<Tenant>, entry: &TokenEntry) -
     names.extend(entry.policies.iter().cloned());
     names.sort_unstable();
     names.dedup();
-    acl(txn, tenant, &names, &standing.identity()).await.map(Some)
+    let mut identity = standing.identity();
+    // By the method's id and by its name: policies use either.
+    for (method, time) in mfa::has(txn, tenant, &standing.entity.id, &entry.factors).await? {
+        identity.has_shown(method.id.as_str(), time);
+        identity.has_shown(method.name.as_str(), time);
+    }
+    acl(txn, tenant, &names, &identity).await.map(Some)
 }
 
 /// What the named policies of a tenant allow together to whom `identity` describes. Names without a policy allow nothing.

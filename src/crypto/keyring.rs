@@ -25,6 +25,7 @@ const TOKENS: &[u8] = b"strongroom v1 tokens";
 const REFERENCES: &[u8] = b"strongroom v1 references";
 const BATCH_TOKENS: &[u8] = b"strongroom v1 batch tokens";
 const LOGIN_STATES: &[u8] = b"strongroom v1 login states";
+const RECOVERY_CODES: &[u8] = b"strongroom v1 recovery codes";
 const AUDIT: &[u8] = b"strongroom v1 audit";
 const AUDIT_MAC: &[u8] = b"strongroom v1 audit mac";
 const AUDIT_HASH: &[u8] = b"strongroom v1 audit hash";
@@ -42,6 +43,7 @@ pub struct Keyring {
     directory: MacKey,
     tokens: MacKey,
     references: MacKey,
+    recovery_codes: MacKey,
     audit_mac: MacKey,
     audit_hash: MacKey,
     pub(super) names: Key,
@@ -132,6 +134,11 @@ impl Keyring {
         self.references.mac(&[b"etag", reference.as_bytes(), &version.to_be_bytes()])
     }
 
+    /// The keyed hash that a recovery code of an entity is known by.
+    pub fn recovery_code_hash(&self, entity_id: &str, code: &str) -> [u8; 32] {
+        self.recovery_codes.mac(&[entity_id.as_bytes(), code.as_bytes()])
+    }
+
     /// Authenticates the columns of a log row.
     pub fn batch_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.audit_mac.mac(parts)
@@ -170,6 +177,7 @@ impl Keyring {
             directory: mac(DIRECTORY),
             tokens: mac(TOKENS),
             references: mac(REFERENCES),
+            recovery_codes: mac(RECOVERY_CODES),
             audit_mac: mac(AUDIT_MAC),
             audit_hash: mac(AUDIT_HASH),
             names: seed.derive(NAMES),
@@ -291,6 +299,8 @@ mod tests {
         assert_ne!(keyring.token_hash("x"), keyring.reference_hash("x"));
         assert_ne!(keyring.token_hash("x"), keyring.batch_mac(&[b"x"]));
         assert!(!keyring.audit_hash(b"x").ends_with(&data_encoding::HEXLOWER.encode(&keyring.batch_mac(&[b"x"]))));
+        assert_ne!(keyring.recovery_code_hash("e", "x"), keyring.batch_mac(&[b"e", b"x"]));
+        assert_ne!(keyring.recovery_code_hash("e", "x"), keyring.recovery_code_hash("f", "x"));
         let dir = |kind, mount, directory| keyring.dir_key(kind, MountId(mount), directory);
         assert_ne!(dir(Kind::KvMetadata, [0; 16], "a/"), dir(Kind::Mount, [0; 16], "a/"));
         assert_ne!(dir(Kind::KvMetadata, [0; 16], "a/"), dir(Kind::KvMetadata, [1; 16], "a/"));

@@ -23,6 +23,7 @@ mod record;
 mod recovery;
 mod sealed_box;
 mod signing;
+pub mod totp;
 pub mod transit;
 #[cfg(test)]
 mod vectors;

@@ -32,6 +32,7 @@ static NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 /// Which role of the namespace's cert auth a request without a token is to be judged as.
 static ROLE: HeaderName = HeaderName::from_static("x-strongroom-role");
+static MFA: HeaderName = HeaderName::from_static("x-vault-mfa");
 /// Asks with `1` where the request's event stands in the audit log; the answer's has it.
 static RECEIPT: HeaderName = HeaderName::from_static("x-strongroom-receipt");
 static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
@@ -172,6 +173,7 @@ impl Service {
             // One that is no text must be refused, and not be taken for none.
             wrap_ttl: head.headers.get(&WRAP_TTL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             receipt: head.headers.get(&RECEIPT).is_some_and(|value| value == "1"),
+            passcodes: passcodes(&head.headers),
             if_none_match: text(&IF_NONE_MATCH),
             content_type: text(&CONTENT_TYPE),
             headers: Box::new(Received(head.headers)),
@@ -188,6 +190,12 @@ impl request::Headers for Received {
     fn values(&self, name: &str) -> Vec<&[u8]> {
         self.0.get_all(name).iter().map(HeaderValue::as_bytes).collect()
     }
+}
+
+/// `X-Vault-MFA`. One that is no text is right for nothing, and not taken for none.
+fn passcodes(headers: &HeaderMap) -> Vec<SecretText> {
+    let text = |value: &HeaderValue| SecretText::new(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    headers.get_all(&MFA).iter().map(text).collect()
 }
 
 /// `X-Vault-Token` or `Authorization: Bearer`. Both are fine when they say the same. The certificate of the connection

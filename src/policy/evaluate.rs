@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capability::{Capabilities, Capability};
+use super::factor::{FactorDemand, Shown};
 use super::index::{Found, Policy, Rules};
 use super::parse::Target;
 use super::pattern::{Pattern, Rank};
@@ -35,19 +36,28 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// What is known about the caller, for templates: `identity.entity.id` and its value, and so on.
+/// What is known about the caller: for templates, `identity.entity.id` and its value, and so on; and the second factors that
+/// its token has shown.
 #[derive(Default)]
-pub struct Identity(BTreeMap<String, String>);
+pub struct Identity {
+    values: BTreeMap<String, String>,
+    shown: Shown,
+}
 
 impl Identity {
     /// Whether the caller stands for no entity at all.
     fn is_nobody(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
     /// Sets the value of a template name (the text between the braces).
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
+        self.values.insert(name.into(), value.into());
+    }
+
+    /// Says that the token has shown a second factor, which policies call `method`.
+    pub fn has_shown(&mut self, method: impl Into<String>, time: Timestamp) {
+        self.shown.add(method.into(), time);
     }
 }
 
@@ -60,6 +70,8 @@ pub struct Acl {
     /// Set when a template had no usable value: then nothing is granted at all.
     broken: Option<String>,
     valid_until: Option<Timestamp>,
+    /// What is demanded somewhere and was not shown lately.
+    missing: Vec<FactorDemand>,
 }
 
 impl Acl {
@@ -75,7 +87,8 @@ impl Acl {
     /// a caller without any entity, a rule about the paths with its own id or name is about no path, and is left out, unless
     /// it denies.
     pub fn new(policies: Vec<Arc<Policy>>, identity: &Identity, now: Timestamp) -> Self {
-        let mut acl = Self { policies, own: Rules::default(), root: false, broken: None, valid_until: None };
+        let mut acl = Self { policies, own: Rules::default(), root: false, broken: None, valid_until: None, missing: Vec::new() };
+        acl.judge_factors(&identity.shown, now);
         for (target, rule) in acl.policies.iter().flat_map(|policy| &policy.conditional) {
             if rule.expiration.is_some_and(|until| until <= now) {
                 continue;
@@ -95,12 +108,23 @@ impl Acl {
         acl
     }
 
+    /// Works out which demands are met, and until when that stays so.
+    fn judge_factors(&mut self, shown: &Shown, now: Timestamp) {
+        for demand in self.policies.iter().flat_map(|policy| &policy.demands) {
+            match shown.meets_until(demand, now).filter(|until| *until > now) {
+                Some(until) => self.valid_until = Some(self.valid_until.map_or(until, |known| known.min(until))),
+                None => self.missing.push(demand.clone()),
+            }
+        }
+    }
+
     /// The name of a template without a usable value, for the operator's log. Nothing is granted then.
     pub fn broken_template(&self) -> Option<&str> {
         self.broken.as_deref()
     }
 
-    /// When the first rule expires that has not yet: until then, answers stay as they are.
+    /// When the first rule expires that has not yet, or a second factor was shown too long ago: until then, answers stay as
+    /// they are.
     pub fn valid_until(&self) -> Option<Timestamp> {
         self.valid_until
     }
@@ -124,12 +148,27 @@ impl Acl {
             return ask.capability != Capability::Deny;
         }
         let directory = matches!(ask.capability, Capability::List | Capability::Scan);
-        self.find(ask.path, directory).is_some_and(|found| self.rules(found).allow(ask))
+        self.find(ask.path, directory).is_some_and(|found| self.rules(found).allow(ask) && self.lacks(found).is_none())
     }
 
-    /// Whether a path is denied explicitly, or may be: a template without a value could have been the one that denies it.
+    /// What has to be shown for `ask` to be granted, when nothing else is in the way.
+    pub fn wants(&self, ask: &Ask<'_>) -> Option<&FactorDemand> {
+        let directory = matches!(ask.capability, Capability::List | Capability::Scan);
+        self.find(ask.path, directory).filter(|found| self.rules(*found).allow(ask)).and_then(|found| self.lacks(found))
+    }
+
+    /// Whether `sudo` is granted on a path, and what has to be shown for anything there was shown.
+    pub fn has_sudo(&self, path: &str) -> bool {
+        let found = self.find(path, path.ends_with('/'));
+        let granted = |found| self.rules(found).capabilities().grants(Capability::Sudo) && self.lacks(found).is_none();
+        self.root || found.is_some_and(granted)
+    }
+
+    /// Whether a path is denied explicitly, or may be: a template without a value could have been the one that denies it. One
+    /// where a second factor is missing is denied until it is shown.
     pub fn denies(&self, path: &str) -> bool {
-        self.broken.is_some() || self.capabilities(path).denies()
+        let lacks = || self.find(path, path.ends_with('/')).is_some_and(|found| self.lacks(found).is_some());
+        self.broken.is_some() || self.capabilities(path).denies() || lacks()
     }
 
     /// Whether anything is granted at `prefix` (a mount) or below it.
@@ -188,6 +227,14 @@ impl Acl {
         self.policies.iter().map(|policy| &policy.rules).chain(std::iter::once(&self.own))
     }
 
+    /// A demand of any rule for a pattern that is not met: all of them count.
+    fn lacks<'s>(&'s self, found: Found<'s>) -> Option<&'s FactorDemand> {
+        if self.missing.is_empty() {
+            return None;
+        }
+        self.rules(found).filter_map(|rule| rule.factor.as_ref()).find(|demand| self.missing.contains(demand))
+    }
+
     /// The rules for a pattern, of all policies.
     fn rules<'s>(&'s self, found: Found<'s>) -> impl Merged<'s> {
         self.indexes().flat_map(move |rules| rules.group(found)).map(AsRef::<Rule>::as_ref)
@@ -206,7 +253,7 @@ fn fill(text: &str, identity: &Identity) -> Result<Pattern, String> {
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, tail) = after.split_once("}}").ok_or(after)?;
         let name = name.trim();
-        let value = identity.0.get(name).map(String::as_str).unwrap_or_default();
+        let value = identity.values.get(name).map(String::as_str).unwrap_or_default();
         if value.is_empty() || value.contains(['/', '*', '+']) || value.chars().any(char::is_control) {
             return Err(name.to_owned());
         }

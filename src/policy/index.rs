@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::factor::FactorDemand;
 use super::parse::{self, PolicyError, Target};
 use super::pattern::{Pattern, Rank, Wildcard};
 use super::rule::Rule;
@@ -13,13 +14,16 @@ pub struct Policy {
     pub(super) rules: Rules,
     /// Rules that depend on the caller or the time: each caller gets those that hold.
     pub(super) conditional: Vec<(Target, Arc<Rule>)>,
+    /// What its rules demand to have been shown, each once.
+    pub(super) demands: Vec<FactorDemand>,
 }
 
 impl Policy {
     /// Compiles `text`, which is HCL or, when it begins with `{`, JSON.
     pub fn parse(name: &str, text: &str) -> Result<Self, PolicyError> {
-        let mut policy = Self { name: name.to_owned(), rules: Rules::default(), conditional: Vec::new() };
+        let mut policy = Self { name: name.to_owned(), rules: Rules::default(), conditional: Vec::new(), demands: Vec::new() };
         for (target, rule) in parse::rules(text)? {
+            policy.demands.extend(rule.factor.clone().filter(|demand| !policy.demands.contains(demand)));
             match target {
                 Target::Fixed(pattern) if rule.expiration.is_none() => policy.rules.add(pattern, Arc::new(rule)),
                 target => policy.conditional.push((target, Arc::new(rule))),

@@ -7,6 +7,7 @@
 
 mod capability;
 mod evaluate;
+mod factor;
 mod granted;
 mod index;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod syntax;
 
 pub use capability::{Capabilities, Capability};
 pub use evaluate::{Acl, Ask, Identity};
+pub use factor::{FactorDemand, ShownFactor};
 pub use granted::Granted;
 pub use index::Policy;
 pub use parse::{POLICY_BYTES_MAX, PolicyError, RULES_MAX};

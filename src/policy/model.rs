@@ -105,8 +105,85 @@ fn path() -> impl Strategy<Value = String> {
     (segments("a|b|ab|aa|c", 4), prop_oneof![4 => Just(""), 1 => Just("/")]).prop_map(|(body, end)| format!("{body}{end}"))
 }
 
+/// A rule with what it demands to have been shown: any of some methods, within so many seconds.
+type Guarded = (String, Vec<Capability>, Option<(Vec<&'static str>, u64)>);
+
+const METHODS: [&str; 3] = ["m", "n", "o"];
+
+fn guarded_policies() -> impl Strategy<Value = Vec<Vec<Guarded>>> {
+    let capability = prop::sample::select(Capability::ALL.to_vec());
+    let methods = prop::collection::vec(prop::sample::select(METHODS.to_vec()), 1..3);
+    let demand = prop::option::of((methods, 1_u64..60));
+    let rule = (pattern(), prop::collection::vec(capability, 0..4), demand);
+    prop::collection::vec(prop::collection::vec(rule, 0..8), 0..4)
+}
+
+fn guarded_text(policy: &[Guarded]) -> String {
+    let rule = |(pattern, capabilities, demand): &Guarded| {
+        let names: Vec<&str> = capabilities.iter().map(|capability| capability.name()).collect();
+        let demand = demand
+            .as_ref()
+            .map_or(String::new(), |(methods, age)| format!("  mfa_methods = {methods:?}\n  mfa_max_age = \"{age}s\"\n"));
+        format!("path {pattern:?} {{\n  capabilities = {names:?}\n{demand}}}\n")
+    };
+    policy.iter().map(rule).collect()
+}
+
+fn second(second: u64) -> Timestamp {
+    Timestamp(0).plus(std::time::Duration::from_secs(second))
+}
+
+/// Every demand for the chosen pattern is met by something that was shown, not in the future, and not too long ago.
+fn met(policies: &[Vec<Guarded>], shown: &[(&str, u64)], path: &str, directory: bool, now: u64) -> bool {
+    let plain: Vec<Written> =
+        policies.iter().map(|policy| policy.iter().map(|(pattern, own, _)| (pattern.clone(), own.clone())).collect()).collect();
+    let Some(chosen) = chosen(&plain, path, directory) else { return true };
+    let demands = policies.iter().flatten().filter(|(pattern, ..)| pattern == chosen).filter_map(|(.., demand)| demand.as_ref());
+    let meets = |methods: &[&str], age: u64| {
+        shown.iter().any(|(method, time)| methods.contains(method) && *time <= now && now < *time + age)
+    };
+    demands.into_iter().all(|(methods, age)| meets(methods, *age))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_demand_for_a_factor_is_met_as_the_model_says(
+        policies in guarded_policies(),
+        shown in prop::collection::vec((prop::sample::select(METHODS.to_vec()), 60_u64..110), 0..4),
+        paths in prop::collection::vec(path(), 1..6),
+        later in 0_u64..40,
+    ) {
+        let compiled: Vec<Arc<Policy>> =
+            policies.iter().map(|policy| Arc::new(Policy::parse("p", &guarded_text(policy)).unwrap())).collect();
+        let mut identity = Identity::default();
+        for (method, time) in &shown {
+            identity.has_shown(*method, second(*time));
+        }
+        let acl = Acl::new(compiled.clone(), &identity, second(100));
+        let plain: Vec<Written> =
+            policies.iter().map(|policy| policy.iter().map(|(pattern, own, _)| (pattern.clone(), own.clone())).collect()).collect();
+        for path in &paths {
+            for capability in Capability::ALL {
+                let directory = matches!(capability, Capability::List | Capability::Scan);
+                let granted = granted(&plain, path, directory).grants(capability);
+                let met = met(&policies, &shown, path, directory, 100);
+                prop_assert_eq!(acl.decide(&Ask::new(path, capability)), granted && met, "{:?} {}", capability, path);
+                prop_assert_eq!(acl.wants(&Ask::new(path, capability)).is_some(), granted && !met);
+                // It stays so for as long as it says.
+                if acl.valid_until().is_none_or(|until| second(100 + later) < until) {
+                    let then = Acl::new(compiled.clone(), &identity, second(100 + later));
+                    let had = acl.decide(&Ask::new(path, capability));
+                    prop_assert!(!had || then.decide(&Ask::new(path, capability)), "what was granted ended without notice");
+                }
+            }
+            let directory = path.ends_with('/');
+            let met = met(&policies, &shown, path, directory, 100);
+            prop_assert_eq!(acl.has_sudo(path), granted(&plain, path, directory).grants(Capability::Sudo) && met);
+            prop_assert!(met || acl.denies(path), "what waits for a factor is denied to whoever has another way in");
+        }
+    }
 
     #[test]
     fn decisions_agree(policies in policies(), paths in prop::collection::vec(path(), 1..8)) {

@@ -2,6 +2,7 @@
 //! a policy must never mean less than it says.
 
 use super::capability::{Capabilities, Capability};
+use super::factor::FactorDemand;
 use super::pattern::Pattern;
 use super::rule::{Rule, Values};
 use super::syntax::{self, Value};
@@ -97,6 +98,7 @@ fn is_template(name: &str) -> bool {
 fn rule(members: Vec<(String, Value)>) -> Result<Rule, String> {
     let mut rule = Rule::default();
     let mut seen = Vec::new();
+    let (mut methods, mut max_age) = (None, None);
     for (key, value) in members {
         if seen.contains(&key) {
             return Err(format!("{key:?} is given twice"));
@@ -116,8 +118,10 @@ fn rule(members: Vec<(String, Value)>) -> Result<Rule, String> {
                 let text = value.scalar("expiration")?;
                 rule.expiration = Some(Timestamp::parse_rfc3339(&text).ok_or("expiration must be a time as in RFC 3339")?);
             }
+            "mfa_methods" => methods = Some(mfa_methods(value)?),
+            "mfa_max_age" => max_age = Some(mfa_max_age(value)?),
             "comment" => drop(value.scalar("comment")?),
-            "control_group" | "mfa_methods" | "pagination_limit" | "list_scan_response_keys_filter_path" => {
+            "control_group" | "pagination_limit" | "list_scan_response_keys_filter_path" => {
                 return Err(format!("{key:?} is not supported here, and a rule without it would grant more than is meant"));
             }
             _ => return Err(format!("invalid key {key:?}")),
@@ -129,6 +133,15 @@ fn rule(members: Vec<(String, Value)>) -> Result<Rule, String> {
     {
         return Err("max_wrapping_ttl cannot be less than min_wrapping_ttl".to_owned());
     }
+    rule.factor = match (methods, max_age) {
+        (Some(methods), Some(max_age)) => Some(FactorDemand { methods, max_age }),
+        (None, None) => None,
+        _ => {
+            return Err(
+                "mfa_methods and mfa_max_age go together: a factor is shown to a token, and counts for a while".to_owned()
+            );
+        }
+    };
     Ok(rule)
 }
 
@@ -152,6 +165,19 @@ fn old_policy(name: &str) -> Result<Capabilities, String> {
 fn parameters(value: Value, what: &str) -> Result<std::collections::BTreeMap<String, Values>, String> {
     let Value::Object(members) = value else { return Err(format!("{what} must be an object of lists")) };
     members.into_iter().map(|(name, values)| Ok((name.to_lowercase(), values.texts(what)?))).collect()
+}
+
+fn mfa_methods(value: Value) -> Result<Vec<String>, String> {
+    let names = value.texts("mfa_methods")?;
+    if names.is_empty() || names.iter().any(String::is_empty) {
+        return Err("mfa_methods must name at least one method".to_owned());
+    }
+    Ok(names)
+}
+
+fn mfa_max_age(value: Value) -> Result<std::time::Duration, String> {
+    let age = parse_duration(&value.scalar("mfa_max_age")?).filter(|age| !age.is_zero());
+    age.ok_or_else(|| "mfa_max_age must be a duration such as \"15m\"".to_owned())
 }
 
 /// Zero is "not set", as it is in Vault.
@@ -185,12 +211,15 @@ mod tests {
                 min_wrapping_ttl = "1m"
                 max_wrapping_ttl = 90
                 expiration = "2030-01-01T00:00:00Z"
+                mfa_methods = ["totp", "other"]
+                mfa_max_age = "15m"
                 comment = "for the tests"
             }"#;
         let json = r#"{"name": "x", "path": {"secret/*": {"capabilities": ["read", "update"],
             "allowed_parameters": {"Ttl": ["1h", 3600], "other": []}, "denied_parameters": {"policies": ["root"]},
             "required_parameters": ["Ttl"], "min_wrapping_ttl": "1m", "max_wrapping_ttl": 90,
-            "expiration": "2030-01-01T00:00:00Z", "comment": "for the tests"}}}"#;
+            "expiration": "2030-01-01T00:00:00Z", "mfa_methods": ["totp", "other"], "mfa_max_age": 900,
+            "comment": "for the tests"}}}"#;
         for rule in [only(hcl), only(json), only(&json.replace(": {\"secret", ": [{\"secret").replace("}}}", "}}]}"))] {
             assert_eq!(rule.capabilities.names(), ["read", "update"]);
             assert_eq!(rule.allowed.keys().collect::<Vec<_>>(), ["other", "ttl"]);
@@ -200,6 +229,8 @@ mod tests {
             assert_eq!(rule.min_wrapping_ttl.map(|ttl| ttl.as_secs()), Some(60));
             assert_eq!(rule.max_wrapping_ttl.map(|ttl| ttl.as_secs()), Some(90));
             assert!(rule.expiration.is_some());
+            let factor = rule.factor.unwrap();
+            assert_eq!((factor.methods.join(" ").as_str(), factor.max_age.as_secs()), ("totp other", 900));
         }
         assert!(rules("").unwrap().is_empty() && rules("{}").unwrap().is_empty());
     }
@@ -235,6 +266,13 @@ mod tests {
             ("pagination_limit = 5", "not supported"),
             ("list_scan_response_keys_filter_path = \"x\"", "not supported"),
             ("control_group {\n}", "not supported"),
+            ("mfa_methods = [\"totp\"]", "go together"),
+            ("mfa_max_age = \"15m\"", "go together"),
+            ("mfa_methods = []\nmfa_max_age = \"15m\"", "at least one method"),
+            ("mfa_methods = [\"\"]\nmfa_max_age = \"15m\"", "at least one method"),
+            ("mfa_methods = \"totp\"\nmfa_max_age = \"15m\"", "must be a list"),
+            ("mfa_methods = [\"totp\"]\nmfa_max_age = 0", "must be a duration"),
+            ("mfa_methods = [\"totp\"]\nmfa_max_age = \"soon\"", "must be a duration"),
             ("capabilities = [\"${read}\"]", "without expressions"),
             ("capabilities = [lower(\"READ\")]", "without expressions"),
         ] {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::capability::{Capabilities, Capability};
 use super::evaluate::Ask;
+use super::factor::FactorDemand;
 use crate::fields::Fields;
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub(super) struct Rule {
     pub(super) max_wrapping_ttl: Option<Duration>,
     /// After this time the rule is as if it were not written.
     pub(super) expiration: Option<Timestamp>,
+    /// What has to have been shown for anything on the pattern.
+    pub(super) factor: Option<FactorDemand>,
 }
 
 /// All rules for one pattern, of all policies of the caller.

@@ -7,8 +7,9 @@ use crate::commit::Txn;
 use crate::engine::table::{Need, Verb};
 use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::fields::Fields;
-use crate::policy::{Ask, Capability, Granted};
+use crate::policy::{Ask, Capability, FactorDemand, Granted};
 use crate::sys::namespaces;
+use crate::time::go_duration;
 
 /// Proof that the caller may do what it asks: no operation is made without one, and only `authorise` makes it.
 pub(super) struct Permit(());
@@ -34,7 +35,8 @@ impl Called<'_> {
             Need::CreateOrUpdate => ask(self.create_or_update(txn, caller, &path, fields).await?),
             _ => ask(of_verb(self.route.verb)),
         };
-        Granted::by(&caller.acl, &ask).map(|_granted| Permit(())).ok_or(Refusal::Denied)
+        let granted = Granted::by(&caller.acl, &ask).map(|_granted| Permit(()));
+        granted.ok_or_else(|| caller.acl.wants(&ask).map_or(Refusal::Denied, wanting))
     }
 
     /// In a locked namespace, and below one, only its own unlocking is answered. Strangers do not learn that it is locked.
@@ -78,6 +80,15 @@ impl Called<'_> {
         };
         Ok(if exists { Capability::Update } else { Capability::Create })
     }
+}
+
+/// Policy would let them in, had they shown a second factor lately.
+fn wanting(demand: &FactorDemand) -> Refusal {
+    let (methods, age) = (demand.methods.join(" or "), go_duration(demand.max_age));
+    Refusal::Forbidden(format!(
+        "permission denied: this needs a second factor that was shown to the token less than {age} ago: {methods} \
+         (sys/mfa/step-up)"
+    ))
 }
 
 fn of_verb(verb: Verb) -> Capability {

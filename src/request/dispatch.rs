@@ -15,6 +15,7 @@ use crate::engine::{cubbyhole, directory, identity, kv, object, transit};
 use crate::fields::Fields;
 use crate::mount::Engine;
 use crate::path::Path;
+use crate::secret::SecretText;
 use crate::sys;
 
 /// The mount that answers a path, and what is left of the path below it.
@@ -150,6 +151,7 @@ pub(super) struct Called<'a> {
     pub(super) effort: &'a Effort,
     pub(super) origin: &'a Origin,
     pub(super) issuers: &'a Issuers,
+    pub(super) passcodes: &'a [SecretText],
 }
 
 /// The operation of some engine.
@@ -234,7 +236,8 @@ impl Operation {
                 // No token, so none that is signed either: who has only a certificate counts as nobody here.
                 let caller = caller.filter(|caller| caller.tenant.id() == place.tenant.id() && caller.has_token());
                 let entity_id = caller.map_or("", |caller| &caller.entry.entity_id);
-                let asker = identity::Asker { entity_id, namespace: &call.asked.namespace };
+                let shown = caller.map_or(&[][..], |caller| &caller.entry.factors);
+                let asker = identity::Asker { entity_id, namespace: &call.asked.namespace, shown };
                 Box::pin(identity::run(operation, place, &asker, txn)).await
             }
             Self::AppRole(operation) => Box::pin(approle::run(operation, place, call.login(), txn)).await,
@@ -251,7 +254,7 @@ impl Operation {
             }
             Self::Jwt(operation) => Box::pin(jwt::run(operation, place, call.login(), txn)).await,
             Self::Kubernetes(operation) => Box::pin(kubernetes::run(operation, place, call.login(), txn)).await,
-            Self::Sys(operation) => Box::pin(sys::run(operation, place, caller, txn)).await,
+            Self::Sys(operation) => Box::pin(sys::run(operation, place, (caller, call.login()), txn)).await,
         }
     }
 }
@@ -263,7 +266,13 @@ impl Called<'_> {
 
     /// As an auth method sees it.
     fn login(&self) -> LoginCall<'_> {
-        LoginCall { origin: self.origin, path: self.location.rest.as_str(), effort: self.effort, issuers: self.issuers }
+        LoginCall {
+            origin: self.origin,
+            path: self.location.rest.as_str(),
+            effort: self.effort,
+            issuers: self.issuers,
+            passcodes: self.passcodes,
+        }
     }
 
     /// What there is at the path, for any token that may do anything near it: not even the path's own capability is asked

@@ -46,6 +46,8 @@ pub struct Incoming {
     pub wrap_ttl: Option<String>,
     /// Whether `X-Strongroom-Receipt` asks where the event stands in the log.
     pub receipt: bool,
+    /// `X-Vault-MFA`, as often as it was sent.
+    pub passcodes: Vec<SecretText>,
     /// `If-None-Match`.
     pub if_none_match: Option<String>,
     /// `Content-Type`.
@@ -174,6 +176,7 @@ mod tests {
             credential: Credential::None,
             wrap_ttl: None,
             receipt: false,
+            passcodes: Vec::new(),
             if_none_match: None,
             content_type: None,
             headers: Box::new(NoHeaders),

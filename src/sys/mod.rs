@@ -18,6 +18,7 @@ mod jobs;
 pub mod keyring;
 pub mod leases;
 pub mod locked_users;
+pub mod mfa;
 pub mod mounts;
 pub mod namespaces;
 pub mod openapi;
@@ -37,11 +38,17 @@ pub use route::{Operation, Route, Routed, route, rows};
 
 use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
+use crate::auth::login::LoginCall;
 use crate::commit::{Place, Txn};
 
 /// Runs one operation. `place` is the `sys/` mount of the request's namespace; `caller` is there unless the operation
-/// needs nobody.
-pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
+/// needs nobody; `login` is the request as one to log in sees it.
+pub async fn run(
+    operation: Operation,
+    place: &Place,
+    (caller, login): (Option<&Caller>, LoginCall<'_>),
+    txn: &mut Txn,
+) -> Result<Answer, Refusal> {
     match operation {
         Operation::Audit(operation) => audit::run(&operation, place, txn),
         // What it asks for is read after the commit: see `request::Errand`.
@@ -54,6 +61,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
         Operation::Leases(operation) => leases::run(operation, place, caller, txn).await,
         Operation::LockedUsers(operation) => locked_users::run(operation, place, caller, txn).await,
+        Operation::Mfa(operation) => mfa::run(operation, place, (caller, login), txn).await,
         Operation::Mounts(operation) => mounts::run(operation, place, txn).await,
         Operation::Namespaces(operation) => namespaces::run(operation, place, caller, txn).await,
         Operation::OpenApi(operation) => openapi::run(operation, place, caller, txn).await,

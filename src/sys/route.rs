@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mounts, namespaces,
-    openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
+    audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mfa, mounts,
+    namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -91,6 +91,8 @@ parts! {
     Leases => leases,
     /// `sys/locked-users`
     LockedUsers => locked_users,
+    /// `sys/mfa`
+    Mfa => mfa,
     /// `sys/mounts`, `sys/auth`
     Mounts => mounts,
     /// `sys/namespaces`

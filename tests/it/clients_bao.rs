@@ -71,6 +71,7 @@ sessions! {
     status_and_login: operator::status_and_login,
     login_with_a_password: logins::with_a_password,
     login_with_a_role: logins::with_a_role,
+    login_with_a_second_factor: logins::with_a_second_factor,
     policies: tokens::policies,
     token_lifetime: tokens::lifetime,
     token_rights: tokens::rights,

@@ -31,6 +31,7 @@ mod jwt;
 mod kubernetes;
 mod kv_one;
 mod metrics;
+mod mfa;
 mod mount_moves;
 mod own_keys;
 mod races;

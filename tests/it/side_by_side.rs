@@ -50,6 +50,7 @@ topics! {
     kv2,
     leases,
     logins,
+    mfa,
     mounts,
     namespaces,
     policies,

@@ -34,7 +34,7 @@ const FOR_NOBODY: [(Verb, &str); 5] = [
 ];
 
 /// What proves who somebody is: answered to anybody, and refused for what it lacks.
-const FOR_LOGINS: [(Verb, &str); 7] = [
+const FOR_LOGINS: [(Verb, &str); 8] = [
     (Verb::Write, "auth/approle/login"),
     (Verb::Write, "auth/userpass/login/:username"),
     (Verb::Write, "auth/cert/login"),
@@ -42,6 +42,7 @@ const FOR_LOGINS: [(Verb, &str); 7] = [
     (Verb::Write, "auth/jwt/oidc/auth_url"),
     (Verb::Read, "auth/jwt/oidc/callback"),
     (Verb::Write, "auth/kubernetes/login"),
+    (Verb::Write, "sys/mfa/validate"),
 ];
 
 /// What takes a wrapping token in place of any other: who has no valid token hears that the one they sent is no such token.
@@ -50,18 +51,20 @@ const FOR_WRAPPING_TOKENS: [(Verb, &str); 2] = [(Verb::Write, "sys/wrapping/unwr
 const NOT_WRAPPING: &str = "wrapping token is not valid or does not exist";
 
 /// What any token may call; it decides by itself what to show.
-const FOR_ANY_TOKEN: [(Verb, &str); 3] = [
+const FOR_ANY_TOKEN: [(Verb, &str); 4] = [
     // Asked by clients before every KV command: refuses where the token may do nothing below the path.
     (Verb::Read, "sys/internal/ui/mounts/:path*"),
     // Lists the child namespaces that the token may do something in: maybe none.
     (Verb::Read, "sys/internal/ui/namespaces"),
+    // Shows a second factor to the token itself; refused for what it lacks.
+    (Verb::Write, "sys/mfa/step-up"),
     // Describes the tables of the mounts that the token may do something in.
     (Verb::Read, "sys/internal/specs/openapi"),
 ];
 
 /// What is answered to a token that may do nothing: it shows what every token may know.
 const FOR_WEAK_TOKENS: [(Verb, &str); 7] =
-    [FOR_NOBODY[0], FOR_NOBODY[1], FOR_NOBODY[2], FOR_NOBODY[3], FOR_NOBODY[4], FOR_ANY_TOKEN[1], FOR_ANY_TOKEN[2]];
+    [FOR_NOBODY[0], FOR_NOBODY[1], FOR_NOBODY[2], FOR_NOBODY[3], FOR_NOBODY[4], FOR_ANY_TOKEN[1], FOR_ANY_TOKEN[3]];
 
 /// What is answered while the server is sealed, to anybody.
 const BARE: [&str; 3] = ["sys/health", "sys/leader", "sys/seal-status"];
@@ -138,7 +141,7 @@ fn walk(client: &Client, open: &[(Verb, &str)], text: &str) {
             let wrapping = step.is_in(&FOR_WRAPPING_TOKENS) && text == NO_TOKEN;
             if wrapping || (step.is_in(open) && step.pattern == "sys/wrapping/lookup") {
                 assert_eq!(reply.expect(400).errors(), [NOT_WRAPPING], "{what}");
-            } else if step.is_in(&FOR_LOGINS) && reply.status == 400 {
+            } else if (step.is_in(&FOR_LOGINS) || step.is_in(&FOR_ANY_TOKEN[2..3])) && reply.status == 400 {
                 // Where there is such a method.
                 let lacks = |text: &str| reply.errors()[0].starts_with(text);
                 assert!(lacks("missing ") || lacks("invalid certificate or no client certificate"), "{what}: {reply:?}");

@@ -110,12 +110,17 @@ fn wanted_at<'r>(role: Option<&'r str>, place: &Place) -> Option<Option<&'r str>
     }
 }
 
-/// `None` when its holder's entity is disabled.
+/// `None` when its holder's entity is disabled, or logins of its kind need a second factor.
 async fn grant(txn: &mut Txn, place: &Place, matched: &Matched, presented: &Presented) -> Result<Option<Grant>, Refusal> {
     let Some(identity) = presented.identity() else { return Ok(None) };
     let tokens = &matched.role.tokens;
     let alias = alias(identity, presented.fingerprint());
     let entity_id = identity::known_as(txn, &place.tenant, (&place.mount.accessor, &alias)).await?.unwrap_or_default();
+    // Who would have to show a second factor at a login is not let in without one here.
+    let mount = (place.mount.accessor.as_str(), place.mount.engine.type_name());
+    if !identity::mfa::demands(txn, &place.tenant, mount, &entity_id).await?.is_empty() {
+        return Ok(None);
+    }
     let holder = Holder {
         policies: policies_of_login(&tokens.policies.value, tokens.no_default_policy)?,
         display_name: format!("{}certs/{}", place.path, matched.name),

@@ -18,6 +18,7 @@ use crate::answer::Refusal;
 use crate::auth::login::Login;
 use crate::auth::origin::Fingerprint;
 use crate::commit::Tenant;
+use crate::policy::ShownFactor;
 use crate::secret::SecretText;
 use crate::time::Timestamp;
 
@@ -51,6 +52,8 @@ struct Content {
     /// Where there is a certificate in it, which its mount may deny later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     login: Option<Login>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    factors: Vec<ShownFactor>,
 }
 
 /// The text of a batch token. `Invalid` when there is too much about it for a header.
@@ -71,6 +74,7 @@ pub(super) fn seal(tenant: &Tenant, entry: &TokenEntry) -> Result<SecretText, Re
         bound_cidrs: entry.bound_cidrs,
         certificate: entry.certificate,
         login: entry.login.filter(|login| login.certificate.is_some()),
+        factors: entry.factors,
     };
     // A plain struct of strings, numbers and maps with string keys always serialises.
     let content = serde_json::to_vec(&content).unwrap_or_default();
@@ -107,6 +111,7 @@ pub(super) fn open(tenant: &Tenant, text: &str) -> Option<TokenEntry> {
         bound_cidrs: content.bound_cidrs,
         certificate: content.certificate,
         login: content.login,
+        factors: content.factors,
         generation: content.generation,
         created: content.created,
         renewed: None,

@@ -44,6 +44,9 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
     };
     let parent = Parent { tenant: caller.tenant.id(), hash: caller.hash.clone() };
     let entity_id = entity_of(&ask, role.as_deref(), orphan, caller, place, txn).await?;
+    // What was shown belongs to the entity: it goes down with it, as old as it is.
+    let inherits = !orphan && !entity_id.is_empty() && entity_id == caller.entry.entity_id;
+    let factors = if inherits { caller.entry.factors.clone() } else { Vec::new() };
     let new = NewToken {
         kind,
         chosen: ask.id,
@@ -59,6 +62,7 @@ pub(super) async fn create(ask: Ask, place: &Place, caller: &Caller, txn: &mut T
         // A token is not the way out of what its maker's is bound to.
         certificate: caller.entry.certificate,
         login: None,
+        factors,
         role: ask.endpoint.role().map(str::to_owned),
         entity_id,
         limits: txn.lease_ttl().at(&place.mount.config),

@@ -12,6 +12,7 @@ use crate::auth::login::Login;
 use crate::auth::origin::{Fingerprint, Origin};
 use crate::commit::Tenant;
 use crate::id::TenantId;
+use crate::policy::ShownFactor;
 use crate::policy::shipped::WRAPPING;
 use crate::record::{Address, Kind, Listing, SYSTEM};
 use crate::time::Timestamp;
@@ -92,6 +93,9 @@ pub struct TokenEntry {
     /// What it was logged in with; none when no auth method gave it.
     #[serde(default)]
     pub login: Option<Login>,
+    /// The second factors that were shown to it, one time for each method.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub factors: Vec<ShownFactor>,
     /// The tenant's generation when it was made (`epoch`).
     #[serde(default)]
     pub generation: u64,
@@ -154,6 +158,7 @@ impl TokenEntry {
             bound_cidrs: holder.bound_cidrs,
             certificate: Some(holder.certificate),
             login: None,
+            factors: Vec::new(),
             generation: 0,
             created: now,
             renewed: None,

@@ -18,6 +18,7 @@ use crate::auth::login::Login;
 use crate::auth::origin::Fingerprint;
 use crate::commit::{Tenant, Txn};
 use crate::mount::LeaseTtl;
+use crate::policy::ShownFactor;
 use crate::random;
 use crate::secret::SecretText;
 
@@ -53,6 +54,8 @@ pub struct NewToken {
     pub certificate: Option<Fingerprint>,
     /// What it was logged in with, if an auth method gives it.
     pub login: Option<Login>,
+    /// The second factors that its receiver has shown.
+    pub factors: Vec<ShownFactor>,
     /// What its mount allows.
     pub limits: LeaseTtl,
     /// The times asked for.
@@ -110,6 +113,7 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
         bound_cidrs: new.bound_cidrs,
         certificate: new.certificate,
         login: new.login,
+        factors: new.factors,
         generation: Epoch::of(txn, tenant).await?.generation,
         created: now,
         renewed: None,
@@ -150,6 +154,7 @@ pub async fn root_token(txn: &mut Txn, tenant: &Arc<Tenant>, id: Option<&SecretT
         bound_cidrs: Vec::new(),
         certificate: None,
         login: None,
+        factors: Vec::new(),
         chosen: id.map(|id| SecretText::new(id.expose().to_owned())),
         parent: None,
         policies: vec![ROOT_POLICY.to_owned()],
@@ -218,6 +223,7 @@ mod tests {
             bound_cidrs: Vec::new(),
             certificate: None,
             login: None,
+            factors: Vec::new(),
             chosen: None,
             parent: None,
             policies: vec![policy.to_owned()],

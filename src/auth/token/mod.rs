@@ -28,7 +28,7 @@ pub mod operation;
 pub mod revoke;
 pub mod role;
 pub mod run;
-mod show;
+pub(super) mod show;
 pub mod wrapping;
 
 pub use super::Caller;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::authenticate::Known;
 use super::entry::TokenEntry;
 use crate::json::Json;
+use crate::policy::ShownFactor;
 use crate::secret::SecretText;
 use crate::time::Timestamp;
 
@@ -63,6 +64,9 @@ pub(super) fn lookup_json(
             data.object("external_namespace_policies", |_| {}).strings("identity_policies", identity);
         }
         data.field("meta", &entry.meta);
+        if !entry.factors.is_empty() {
+            data.raw("mfa", shown_json(&entry.factors).expose());
+        }
         if !namespace.is_empty() {
             data.field("namespace_path", namespace);
         }
@@ -81,4 +85,15 @@ pub(super) fn lookup_json(
         }
         data.field("ttl", &entry.seconds_left(now)).field("type", entry.kind.name());
     })
+}
+
+/// The second factors that a token was shown: ids of methods, and when.
+pub(in crate::auth) fn shown_json(factors: &[ShownFactor]) -> Json {
+    let mut list = Json::list();
+    for factor in factors {
+        list.object(|out| {
+            out.field("method_id", &factor.method).field("time", &factor.time.rfc3339());
+        });
+    }
+    list.close()
 }

@@ -88,6 +88,7 @@ async fn put_away(
         entity_id: String::new(),
         certificate: None,
         login: None,
+        factors: Vec::new(),
         bound_cidrs: Vec::new(),
         chosen: None,
         parent: None,
@@ -119,7 +120,7 @@ fn accessor_in(auth: &Json) -> Option<String> {
     struct Auth {
         accessor: String,
     }
-    serde_json::from_slice::<Auth>(auth.expose()).ok().map(|auth| auth.accessor)
+    serde_json::from_slice::<Auth>(auth.expose()).ok().map(|auth| auth.accessor).filter(|accessor| !accessor.is_empty())
 }
 
 /// An answer that was put away, as a JSON text.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::failed::{FailedLogins, unlock};
-use super::user::{LastLogin, User};
+use super::user::User;
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit, has_same_policies};
 use crate::auth::parameters::TokenParameters;
@@ -42,8 +42,6 @@ pub(super) async fn login(
         let password = better.duplicate();
         txn.put(&place.tenant, &address, &User { password, parameters: user.parameters.clone() }, None).await?;
     }
-    let last = LastLogin { time: txn.now(), address: call.origin.address.to_canonical() };
-    txn.put(&place.tenant, &LastLogin::address(place.mount.id, name), &last, None).await?;
     let proven = Proven {
         role: name.to_owned(),
         display_name: name.to_owned(),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::login::login;
 use super::operation::{NewPassword, Operation, needs_password};
-use super::user::{LastLogin, User};
+use super::user::User;
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::login::LoginCall;
 use crate::auth::name::canonical;
 use crate::auth::parameters::{Change, TokenParameters};
 use crate::commit::{Place, Txn};
+use crate::engine::identity;
 use crate::engine::listing::{NAMES_MAX, Range};
 use crate::engine::table::Call;
 use crate::record::Kind;
@@ -21,8 +22,8 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
         Operation::Users(range) => list(&range, place, txn).await,
         Operation::Read(name) => {
             let user = user(&name, place, txn).await?.ok_or(Refusal::NotFound)?;
-            let last = txn.read::<LastLogin>(&place.tenant, &LastLogin::address(place.mount.id, &name)).await?;
-            Ok(Answer::data(user.json(last.as_ref().map(|found| &*found.value))))
+            let last = identity::last_login(txn, &place.tenant, (&place.mount.accessor, &name)).await?;
+            Ok(Answer::data(user.json(last.as_deref())))
         }
         Operation::Write(name, password, change) => {
             let before = user(&name, place, txn).await?;
@@ -88,9 +89,8 @@ async fn write(
 }
 
 async fn remove(name: &str, place: &Place, txn: &mut Txn) -> Result<(), Refusal> {
-    txn.remove::<User>(&place.tenant, &User::address(place.mount.id, name)).await?;
-    txn.forget::<LastLogin>(&place.tenant, &LastLogin::address(place.mount.id, name));
-    Ok(())
+    identity::forget_last_login(txn, &place.tenant, (&place.mount.accessor, name)).await?;
+    txn.remove::<User>(&place.tenant, &User::address(place.mount.id, name)).await
 }
 
 async fn list(range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {

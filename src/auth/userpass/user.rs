@@ -1,16 +1,14 @@
-//! A user, and its last login.
-
-use std::net::IpAddr;
+//! A user.
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::parameters::TokenParameters;
 use crate::crypto::password::PasswordHash;
+use crate::engine::identity::LastLogin;
 use crate::id::MountId;
 use crate::json::Json;
 use crate::record::{Address, DecodeError, Kind, Listing, Record};
 use crate::secret::{SecretBytes, SecretText};
-use crate::time::Timestamp;
 
 /// A user. Its record is JSON, and never kept open: it holds the hash.
 pub(super) struct User {
@@ -53,17 +51,6 @@ impl Record for User {
     }
 }
 
-/// When and from where a user logged in last.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct LastLogin {
-    /// When.
-    pub(super) time: Timestamp,
-    /// From where.
-    pub(super) address: IpAddr,
-}
-
-crate::json_record!(LastLogin, Kind::LastLogin, Listing::None);
-
 impl User {
     /// Where the user with this name is.
     pub(super) fn address(mount: MountId, name: &str) -> Address {
@@ -75,15 +62,8 @@ impl User {
         Json::object(|data| {
             self.parameters.show(data);
             if let Some(last) = last {
-                data.field("last_login_address", &last.address).field("last_login_time", &last.time.rfc3339());
+                last.show(data);
             }
         })
-    }
-}
-
-impl LastLogin {
-    /// Where the last login of a user is.
-    pub(super) fn address(mount: MountId, name: &str) -> Address {
-        Address { kind: Kind::LastLogin, mount, directory: String::new(), name: name.to_owned() }
     }
 }

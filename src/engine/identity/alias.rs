@@ -1,6 +1,7 @@
 //! Aliases of entities: one name at one mount, and at most one alias of an entity at each mount.
 
 use super::entity;
+use super::last_login::LastLogin;
 use super::operation::{AliasChange, By};
 use super::record::{Entity, EntityAlias, Identified, Metadata, Names};
 use super::show;
@@ -132,7 +133,8 @@ fn shown(alias: &EntityAlias) -> Answer {
 pub(super) async fn read(id: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(alias) = EntityAlias::find(txn, &place.tenant, id).await? else { return Err(Refusal::NotFound) };
     let mounts = directory::all(&place.tenant, txn).await?;
-    Ok(Answer::data(show::alias(&alias, &mounts)))
+    let last = LastLogin::of(id, txn, &place.tenant).await?;
+    Ok(Answer::data(show::alias(&alias, last.as_deref(), &mounts)))
 }
 
 pub(super) async fn delete(id: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -143,6 +145,7 @@ pub(super) async fn delete(id: &str, place: &Place, txn: &mut Txn) -> Result<Ans
         owner.store(txn, tenant).await?;
     }
     Names::Aliases(&alias.accessor).free(&alias.name, txn, tenant).await?;
+    LastLogin::forget(&alias.id, txn, tenant);
     alias.drop_from(txn, tenant).await?;
     Ok(Answer::Empty)
 }

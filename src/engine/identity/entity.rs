@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::last_login::LastLogin;
 use super::operation::{By, EntityChange, Lookup, Which};
 use super::record::{Entity, EntityAlias, Identified, Names, leave};
-use super::show;
+use super::{mfa, show};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::json::Json;
@@ -141,6 +142,7 @@ pub(super) async fn delete_many(ids: &[String], place: &Place, txn: &mut Txn) ->
 async fn remove(mut entity: Entity, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
     for alias in entity.aliases(txn, tenant).await? {
         Names::Aliases(&alias.accessor).free(&alias.name, txn, tenant).await?;
+        LastLogin::forget(&alias.id, txn, tenant);
         alias.drop_from(txn, tenant).await?;
     }
     for group in entity.groups.clone() {
@@ -155,6 +157,7 @@ async fn remove(mut entity: Entity, txn: &mut Txn, tenant: &Arc<Tenant>) -> Resu
 /// Removes the rows that are the entity's alone.
 pub(super) async fn forget(entity: &Entity, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
     Names::Entities.free(&entity.name, txn, tenant).await?;
+    mfa::forget(&entity.id, txn, tenant);
     entity.drop_from(txn, tenant).await
 }
 

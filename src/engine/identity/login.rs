@@ -12,6 +12,8 @@ use crate::commit::{Tenant, Txn};
 pub struct Entrant {
     /// Whom the token is to stand for.
     pub entity_id: String,
+    /// What the mount calls it.
+    pub alias_id: String,
     /// Ids of the groups that the entity is in itself, as they are after this login.
     pub groups: Vec<String>,
 }
@@ -26,8 +28,8 @@ pub async fn login(
     (accessor, name): (&str, &str),
     claimed: Option<&[String]>,
 ) -> Result<Entrant, Refusal> {
-    let mut entity = match Names::Aliases(accessor).id(name, txn, tenant).await? {
-        Some(id) => known(&id, txn, tenant).await?,
+    let (mut entity, alias_id) = match Names::Aliases(accessor).id(name, txn, tenant).await? {
+        Some(id) => (known(&id, txn, tenant).await?, id),
         None => newcomer(accessor, name, txn, tenant).await?,
     };
     if entity.disabled {
@@ -36,7 +38,7 @@ pub async fn login(
     if let Some(claimed) = claimed {
         follow_claims(&mut entity, accessor, claimed, txn, tenant).await?;
     }
-    Ok(Entrant { entity_id: entity.id, groups: entity.groups })
+    Ok(Entrant { entity_id: entity.id, alias_id, groups: entity.groups })
 }
 
 /// The entity that the mount with `accessor` calls `name`, if it has called it that before.
@@ -55,14 +57,14 @@ async fn known(alias: &str, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<Entit
     found.map(|entity| Entity::clone(&entity)).ok_or_else(|| Refusal::Internal("an alias leads to nobody".to_owned()))
 }
 
-async fn newcomer(accessor: &str, name: &str, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<Entity, Refusal> {
+async fn newcomer(accessor: &str, name: &str, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(Entity, String), Refusal> {
     let name = checked_alias(name.to_owned())?;
     let mut entity = Entity::unnamed(txn, tenant).await?;
     let alias = EntityAlias::new(name, accessor.to_owned(), &mut entity, txn.now());
     Names::Aliases(accessor).take(&alias.name, &alias.id, txn, tenant).await?;
     alias.store(txn, tenant).await?;
     entity.store(txn, tenant).await?;
-    Ok(entity)
+    Ok((entity, alias.id))
 }
 
 async fn follow_claims(

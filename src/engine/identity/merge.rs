@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::entity::forget;
+use super::last_login::LastLogin;
 use super::operation::Merge;
 use super::record::{Entity, EntityAlias, Identified, Names, join, leave};
 use crate::answer::{Answer, Refusal};
@@ -33,6 +34,7 @@ async fn take_over(to: &mut Entity, mut from: Entity, merge: &Merge, txn: &mut T
             let kept = keep_one(to, &alias, &clash, merge)?;
             let gone = if kept == alias.id { &clash } else { &alias };
             Names::Aliases(&gone.accessor).free(&gone.name, txn, tenant).await?;
+            LastLogin::forget(&gone.id, txn, tenant);
             gone.drop_from(txn, tenant).await?;
             to.aliases.retain(|id| *id != gone.id);
             if kept != alias.id {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::name::{checked, checked_alias};
-use super::oidc;
 use super::record::{GroupKind, Metadata};
+use super::{mfa, oidc};
 use crate::answer::Refusal;
 use crate::engine::listing::Range;
 use crate::engine::table::{Call, Field};
@@ -61,6 +61,8 @@ pub enum Operation {
     List(Listed, Range),
     /// Identity tokens.
     Oidc(oidc::Operation),
+    /// Second factors.
+    Mfa(mfa::Operation),
 }
 
 /// Which entity or group is meant.

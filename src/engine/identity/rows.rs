@@ -1,9 +1,9 @@
 //! The table of `identity/`.
 
-use super::oidc;
 use super::operation::{
     Listed, Operation, Which, alias, body_which, field, id, ids, lookup, merge, name, write_entity, write_group,
 };
+use super::{mfa, oidc};
 use crate::engine::listing::Range;
 use crate::engine::table::{Field, Need, Row, Verb};
 
@@ -140,4 +140,66 @@ pub static TABLE: &[Row<Operation>] = &[
         "Say whether an identity token is valid.",
         oidc::parse::introspect,
     ),
+    Row::by_verb(Verb::List, "mfa/method", &[], "List the methods of second factors.", mfa::parse::list_methods),
+    Row::by_verb(Verb::Read, "mfa/method/:method_id", &[], "Show a method.", mfa::parse::read_method),
+    Row::by_verb(Verb::List, "mfa/method/totp", &[], "List the TOTP methods.", mfa::parse::list_methods),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/method/totp",
+        mfa::parse::METHOD,
+        "Make a TOTP method, or change the one with this name.",
+        mfa::parse::create_method,
+    ),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/method/totp/generate",
+        mfa::parse::OWN,
+        "Give the caller's entity a TOTP secret, shown once.",
+        mfa::parse::generate,
+    ),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/method/totp/admin-generate",
+        mfa::parse::OTHERS,
+        "Give an entity a TOTP secret, shown once.",
+        mfa::parse::admin_generate,
+    ),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/method/totp/admin-destroy",
+        mfa::parse::OTHERS,
+        "Take its TOTP secret from an entity.",
+        mfa::parse::admin_destroy,
+    ),
+    Row::by_verb(Verb::Read, "mfa/method/totp/:method_id", &[], "Show a TOTP method.", mfa::parse::read_method),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/method/totp/:method_id",
+        mfa::parse::METHOD,
+        "Change a TOTP method.",
+        mfa::parse::update_method,
+    ),
+    Row::by_verb(Verb::Delete, "mfa/method/totp/:method_id", &[], "Delete a TOTP method.", mfa::parse::delete_method),
+    Row::by_verb(Verb::Write, "mfa/recovery-codes", &[], "Make new recovery codes for the caller's entity, shown once.", |_| {
+        Ok(Operation::Mfa(mfa::Operation::NewRecoveryCodes))
+    }),
+    Row::by_verb(Verb::Read, "mfa/recovery-codes", &[], "Say how many recovery codes the caller's entity has left.", |_| {
+        Ok(Operation::Mfa(mfa::Operation::RecoveryCodes))
+    }),
+    Row::by_verb(
+        Verb::List,
+        "mfa/login-enforcement",
+        &[],
+        "List which logins need a second factor.",
+        mfa::parse::list_enforcements,
+    ),
+    Row::by_verb(Verb::Read, "mfa/login-enforcement/:name", &[], "Show an enforcement.", mfa::parse::read_enforcement),
+    Row::by_verb(
+        Verb::Write,
+        "mfa/login-enforcement/:name",
+        mfa::parse::ENFORCEMENT,
+        "Have logins need a second factor.",
+        mfa::parse::write_enforcement,
+    ),
+    Row::by_verb(Verb::Delete, "mfa/login-enforcement/:name", &[], "Delete an enforcement.", mfa::parse::delete_enforcement),
 ];

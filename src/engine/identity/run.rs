@@ -1,10 +1,11 @@
 //! Doing what `identity/` is asked for.
 
 use super::operation::Operation;
-use super::{alias, entity, group, group_alias, list, merge, oidc};
+use super::{alias, entity, group, group_alias, list, merge, mfa, oidc};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Txn};
 use crate::engine::table::Call;
+use crate::policy::ShownFactor;
 
 /// Who asks, as far as this engine needs to know.
 pub struct Asker<'a> {
@@ -12,6 +13,8 @@ pub struct Asker<'a> {
     pub entity_id: &'a str,
     /// Path of the request's tenant from the root: empty or ending in a slash.
     pub namespace: &'a str,
+    /// The second factors that the token has shown.
+    pub shown: &'a [ShownFactor],
 }
 
 /// Runs one operation of `identity/` in the tenant of `place`.
@@ -35,6 +38,7 @@ pub async fn run(operation: Operation, place: &Place, asker: &Asker<'_>, txn: &m
         Operation::DeleteGroupAlias(id) => group_alias::delete(&id, place, txn).await,
         Operation::List(what, range) => list::list(what, &range, place, txn).await,
         Operation::Oidc(operation) => oidc::run(operation, place, asker, txn).await,
+        Operation::Mfa(operation) => mfa::run(operation, place, asker, txn).await,
     }
 }
 

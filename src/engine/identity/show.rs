@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::group::ancestry;
+use super::last_login::LastLogin;
 use super::record::{Entity, EntityAlias, Group, GroupAlias, GroupKind, Identified, members};
 use crate::answer::Refusal;
 use crate::commit::{Tenant, Txn};
@@ -11,7 +12,7 @@ use crate::engine::directory::{self, Mounted};
 use crate::json::{Json, Object};
 
 /// What the API calls the tenant of an identity: the label, or `root`.
-fn namespace_id(tenant: &Tenant) -> String {
+pub(super) fn namespace_id(tenant: &Tenant) -> String {
     Some(tenant.label()).filter(|label| !label.is_empty()).unwrap_or_else(|| "root".to_owned())
 }
 
@@ -23,7 +24,7 @@ pub(super) async fn entity(entity: &Entity, txn: &mut Txn, tenant: &Arc<Tenant>)
     let all: Vec<&str> = groups.iter().map(|group| group.id.as_str()).collect();
     let own: BTreeSet<&str> = entity.groups.iter().map(String::as_str).collect();
     let (direct, inherited): (Vec<&str>, Vec<&str>) = all.iter().partition(|id| own.contains(**id));
-    let aliases: Vec<Json> = aliases.iter().map(|own| alias(own, &mounts)).collect();
+    let aliases: Vec<Json> = aliases.iter().map(|own| alias(own, None, &mounts)).collect();
     Ok(Json::object(|data| {
         data.raw("aliases", list(&aliases).expose())
             .field("creation_time", &entity.created.rfc3339())
@@ -72,14 +73,16 @@ pub(super) fn mount(data: &mut Object<'_>, accessor: &str, mounts: &[Mounted]) {
 }
 
 /// An alias of an entity.
-pub(super) fn alias(alias: &EntityAlias, mounts: &[Mounted]) -> Json {
+pub(super) fn alias(alias: &EntityAlias, last: Option<&LastLogin>, mounts: &[Mounted]) -> Json {
     Json::object(|data| {
         data.field("canonical_id", &alias.entity)
             .field("creation_time", &alias.created.rfc3339())
             .field("custom_metadata", &alias.custom_metadata)
-            .field("id", &alias.id)
-            .field("last_update_time", &alias.updated.rfc3339())
-            .field("local", &false);
+            .field("id", &alias.id);
+        if let Some(last) = last {
+            last.show(data);
+        }
+        data.field("last_update_time", &alias.updated.rfc3339()).field("local", &false);
         some_or_null(data, "merged_from_canonical_ids", &alias.merged_from);
         data.field("metadata", &alias.metadata);
         mount(data, &alias.accessor, mounts);

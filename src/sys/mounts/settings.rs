@@ -21,9 +21,6 @@ pub const BUILT_IN: [(Class, &str); 8] = [
     (Class::Auth, "userpass"),
 ];
 
-/// The auth methods among them.
-const METHODS: [Engine; 6] = [Engine::AppRole, Engine::Cert, Engine::Jwt, Engine::Kubernetes, Engine::Oidc, Engine::Userpass];
-
 /// Which kind of token a login gives: always the one kind, or the one that a role does not choose itself.
 const TOKEN_TYPES: [&str; 4] = ["service", "batch", "default-service", "default-batch"];
 
@@ -235,7 +232,7 @@ fn engine(class: Class, type_name: &str, options: &mut BTreeMap<String, String>)
         Class::Auth => "approle, cert, jwt, oidc and userpass; token/ is always mounted",
         Class::Secret => "KV, as type \"kv\" with the option version=1 or version=2; transit",
     };
-    if let Some(method) = METHODS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
+    if let Some(method) = Engine::LOGINS.into_iter().find(|method| class == Class::Auth && method.type_name() == type_name) {
         return Ok(method);
     }
     let version = match (class, type_name) {

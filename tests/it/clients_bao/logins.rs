@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::mfa::Authenticator;
 use crate::support::Target;
 use crate::support::bao::Bao;
 
@@ -23,6 +24,57 @@ pub(super) fn with_a_password(target: &Target) {
     bao.ok(&["read", "auth/userpass/users/bob"]).row("token_ttl", "1h").row("token_policies", "[default]");
     bao.ok(&["auth", "disable", "userpass"]);
     anybody.refused(&login, "permission denied");
+}
+
+/// A method, a secret, an enforcement, and logins in one step and in two.
+pub(super) fn with_a_second_factor(target: &Target) {
+    let bao = Bao::new(target);
+    bao.ok(&["auth", "enable", "userpass"]);
+    bao.ok(&["write", "auth/userpass/users/eve", "password=pw", "token_policies=default"]);
+    let field = |name: &str, arguments: &[&str]| {
+        let (command, rest) = arguments.split_first().unwrap();
+        let words: Vec<&str> = [&[*command, name], rest].concat();
+        bao.ok(&words).text().to_owned()
+    };
+    let accessor = field("-field=accessor", &["read", "sys/auth/userpass"]);
+    let accessor = format!("mount_accessor={accessor}");
+    let entity = field("-field=canonical_id", &["write", "identity/entity-alias", "name=eve", &accessor]);
+    let path = "identity/mfa/method/totp";
+    let method = field("-field=method_id", &["write", path, "issuer=Acme", "method_name=app", "period=3600"]);
+    bao.ok(&["list", path]).says(&[&method]);
+    bao.ok(&["read", &format!("{path}/{method}")]).row("name", "app").row("period", "1h").row("digits", "6");
+    let (of_method, of_entity) = (format!("method_id={method}"), format!("entity_id={entity}"));
+    let url = field("-field=url", &["write", &format!("{path}/admin-generate"), &of_method, &of_entity]);
+    let app = Authenticator::new(&url);
+    let enforcement = "identity/mfa/login-enforcement/people";
+    bao.ok(&["write", enforcement, &format!("mfa_method_ids={method}"), "auth_method_types=userpass"]);
+    bao.ok(&["read", enforcement]).row("mfa_method_ids", &format!("[{method}]")).row("name", "people");
+    bao.ok(&["list", "identity/mfa/login-enforcement"]).says(&["people"]);
+    let anybody = bao.without_token();
+    let login = ["login", "-no-store", "-method=userpass", "username=eve", "password=pw"];
+    anybody.ok(&login).row("mfa_constraint_people_totp_id", &method).row("mfa_constraint_people_totp_name", "app");
+    let with = |passcode: &str| {
+        ["login", "-no-store", "-method=userpass", "-mfa", passcode, "username=eve", "password=pw"].map(str::to_owned)
+    };
+    let words = |words: &[String; 7]| anybody.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    words(&with(&format!("app:{}", app.wrong()))).exits(2).complains("permission denied");
+    words(&with(&format!("app:{}", app.code(0))))
+        .exits(0)
+        .row("token_policies", "[\"default\"]")
+        .row("token_meta_username", "eve");
+    words(&with(&format!("app:{}", app.code(0)))).exits(2).complains("permission denied");
+    let waits = anybody.json(1, &["write", "auth/userpass/login/eve", "password=pw"]);
+    let request = waits["auth"]["mfa_requirement"]["mfa_request_id"].clone();
+    let payload = |code: &str| json!({"mfa_request_id": request, "mfa_payload": {&method: [code]}}).to_string();
+    let validate = ["write", "-format=json", "sys/mfa/validate", "-"];
+    anybody.feed(&validate, &payload(&app.code(0))).exits(2).complains("failed to satisfy enforcement people.");
+    let auth = anybody.feed(&validate, &payload(&app.code(1))).exits(0).json()["auth"].clone();
+    bao.ok(&["token", "lookup", auth["client_token"].as_str().unwrap()]).row("display_name", "userpass-eve");
+    anybody.feed(&validate, &payload(&app.code(1))).exits(2).complains("invalid request ID");
+    bao.ok(&["write", &format!("{path}/admin-destroy"), &of_method, &of_entity]);
+    bao.ok(&["delete", enforcement]);
+    bao.ok(&["delete", &format!("{path}/{method}")]);
+    anybody.ok(&login).row("token_meta_username", "eve");
 }
 
 /// A role, a secret id, a login by `bao write`, look-ups, destroying.
