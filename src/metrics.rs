@@ -1,15 +1,17 @@
 //! What is counted for operators: every metric has its name, kind and meaning here, and nothing is counted under another name.
 //!
 //! Counting is a few atomic operations; texts are made when somebody asks. No label ever holds what a user chose: no path,
-//! no name, no tenant. Seals have the names that their operator gave them. The `vault_*` names are those of Vault's dashboards, in milliseconds where they measure time; those of
-//! our own say their unit.
+//! no name, no tenant. Seals and sinks have the names that their operator gave them. The `vault_*` names are those of Vault's
+//! dashboards, in milliseconds where they measure time; those of our own say their unit.
+
+mod register;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
+use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
 use crate::answer::Refusal;
 
 /// Upper bounds of times, seconds: from an answer out of memory to one that nobody waits for.
@@ -347,45 +349,6 @@ pub fn handshake(outcome: Handshake) {
         Handshake::Slow => slow,
     }
     .inc();
-}
-
-/// Has the registry show a metric. The names are constants of this file, and its tests make all of them: one that is
-/// wrong, or there twice, does not get past them.
-fn shown<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    #[expect(clippy::expect_used, reason = "fails for a name in this file only, and then in every test")]
-    let metric = made.expect("a metric's name is wrong");
-    #[expect(clippy::expect_used, reason = "as above")]
-    registry.register(Box::new(metric.clone())).expect("a metric is there twice");
-    metric
-}
-
-fn gauge(registry: &Registry, opts: Opts) -> Gauge {
-    shown(registry, Gauge::with_opts(opts))
-}
-
-fn by_sink(opts: Opts) -> prometheus::Result<GaugeVec> {
-    GaugeVec::new(opts, &["sink"])
-}
-
-fn plain(registry: &Registry, name: &str, help: &str) -> Gauge {
-    gauge(registry, Opts::new(name, help))
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    shown(registry, IntCounter::new(name, help))
-}
-
-fn counters<const N: usize>(registry: &Registry, name: &str, help: &str, label: &str, values: [&str; N]) -> [IntCounter; N] {
-    let all = shown(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
-    values.map(|value| all.with_label_values(&[value]))
-}
-
-fn histogram(registry: &Registry, name: &str, help: &str, bounds: &[f64]) -> Histogram {
-    shown(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec())))
-}
-
-fn times_ms(registry: &Registry, name: &str, help: &str) -> Histogram {
-    histogram(registry, name, help, &SECONDS.map(|bound| bound * 1e3))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn the_second_form_adds_the_entity_and_headers() {
     let expected = first
         .replacen(r#""v":1"#, r#""v":2"#, 1)
         .replacen(r#""kind":"service"}"#, r#""kind":"service","entity":"e1"}"#, 1)
-        .replacen(r#","detail""#, r#","headers":{"x-a":["1","hmac-sha256:00"],"x-\"b\"":[]},"detail""#, 1);
+        .replacen(r#","detail""#, r#","headers":{"x-\"b\"":[],"x-a":["1","hmac-sha256:00"]},"detail""#, 1);
     assert_eq!(String::from_utf8(bytes(&second())).unwrap(), expected);
     assert_eq!(Event::parse(expected.as_bytes()).unwrap(), ([7; 16], second()));
 }

@@ -220,6 +220,7 @@ impl Admitted {
             display_name: self.display_name.clone(),
             policies: Vec::new(),
             kind: Word::new("pending"),
+            entity: Some(self.entity_id.clone()),
         })
     }
 }

@@ -237,6 +237,9 @@ impl Stanza {
 
 type Unfolded = (Vec<String>, Place, Vec<Entry>);
 
+/// A stanza inside a stanza that may go without a name is not that name.
+const NO_NAME: &str = "options";
+
 /// Turns `{"tcp": {..}}`, `[{"tcp": {..}}, ..]` and `"tcp" {..}` into labels and entries.
 fn unfold(
     value: Value,
@@ -251,8 +254,8 @@ fn unfold(
             values.into_iter().try_for_each(|value| unfold(value, labels.clone(), place, wanted, named, found))
         }
         Value::Block(entries) => {
-            let nested =
-                !entries.is_empty() && entries.iter().all(|entry| matches!(entry.value, Value::Block(_) | Value::List(_)));
+            let name = |entry: &Entry| matches!(entry.value, Value::Block(_) | Value::List(_)) && entry.key != NO_NAME;
+            let nested = !entries.is_empty() && entries.iter().all(name);
             if labels.len() < wanted || (named && labels.len() == wanted && nested) {
                 return entries.into_iter().try_for_each(|entry| {
                     let mut labels = labels.clone();

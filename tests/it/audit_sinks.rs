@@ -167,9 +167,9 @@ fn a_file_goes_on_after_restarts_and_crashes_and_when_it_was_moved(server: &mut 
         }
         // Whatever the sink has or does not have at this moment.
         if round % 2 == 0 {
-            server.kill()
+            server.kill();
         } else {
-            assert!(server.stop().success())
+            assert!(server.stop().success());
         }
         server.come_back();
     }

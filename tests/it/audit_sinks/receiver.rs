@@ -31,7 +31,7 @@ impl Receiver {
                 let Ok(stream) = stream else { return };
                 connections.lock().unwrap().push(stream.try_clone().unwrap());
                 let (answers, lines) = (Arc::clone(&answers), Arc::clone(&lines));
-                std::thread::spawn(move || serve(stream, &answers, &lines));
+                std::thread::spawn(move || serve(&stream, &answers, &lines));
             }
         });
         receiver
@@ -56,7 +56,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, answers: &AtomicBool, lines: &Mutex<Vec<Value>>) {
+fn serve(mut stream: &TcpStream, answers: &AtomicBool, lines: &Mutex<Vec<Value>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     loop {
         let (mut length, mut authorized) = (0, false);
@@ -85,7 +85,6 @@ fn serve(stream: TcpStream, answers: &AtomicBool, lines: &Mutex<Vec<Value>>) {
         if authorized {
             lines.lock().unwrap().extend(parsed(&String::from_utf8(body).unwrap()));
         }
-        let mut stream = &stream;
         if stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).is_err() {
             return;
         }

@@ -8,7 +8,7 @@ mod settings;
 mod step_up;
 mod tokenless;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, Reply};
 use crate::support::fixture::{policy, ready};
 use crate::support::server::Server;
+use crate::support::tokens::now;
 
 /// A period so long that no test runs past two of its ends.
 const PERIOD: u64 = 3_600;
@@ -35,8 +36,7 @@ impl Authenticator {
 
     /// The code that is shown now, or in so many periods. Two codes of one enrolment can be used in a test: now's and the next.
     pub(crate) fn code(&self, later: u64) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let step = now / PERIOD + later;
+        let step = u64::try_from(now()).unwrap() / PERIOD + later;
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.key);
         let tag = hmac::sign(&key, &step.to_be_bytes());
         let offset = usize::from(tag.as_ref()[19] & 15);
