@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::seals::{REGION, TIMES, get, health, initialised, sqlite, start_with, uninitialised};
+use crate::seals::{REGION, TIMES, configured, get, health, initialised, sqlite, start_with};
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put};
 use crate::support::kms::{Does, Kms};
@@ -16,6 +16,8 @@ use crate::support::process::{PATIENCE, run};
 use crate::support::server::{Server, storage_stanza};
 use crate::support::tools;
 
+/// Calls hang here, and are passed on: long enough for a busy machine.
+pub(crate) const TIMEOUT: &str = "  timeout = \"6s\"\n";
 const CHANGED: &str = "every key is wrapped by the configured seals";
 
 /// Starts a server that has stopped with other seals, and waits until the change is finished, if it is to be.
@@ -41,7 +43,7 @@ fn wraps(server: &Server, name: &str) -> i64 {
 /// Two keys, in two regions, and the seals that they are.
 fn two_regions(kms: &Kms, folder: &Path, keys: &[String; 2]) -> [String; 2] {
     let [eu, us] = keys;
-    [("eu", REGION, eu), ("us", "us-east-1", us)].map(|(name, region, key)| kms.seal(folder, name, region, key, ""))
+    [("eu", REGION, eu), ("us", "us-east-1", us)].map(|(name, region, key)| kms.seal(folder, name, region, key, TIMEOUT))
 }
 
 /// What `sys/seals` says of the change, and of each seal.
@@ -97,14 +99,14 @@ fn added_and_dropped(kms: &Kms, keys: &[String; 2], server: &mut Server) {
 fn seals_are_added_and_dropped_while_the_server_runs_on_sqlite() {
     let kms = Kms::start();
     let keys = [REGION, "us-east-1"].map(|region| kms.create_key(region));
-    added_and_dropped(&kms, &keys, &mut uninitialised(&kms, &keys[0]));
+    added_and_dropped(&kms, &keys, &mut configured(&kms, &keys[0], TIMES, TIMEOUT));
 }
 
 #[test]
 fn seals_are_added_and_dropped_while_the_server_runs_on_postgresql() {
     let (kms, database) = (Kms::start(), Rc::new(Database::new()));
     let keys = [REGION, "us-east-1"].map(|region| kms.create_key(region));
-    let stanzas = |folder: &Path| storage_stanza(&database) + "\n" + TIMES + &kms.seal(folder, "eu", REGION, &keys[0], "");
+    let stanzas = |folder: &Path| storage_stanza(&database) + "\n" + TIMES + &kms.seal(folder, "eu", REGION, &keys[0], TIMEOUT);
     let mut server = Server::configured(stanzas, "", 501);
     server.set_database(&database);
     added_and_dropped(&kms, &keys, &mut server);
@@ -149,7 +151,7 @@ fn a_key_file_is_exchanged() {
 fn a_namespace_made_while_a_seal_is_away_is_wrapped_by_it_later() {
     let kms = Kms::start();
     let keys = [REGION, "us-east-1"].map(|region| kms.create_key(region));
-    let mut server = uninitialised(&kms, &keys[0]);
+    let mut server = configured(&kms, &keys[0], TIMES, TIMEOUT);
     let [eu, us] = two_regions(&kms, server.folder(), &keys);
     let (root, _) = initialised(&server);
     assert!(server.stop().success());
@@ -198,7 +200,7 @@ fn wait_for_state(root: &Client, is: impl Fn(&Value) -> bool) -> Value {
 fn a_server_that_dies_while_a_seal_is_added_goes_on_where_it_was() {
     let kms = Kms::start();
     let keys = [REGION, "us-east-1"].map(|region| kms.create_key(region));
-    let mut server = uninitialised(&kms, &keys[0]);
+    let mut server = configured(&kms, &keys[0], TIMES, TIMEOUT);
     let [eu, us] = two_regions(&kms, server.folder(), &keys);
     let (root, _) = initialised(&server);
     let teams: Vec<Client> = (0..12).map(|number| namespace(&root, &format!("team{number}"))).collect();
@@ -238,7 +240,7 @@ fn a_server_that_dies_while_a_seal_is_added_goes_on_where_it_was() {
 fn a_wrong_key_from_one_seal_is_never_used() {
     let kms = Kms::start();
     let keys = [REGION, "us-east-1"].map(|region| kms.create_key(region));
-    let mut server = uninitialised(&kms, &keys[0]);
+    let mut server = configured(&kms, &keys[0], TIMES, TIMEOUT);
     let [eu, us] = two_regions(&kms, server.folder(), &keys);
     let (root, _) = initialised(&server);
     mount(&root, "secret");

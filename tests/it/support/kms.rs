@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -58,6 +58,8 @@ struct State {
     calls: Vec<(String, Value)>,
     /// Calls of each tenant that are under way, and the most there were.
     under_way: BTreeMap<String, (usize, usize)>,
+    /// When the last call of each tenant came that was passed on as it was, since that is what the proxy does.
+    passed: BTreeMap<String, Instant>,
 }
 
 impl Kms {
@@ -99,12 +101,20 @@ impl Kms {
 
     /// From now on all calls go so.
     pub(crate) fn all(&self, does: Does) {
-        self.state.lock().unwrap().does = Some(does);
+        let mut state = self.state.lock().unwrap();
+        if does == Does::Pass {
+            state.passed.clear();
+        }
+        state.does = Some(does);
     }
 
     /// From now on calls of this key go so.
     pub(crate) fn key(&self, key: &str, does: Does) {
-        self.state.lock().unwrap().of_keys.insert(key.to_owned(), does);
+        let mut state = self.state.lock().unwrap();
+        if does == Does::Pass {
+            state.passed.clear();
+        }
+        state.of_keys.insert(key.to_owned(), does);
     }
 
     /// Makes a key; its id.
@@ -133,13 +143,20 @@ impl Kms {
         self.state.lock().unwrap().under_way.values().map(|(_, most)| *most).max().unwrap_or(0)
     }
 
-    /// Seals and further lines of a configuration; the credentials are put into `folder`, which is the server's home.
+    /// How long ago the last call came that was passed on as it was, for each tenant that had one since `all` or `key` said so last.
+    pub(crate) fn ages(&self) -> Vec<Duration> {
+        self.state.lock().unwrap().passed.values().map(Instant::elapsed).collect()
+    }
+
+    /// Seals and further lines of a configuration; the credentials are put into `folder`, which is the server's home. A call may take
+    /// long, because a busy machine is slow: who makes calls hang gives a line with another `timeout`.
     pub(crate) fn seal(&self, folder: &Path, name: &str, region: &str, key: &str, lines: &str) -> String {
         std::fs::create_dir_all(folder.join(".aws")).unwrap();
         let credentials = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = canary-of-a-credential\n";
         std::fs::write(folder.join(".aws/credentials"), credentials).unwrap();
+        let timeout = if lines.contains("timeout") { "" } else { "  timeout = \"30s\"\n" };
         format!(
-            "seal \"awskms\" \"{name}\" {{\n  region = \"{region}\"\n  kms_key_id = \"{key}\"\n  endpoint = \"{}\"\n  timeout = \"1s\"\n{lines}}}\n",
+            "seal \"awskms\" \"{name}\" {{\n  region = \"{region}\"\n  kms_key_id = \"{key}\"\n  endpoint = \"{}\"\n{timeout}{lines}}}\n",
             self.endpoint()
         )
     }
@@ -162,6 +179,9 @@ fn serve(connection: &TcpStream, behind: &str, state: &Mutex<State>) {
             state.calls.push((target, call.clone()));
             let of_key = call["KeyId"].as_str().and_then(|key| state.of_keys.get(key));
             let does = of_key.or(state.does.as_ref()).cloned().unwrap_or(Does::Pass);
+            if does == Does::Pass {
+                state.passed.insert(tenant.clone(), Instant::now());
+            }
             // Nobody can tell when the caller of one that hangs went away.
             let counts = usize::from(does != Does::Hang);
             let (now, most) = state.under_way.entry(tenant.clone()).or_default();
