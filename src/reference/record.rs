@@ -45,7 +45,12 @@ pub struct ReferenceId(String);
 impl ReferenceId {
     /// Of a reference of the tenant whose keyring this is.
     pub fn of(keyring: &Keyring, reference: &Reference) -> Self {
-        Self(data_encoding::HEXLOWER.encode(&keyring.reference_hash(reference.as_str())))
+        Self::of_hash(&keyring.reference_hash(reference.as_str()))
+    }
+
+    /// Of the reference with this `Keyring::reference_hash`.
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
+        Self(data_encoding::HEXLOWER.encode(hash))
     }
 
     /// Reads an id; `None` when it has another form.

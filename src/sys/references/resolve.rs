@@ -109,8 +109,9 @@ impl<'a> Resolver<'a> {
 
     async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
         let keyring = self.tenant.keyring();
-        txn.note_reference(keyring.reference_hash(wanted.reference.as_str()));
-        let id = ReferenceId::of(keyring, &wanted.reference);
+        let hash = keyring.reference_hash(wanted.reference.as_str());
+        txn.note_reference(hash);
+        let id = ReferenceId::of_hash(&hash);
         let Some(record) = references::read(self.tenant, &id, txn).await? else { return Err(Refusal::Denied) };
         let target = self.admitted(&record, wanted, txn).await?;
         // From here on the caller is one who may read the secret, and learns what has become of it.
@@ -124,7 +125,7 @@ impl<'a> Resolver<'a> {
         if standing.readable.is_some() && wanted.etags.contains(&etag) {
             return Ok(Outcome::Unchanged(etag));
         }
-        let Answer::Data(data) = target.read(record.pinned, record.field.as_deref(), txn).await? else {
+        let Answer::Data(data) = target.read(&standing, record.field.as_deref(), txn).await? else {
             return Err(Refusal::Internal("a secret was read without an answer".to_owned()));
         };
         if standing.readable.is_some() {

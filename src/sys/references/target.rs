@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::answer::{Answer, Refusal};
-use crate::commit::{Place, Tenant, Txn};
+use crate::commit::{Found, Place, Tenant, Txn};
 use crate::engine::kv::{one_field, v1, v2};
 use crate::engine::{directory, references, transit};
 use crate::id::{MountId, ObjectId};
@@ -37,6 +37,14 @@ pub(in crate::sys) struct Standing {
     pub(in crate::sys) reference: Option<Reference>,
     /// The number of the version that was asked for, if it can be read.
     pub(in crate::sys) readable: Option<u64>,
+    content: Content,
+}
+
+/// What was found in the engine, to go on from.
+enum Content {
+    Secret(Found<v1::KvSecret>),
+    Versions(v2::Referred),
+    DataKey,
 }
 
 impl Keeps {
@@ -122,24 +130,27 @@ impl Target {
                 object: secret.object,
                 reference: Some(secret.value.reference.clone()),
                 readable: Some(secret.version),
+                content: Content::Secret(secret),
             }),
-            Keeps::Versions => {
-                let found = v2::referred(&self.place, &self.path, pinned, txn).await?;
-                found.map(|found| Standing { object: found.object, reference: found.standing, readable: found.readable })
-            }
+            Keeps::Versions => v2::referred(&self.place, &self.path, pinned, txn).await?.map(|found| Standing {
+                object: found.object(),
+                reference: found.standing().cloned(),
+                readable: found.readable,
+                content: Content::Versions(found),
+            }),
             // Their object is the key that they were made with. A data key never changes.
             Keeps::DataKeys => {
                 let found = transit::kept::find(&self.place, &self.path, txn).await?;
-                found.map(|(object, kept)| Standing { object, reference: None, readable: kept.then_some(1) })
+                let content = Content::DataKey;
+                found.map(|(object, kept)| Standing { object, reference: None, readable: kept.then_some(1), content })
             }
         })
     }
 
     /// The value in the form of KV version 2, so that a consumer need not know which engine keeps it.
-    pub(super) async fn read(&self, pinned: Option<u64>, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
-        match (self.engine, field) {
-            (Keeps::Secret, _) => {
-                let secret = v1::secret(&self.place, &self.path, txn).await?.ok_or(Refusal::NotFound)?;
+    pub(super) async fn read(&self, standing: &Standing, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
+        match &standing.content {
+            Content::Secret(secret) => {
                 txn.note_read(secret.version);
                 let value = match field {
                     Some(field) => one_field(&secret.value.value, field)?,
@@ -149,9 +160,8 @@ impl Target {
                     data.raw("data", value.expose()).null("metadata");
                 })))
             }
-            (Keeps::DataKeys, _) => transit::kept::read(&self.place, &self.path, txn).await,
-            (Keeps::Versions, Some(field)) => v2::read_field(&self.place, &self.path, pinned, field, txn).await,
-            (Keeps::Versions, None) => v2::run(v2::Operation::ReadData(self.path.clone(), pinned), &self.place, txn).await,
+            Content::DataKey => transit::kept::read(&self.place, &self.path, txn).await,
+            Content::Versions(found) => found.read(&self.place, field, txn).await,
         }
     }
 

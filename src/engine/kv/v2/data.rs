@@ -24,13 +24,14 @@ const VALUE_BYTES_MAX: usize = 32 << 20;
 pub(super) struct Secret {
     pub(super) address: Address,
     pub(super) metadata: Arc<KvMetadata>,
+    pub(super) object: ObjectId,
 }
 
 /// Reads a secret's metadata.
 pub(super) async fn secret(place: &Place, path: &str, txn: &mut Txn) -> Result<Option<Secret>, Refusal> {
     let address = KvMetadata::address(place.mount.id, path);
     let found = txn.read::<KvMetadata>(&place.tenant, &address).await?;
-    Ok(found.map(|found| Secret { address, metadata: found.value }))
+    Ok(found.map(|found| Secret { address, metadata: found.value, object: found.object }))
 }
 
 /// The mount's configuration, or the default one.
@@ -41,7 +42,13 @@ pub(super) async fn config(place: &Place, txn: &mut Txn) -> Result<KvConfig, Ref
 
 /// `{data, metadata}` of a version; a deleted one has `data: null` and is not found.
 pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Answer, Refusal> {
-    show(place, path, version, txn, "data", |value| Ok(Json::from_text(value.expose().to_vec().into()))).await
+    let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
+    show(place, &secret, version, txn, "data", whole).await
+}
+
+/// A value as it was written.
+pub(super) fn whole(value: &SecretBytes) -> Result<Json, Refusal> {
+    Ok(Json::from_text(value.expose().to_vec().into()))
 }
 
 /// `{subkeys, metadata}` of a version, likewise.
@@ -55,21 +62,22 @@ pub(super) async fn subkeys(
     let structure = |value: &SecretBytes| {
         subkeys::subkeys(value.expose(), depth).ok_or_else(|| Refusal::Internal("a stored value is not a JSON object".to_owned()))
     };
-    show(place, path, version, txn, "subkeys", structure).await
+    let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
+    show(place, &secret, version, txn, "subkeys", structure).await
 }
 
+/// `{name, metadata}` of a version of a secret that was read in this transaction.
 pub(super) async fn show(
     place: &Place,
-    path: &str,
+    secret: &Secret,
     version: Option<u64>,
     txn: &mut Txn,
     name: &str,
     content: impl FnOnce(&SecretBytes) -> Result<Json, Refusal>,
 ) -> Result<Answer, Refusal> {
-    let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
     let (number, version) = secret.metadata.version(version).ok_or(Refusal::NotFound)?;
     txn.note_read(number);
-    let value = value(place, &secret, number, version, txn).await?;
+    let value = value(place, secret, number, version, txn).await?;
     let content = value.as_ref().map(|value| content(&value.0)).transpose()?;
     let json = Json::object(|data| {
         data.raw(name, content.as_ref().map_or(b"null", Json::expose));
@@ -92,8 +100,7 @@ async fn value(
     if let Some(deletion) = version.deletion {
         txn.relies_until(deletion);
     }
-    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
-    let address = KvVersion::address(place.mount.id, object, number);
+    let address = KvVersion::address(place.mount.id, secret.object, number);
     let found = txn.read::<KvVersion>(&place.tenant, &address).await?;
     let found = found.ok_or_else(|| Refusal::Internal(format!("the value of version {number} is missing from the store")))?;
     Ok(Some(found.value))
@@ -234,25 +241,20 @@ pub(super) async fn mark(place: &Place, path: &str, mark: Mark, txn: &mut Txn) -
     if changed {
         txn.put(&place.tenant, &secret.address, &metadata, None).await?;
     }
-    remove_values(place, &secret.address, destroyed, txn).await?;
+    remove_values(place, secret.object, destroyed, txn).await?;
     Ok(Answer::Empty)
 }
 
 /// Removes a secret with all its versions and references.
 pub(super) async fn remove(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(Answer::Empty) };
-    remove_values(place, &secret.address, secret.metadata.stored(), txn).await?;
-    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
-    standing::remove(place, object, secret.metadata.reference.as_ref(), txn).await?;
+    remove_values(place, secret.object, secret.metadata.stored(), txn).await?;
+    standing::remove(place, secret.object, secret.metadata.reference.as_ref(), txn).await?;
     txn.remove::<KvMetadata>(&place.tenant, &secret.address).await?;
     Ok(Answer::Empty)
 }
 
-async fn remove_values(place: &Place, secret: &Address, numbers: Vec<u64>, txn: &mut Txn) -> Result<(), Refusal> {
-    if numbers.is_empty() {
-        return Ok(());
-    }
-    let object = txn.object_of(&place.tenant, secret).ok_or_else(lost)?;
+async fn remove_values(place: &Place, object: ObjectId, numbers: Vec<u64>, txn: &mut Txn) -> Result<(), Refusal> {
     for number in numbers {
         txn.remove::<KvVersion>(&place.tenant, &KvVersion::address(place.mount.id, object, number)).await?;
     }

@@ -18,7 +18,7 @@ pub use metadata::{KvMetadata, KvVersion};
 pub use operation::{Operation, TABLE};
 pub use purge::purge;
 pub(super) use referred::set_standing;
-pub use referred::{MOVE_BYTES_MAX, Referred, read_field, referred, relocate};
+pub use referred::{MOVE_BYTES_MAX, Referred, referred, relocate};
 pub use run::{exists, run};
 pub use settings::KvConfig;
 

@@ -1,6 +1,6 @@
 //! What references need of a secret: which version it is at, one field of it, and to follow it to another path.
 
-use super::data::{lost, secret, show};
+use super::data::{Secret, secret, show, whole};
 use super::metadata::{KvMetadata, KvVersion};
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Txn};
@@ -8,35 +8,46 @@ use crate::engine::kv::one_field;
 use crate::engine::references;
 use crate::id::ObjectId;
 use crate::reference::Reference;
+use crate::secret::SecretBytes;
 
 /// The most bytes of values that are moved to another mount at once.
 pub const MOVE_BYTES_MAX: usize = 8 << 20;
 
 /// A secret as a reference finds it.
 pub struct Referred {
-    /// Which one it is.
-    pub object: ObjectId,
-    /// The standing reference.
-    pub standing: Option<Reference>,
-    /// The number of the version that was asked for, if its value can be read.
+    secret: Secret,
+    /// The version that was asked for.
+    wanted: Option<u64>,
+    /// Its number, if its value can be read.
     pub readable: Option<u64>,
 }
 
-/// What is at a path now; `version` as in a read.
-pub async fn referred(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Option<Referred>, Refusal> {
+impl Referred {
+    /// Which secret it is.
+    pub fn object(&self) -> ObjectId {
+        self.secret.object
+    }
+
+    /// The standing reference.
+    pub fn standing(&self) -> Option<&Reference> {
+        self.secret.metadata.reference.as_ref()
+    }
+
+    /// As a read of the version; with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
+    pub async fn read(&self, place: &Place, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let content = |value: &SecretBytes| field.map_or_else(|| whole(value), |field| one_field(value, field));
+        show(place, &self.secret, self.wanted, txn, "data", content).await
+    }
+}
+
+/// What is at a path now; `wanted` as in a read.
+pub async fn referred(place: &Place, path: &str, wanted: Option<u64>, txn: &mut Txn) -> Result<Option<Referred>, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
-    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
-    let version = secret.metadata.version(version).filter(|(_, version)| version.readable(txn.now()));
+    let version = secret.metadata.version(wanted).filter(|(_, version)| version.readable(txn.now()));
     if let Some(deletion) = version.and_then(|(_, version)| version.deletion) {
         txn.relies_until(deletion);
     }
-    let standing = secret.metadata.reference.clone();
-    Ok(Some(Referred { object, standing, readable: version.map(|(number, _)| number) }))
-}
-
-/// As a read of the version, with one field of the value only. `NotFound` when the value has no such field.
-pub async fn read_field(place: &Place, path: &str, version: Option<u64>, field: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
-    show(place, path, version, txn, "data", |value| one_field(value, field)).await
+    Ok(Some(Referred { secret, wanted, readable: version.map(|(number, _)| number) }))
 }
 
 /// Writes another standing reference into a secret's metadata. Which secret it is, and what it had before.
@@ -47,10 +58,9 @@ pub(in crate::engine::kv) async fn set_standing(
     txn: &mut Txn,
 ) -> Result<Option<(ObjectId, Option<Reference>)>, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
-    let object = txn.object_of(&place.tenant, &secret.address).ok_or_else(lost)?;
     let metadata = KvMetadata { reference: Some(new.clone()), ..secret.metadata.as_ref().clone() };
     txn.put(&place.tenant, &secret.address, &metadata, None).await?;
-    Ok(Some((object, secret.metadata.reference.clone())))
+    Ok(Some((secret.object, secret.metadata.reference.clone())))
 }
 
 /// Moves a secret, with its versions, metadata and references, to a path where nothing is. It stays the same object.
@@ -61,7 +71,7 @@ pub async fn relocate(from: (&Place, &str), to: (&Place, &str), txn: &mut Txn) -
     if txn.exists(&new.tenant, &address).await? {
         return Err(Refusal::invalid("there is a secret at the destination"));
     }
-    let object = txn.object_of(&old.tenant, &secret.address).ok_or_else(lost)?;
+    let object = secret.object;
     txn.relocate(&new.tenant, &secret.address, &address, &*secret.metadata).await?;
     if old.mount.id != new.mount.id {
         let mut bytes = 0;
