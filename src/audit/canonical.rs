@@ -5,6 +5,8 @@
 
 use std::io::Write as _;
 
+use data_encoding::HEXLOWER;
+
 /// An object that is being written.
 pub(super) struct Writer<'a> {
     out: &'a mut Vec<u8>,
@@ -16,6 +18,17 @@ impl<'a> Writer<'a> {
     pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, first: true }
+    }
+
+    /// Goes on in an object that has a field already.
+    pub(super) fn go_on(out: &'a mut Vec<u8>) -> Self {
+        Self { out, first: false }
+    }
+
+    /// Appends fields that a writer which went on has written.
+    pub(super) fn fields(&mut self, written: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(written);
+        self
     }
 
     /// Closes it.
@@ -57,9 +70,9 @@ impl<'a> Writer<'a> {
     pub(super) fn hex(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
         let out = self.name(name);
         out.push(b'"');
-        for byte in value {
-            out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        }
+        let at = out.len();
+        out.resize(at + value.len() * 2, 0);
+        HEXLOWER.encode_mut(value, out.get_mut(at..).unwrap_or_default());
         out.push(b'"');
         self
     }

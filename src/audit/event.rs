@@ -170,7 +170,39 @@ impl Event {
     /// Appends the canonical bytes (about 500) to `out`. `nonce` is fresh and random for every event.
     pub fn canonical(&self, nonce: [u8; 16], out: &mut Vec<u8>) {
         let mut object = Writer::open(out);
-        object.hex("nonce", &nonce).number("v", self.version());
+        object.hex("nonce", &nonce);
+        self.asked(&mut object);
+        self.outcome(&mut object);
+        self.sent(&mut object);
+        self.told(&mut object);
+        object.close();
+    }
+
+    /// The same, for one of a request's events whose common part was written before.
+    pub fn canonical_with(&self, common: &Common, nonce: [u8; 16], out: &mut Vec<u8>) {
+        let mut object = Writer::open(out);
+        object.hex("nonce", &nonce).fields(&common.asked);
+        self.outcome(&mut object);
+        object.fields(&common.sent);
+        self.told(&mut object);
+        object.close();
+    }
+
+    /// Whether it is of the same request, and says the same but for what came of it.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.request, &other.request)
+            && self.caller.as_ref().map(Arc::as_ptr) == other.caller.as_ref().map(Arc::as_ptr)
+            && Arc::ptr_eq(&self.path, &other.path)
+            && (self.time, self.tenant, self.certificate, self.remote)
+                == (other.time, other.tenant, other.certificate, other.remote)
+            && self.operation == other.operation
+            && self.mount_type == other.mount_type
+            && self.headers == other.headers
+    }
+
+    /// Who asked for what.
+    fn asked(&self, object: &mut Writer<'_>) {
+        object.number("v", self.version());
         object.plain("time", self.time.rfc3339()).text("request", &self.request).hex("tenant", &self.tenant.0);
         if let Some(caller) = &self.caller {
             object.object("caller", |object| caller.canonical(object));
@@ -182,6 +214,10 @@ impl Event {
         if let Some(word) = &self.mount_type {
             object.text("mount_type", word.as_str());
         }
+    }
+
+    /// What came of it.
+    fn outcome(&self, object: &mut Writer<'_>) {
         if let Some(version) = self.read_version {
             object.number("read_version", version);
         }
@@ -195,6 +231,10 @@ impl Event {
         if let Some(word) = &self.error {
             object.text("error", word.as_str());
         }
+    }
+
+    /// From where, and with what.
+    fn sent(&self, object: &mut Writer<'_>) {
         if let Some(address) = self.remote {
             object.plain("remote", address);
         }
@@ -205,10 +245,12 @@ impl Event {
                 }
             });
         }
+    }
+
+    fn told(&self, object: &mut Writer<'_>) {
         if let Some(text) = &self.detail {
             object.text("detail", text);
         }
-        object.close();
     }
 
     /// Reads canonical bytes back, with their nonce. Whatever is not byte for byte canonical is an error.
@@ -221,6 +263,22 @@ impl Event {
         let mut again = Vec::with_capacity(bytes.len());
         event.canonical(head.nonce, &mut again);
         if again == bytes { Ok((head.nonce, event)) } else { Err(EventError::NotCanonical) }
+    }
+}
+
+/// What the events of one request have in common, in canonical form: a batch has many, which differ in what came of each item.
+pub struct Common {
+    asked: Vec<u8>,
+    sent: Vec<u8>,
+}
+
+impl Common {
+    /// Of an event and of those beside it.
+    pub fn of(event: &Event) -> Self {
+        let mut common = Self { asked: Vec::with_capacity(512), sent: Vec::with_capacity(64) };
+        event.asked(&mut Writer::go_on(&mut common.asked));
+        event.sent(&mut Writer::go_on(&mut common.sent));
+        common
     }
 }
 

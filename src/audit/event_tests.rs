@@ -106,6 +106,32 @@ fn an_event_without_optional_fields_leaves_them_out() {
 }
 
 #[test]
+fn events_beside_each_other_are_written_as_if_they_were_alone() {
+    for first in [full(), second(), Event { remote: None, ..full() }] {
+        let common = Common::of(&first);
+        let refused =
+            Event { status: 404, error: Some(Word::new("not_found")), read_version: None, detail: None, ..first.clone() };
+        for event in [&first, &refused, &Event { reference: None, error: None, ..first.clone() }] {
+            assert!(event.is_beside(&first));
+            let mut out = Vec::new();
+            event.canonical_with(&common, [7; 16], &mut out);
+            assert_eq!(out, bytes(event));
+        }
+        for other in [
+            Event { time: Timestamp(1), ..first.clone() },
+            Event { path: "elsewhere".into(), ..first.clone() },
+            Event { caller: None, ..first.clone() },
+            Event { request: "another".into(), ..first.clone() },
+            Event { certificate: None, ..first.clone() },
+            Event { remote: Some("127.0.0.1:1".parse().unwrap()), ..first.clone() },
+            Event { headers: [("x-c".to_owned(), Vec::new())].into(), ..first.clone() },
+        ] {
+            assert!(!other.is_beside(&first));
+        }
+    }
+}
+
+#[test]
 fn what_is_not_canonical_does_not_parse() {
     let good = String::from_utf8(bytes(&full())).unwrap();
     assert!(Event::parse(good.as_bytes()).is_ok());

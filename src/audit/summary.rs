@@ -88,11 +88,17 @@ pub fn terms(event: &Event) -> Vec<Term> {
         terms.push(term_of(Aspect::Caller, remote.ip()));
     }
     terms.push(term(Aspect::Operation, event.operation.as_str().as_bytes()));
-    terms.push(term_of(Aspect::Status, event.status));
-    terms.extend(event.error.as_ref().map(|word| term(Aspect::Error, word.as_str().as_bytes())));
-    terms.extend(event.reference.map(|hash| term(Aspect::Reference, &hash)));
     terms.push(term(Aspect::Request, event.request.as_bytes()));
+    terms.extend(terms_of_outcome(event));
     terms
+}
+
+/// Those that may differ from the terms of another event of the same request.
+pub fn terms_of_outcome(event: &Event) -> impl Iterator<Item = Term> {
+    let status = term_of(Aspect::Status, event.status);
+    let error = event.error.as_ref().map(|word| term(Aspect::Error, word.as_str().as_bytes()));
+    let reference = event.reference.map(|hash| term(Aspect::Reference, &hash));
+    std::iter::once(status).chain(error).chain(reference)
 }
 
 /// The summary of the events that have these terms.

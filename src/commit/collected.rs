@@ -6,7 +6,7 @@ use super::overlay::NameChange;
 use super::reserve::Grant;
 use super::tenant::Tenant;
 use super::tenants::Wake;
-use crate::audit::event::{self, Event, Word};
+use crate::audit::event::{self, Common, Event, Word};
 use crate::audit::merkle;
 use crate::audit::summary::{self, Term};
 use crate::id::TenantId;
@@ -80,11 +80,20 @@ pub struct Item {
 }
 
 impl Prepared {
-    /// Writes an event down with a fresh nonce, and hashes it.
-    pub(super) fn new(event: &Event) -> Self {
-        let mut bytes = Vec::with_capacity(640);
-        event.canonical(crate::random::frequent(), &mut bytes);
-        let leaf = merkle::leaf_hash(&bytes);
-        Self { bytes, leaf, terms: summary::terms(event) }
+    /// Writes events down, each with a fresh nonce, and hashes them. They go to one log, in one commit: what those of one request
+    /// have in common is worked out once.
+    pub(super) fn all(events: &[Event]) -> impl Iterator<Item = Self> {
+        let common = events.first().filter(|_| events.len() > 1).map(|first| (first, Common::of(first)));
+        events.iter().enumerate().map(move |(number, event)| {
+            let beside = common.as_ref().filter(|(first, _)| event.is_beside(first));
+            let (mut bytes, nonce) = (Vec::with_capacity(640), crate::random::frequent());
+            match &beside {
+                Some((_, common)) => event.canonical_with(common, nonce, &mut bytes),
+                None => event.canonical(nonce, &mut bytes),
+            }
+            let known = beside.is_some() && number > 0;
+            let terms = if known { summary::terms_of_outcome(event).collect() } else { summary::terms(event) };
+            Self { leaf: merkle::leaf_hash(&bytes), bytes, terms }
+        })
     }
 }

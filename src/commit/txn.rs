@@ -282,11 +282,11 @@ impl Txn {
             self.collected.dropped.clear();
             self.collected.grants.clear();
         }
-        self.collected.events.extend(events.iter().map(|event| (Arc::clone(tenant), Prepared::new(event))));
+        self.collected.events.extend(Prepared::all(events).map(|event| (Arc::clone(tenant), event)));
         let others: BTreeMap<TenantId, Arc<Tenant>> =
             self.collected.writes.iter().map(|write| (write.tenant.id(), Arc::clone(&write.tenant))).collect();
         for (_, other) in others.into_iter().filter(|(id, _)| *id != tenant.id()) {
-            self.collected.events.extend(events.iter().map(|event| (Arc::clone(&other), Prepared::new(event))));
+            self.collected.events.extend(Prepared::all(events).map(|event| (Arc::clone(&other), event)));
         }
     }
 
