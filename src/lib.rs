@@ -25,6 +25,7 @@ pub mod namespace;
 pub mod outbound;
 pub mod path;
 pub mod policy;
+pub mod private_file;
 pub mod random;
 pub mod record;
 pub mod reference;

@@ -1,5 +1,5 @@
 //! The static seal's key file: 32 bytes, as they are, as 64 hexadecimal digits, or in base64 (the text forms may end in a
-//! newline). Whoever reads the file reads everything, so only its owner may: mode 0600 or stricter.
+//! newline). Whoever reads the file reads everything, so only its owner may: mode 0600 or stricter (root's: see `private_file`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::crypto::RootKey;
+use crate::private_file::is_private;
 use crate::secret::SecretBytes;
 
 /// The longest file that can be a key: 64 digits and a newline of two characters.
@@ -62,9 +63,8 @@ pub fn read(path: &Path) -> Result<RootKey, KeyFileError> {
     if !metadata.is_file() {
         return Err(KeyFileError::NotAFile { path: path.to_owned() });
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & !0o600 != 0 {
-        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
+    if !is_private(&metadata) {
+        return Err(KeyFileError::Mode { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
     }
     let mut content = Zeroizing::new([0; FILE_MAX + 1]);
     let length = read_up_to(file, content.as_mut_slice()).map_err(io)?;

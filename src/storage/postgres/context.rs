@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::super::StoreError;
 use crate::id::TenantId;
+use crate::private_file::is_private;
 
 const LABEL: &[u8] = b"strongroom-context-1";
 /// Block size of SHA-256.
@@ -50,9 +51,9 @@ impl ContextKey {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(format!("cannot be read: {error}"))),
         };
-        let mode = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?.mode();
-        if mode & 0o077 != 0 {
-            return Err(refused(format!("may be read by others (mode {:o}); set it to 600", mode & 0o777)));
+        let metadata = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
+        if !is_private(&metadata) {
+            return Err(refused(format!("may be read by others (mode {:o}); set it to 600", metadata.mode() & 0o777)));
         }
         let raw = HEXLOWER.decode(text.trim().as_bytes()).map(Zeroizing::new);
         let key = raw.ok().and_then(|raw| <[u8; 32]>::try_from(raw.as_slice()).ok());
