@@ -115,7 +115,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
     };
     match cli.command {
         Command::Server(verb) => return verb.run(environment),
-        Command::Migrate(verb) => return verb.run(&Output::new(Format::Table)),
+        Command::Migrate(verb) => return verb.run(environment, &Output::new(Format::Table)),
         Command::Status(OfClient { verb, flags }) => {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output);

@@ -75,10 +75,11 @@ fn level(word: &str) -> Result<LogLevel, Failure> {
   strongroom migrate --print-roles | psql postgresql://postgres@db/postgres       once, as an administrator
   strongroom migrate --database-url postgresql://strongroom_owner@db/strongroom --context-key-file /etc/strongroom/context.key
 
-Run again after every upgrade: what is there already stays. A run that was interrupted is finished by the next.")]
+Run again after every upgrade: what is there already stays. A run that was interrupted is finished by the next.
+The key of a file that is there already is given to the database.")]
 pub(super) struct Migrate {
-    /// Connection of the owner role
-    #[arg(long, value_name = "URL", required_unless_present = "print_roles")]
+    /// Connection of the owner role; else that of `BAO_PG_CONNECTION_URL`, which shows in no list of processes
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// File that the server's `storage "postgresql"` names as `context_key_file`; made with mode 0600
     #[arg(long, value_name = "FILE", required_unless_present = "print_roles")]
@@ -89,18 +90,22 @@ pub(super) struct Migrate {
 }
 
 impl Migrate {
-    pub(super) fn run(self, output: &Output) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, environment: &Environment, output: &Output) -> Result<ExitCode, Failure> {
         if self.print_roles {
             output.line(app::role_statements())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let (Some(url), Some(file)) = (self.database_url, self.context_key_file) else {
-            return Err(Failure::local("--database-url and --context-key-file are needed"));
+        let url = self.database_url.map(SecretText::new).or_else(|| environment.secret("PG_CONNECTION_URL"));
+        let (Some(url), Some(file)) = (url, self.context_key_file) else {
+            return Err(Failure::local("--database-url (or BAO_PG_CONNECTION_URL) and --context-key-file are needed"));
         };
-        let done = app::migrate(&SecretText::new(url), &file).map_err(|error| Failure::local(error.to_string()))?;
+        let done = app::migrate(&url, &file).map_err(|error| Failure::local(error.to_string()))?;
         output.line(&format!("The database has schema version {} (it had {}).", done.to, done.from))?;
         if done.new_key {
-            output.line(&format!("A new context key is in {}: every server needs this file, and a restart.", file.display()))?;
+            output.line(&format!(
+                "The context key in {} is new to the database: every server needs this file, and a restart.",
+                file.display()
+            ))?;
         }
         Ok(ExitCode::SUCCESS)
     }

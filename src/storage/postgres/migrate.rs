@@ -33,7 +33,7 @@ pub struct Migrated {
     pub from: usize,
     /// Schema version now.
     pub to: usize,
-    /// A new context key was made: servers that run must be given the file, and restarted.
+    /// The database has another context key than before: servers that run must be given the file, and restarted.
     pub new_key: bool,
 }
 
@@ -42,8 +42,8 @@ pub fn print_roles() -> &'static str {
     include_str!("../../../migrations/postgres/roles.sql")
 }
 
-/// Brings the schema up to date and makes sure that the database and `key_file` hold the same context key: one that both
-/// agree on is kept, else a fresh one is made. `database_url` signs in as the owner role. Running it again changes nothing.
+/// Brings the schema up to date and makes sure that the database and `key_file` hold the same context key: that of the file
+/// counts, and a fresh one is made if there is no file. `database_url` signs in as the owner role. Running it again changes nothing.
 pub async fn migrate(database_url: &str, key_file: &Path) -> Result<Migrated, StoreError> {
     let mut connection = parse_url(database_url)?.connect().await?;
     let user: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await?;
@@ -98,18 +98,18 @@ pub(super) fn parse_url(url: &str) -> Result<PgConnectOptions, StoreError> {
         .map(sqlx::ConnectOptions::disable_statement_logging)
 }
 
-/// True when a fresh key was made. The file is written before the transaction commits: a failure in between leaves two
-/// keys that differ, which the next run mends.
+/// True when the database got another key. The file is written before the transaction commits: a failure in between leaves
+/// a file with a key that the database does not have, which the next run gives to it.
 async fn agree_on_key(connection: &mut PgConnection, key_file: &Path) -> Result<bool, StoreError> {
     sqlx::raw_sql("SET LOCAL ROLE strongroom_context").execute(&mut *connection).await?;
     let row = sqlx::query("SELECT inner_block, outer_block FROM strongroom_context.key").fetch_optional(&mut *connection).await?;
     let stored =
         row.map(|row| Ok::<_, sqlx::Error>([Zeroizing::new(row.try_get(0)?), Zeroizing::new(row.try_get(1)?)])).transpose()?;
     let found = ContextKey::load(key_file)?;
-    let agreed = found.is_some_and(|key| stored.is_some_and(|stored| stored == key.blocks()));
-    if !agreed {
-        let key = ContextKey::generate();
-        let [inner, outer] = key.blocks();
+    let made = if found.is_none() { Some(ContextKey::generate()) } else { None };
+    let blocks = found.as_ref().or(made.as_ref()).map(ContextKey::blocks);
+    let agreed = blocks == stored;
+    if let Some([inner, outer]) = blocks.filter(|_| !agreed) {
         sqlx::query(
             "INSERT INTO strongroom_context.key (only_row, inner_block, outer_block) VALUES (true, $1, $2) \
              ON CONFLICT (only_row) DO UPDATE SET inner_block = excluded.inner_block, outer_block = excluded.outer_block",
@@ -118,6 +118,8 @@ async fn agree_on_key(connection: &mut PgConnection, key_file: &Path) -> Result<
         .bind(&outer[..])
         .execute(&mut *connection)
         .await?;
+    }
+    if let Some(key) = made {
         key.save(key_file)?;
     }
     sqlx::raw_sql("RESET ROLE").execute(connection).await?;

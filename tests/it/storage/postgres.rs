@@ -225,6 +225,14 @@ async fn migrating_again_changes_nothing_and_mends_a_lost_key() {
     assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     assert_ne!(std::fs::read(&file).unwrap(), std::fs::read(database.key_file()).unwrap());
     PostgresStore::connect(&database.url("strongroom_runtime"), &file, 2).await.unwrap();
+
+    // A key that somebody made beforehand (in a Secret of Kubernetes, say, which cannot be written) is the one that counts.
+    let chosen = "5a".repeat(32);
+    std::fs::write(&file, &chosen).unwrap();
+    assert!(migrate(&owner, &file).await.unwrap().new_key);
+    assert!(!migrate(&owner, &file).await.unwrap().new_key);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), chosen);
+    PostgresStore::connect(&database.url("strongroom_runtime"), &file, 2).await.unwrap();
     for role in ["postgres", "strongroom_runtime"] {
         let refused = migrate(&database.url(role), &file).await.err();
         assert!(matches!(&refused, Some(StoreError::Refused(sentence)) if sentence.contains("strongroom_owner")), "{refused:?}");
