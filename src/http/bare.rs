@@ -10,7 +10,7 @@ use axum::routing::{any, get};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as HyperBody;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use tower_service::Service as _;
 
 use super::reply::{self, Reply};
@@ -106,6 +106,13 @@ async fn health(
                 (true, false) => code("activecode", 200),
             };
             Ok((status, health.body))
+        }
+        Err(error) if error.is_outage() => {
+            let mut reply = answered(Err(error.into()));
+            // A process that waits for its store is alive: who would start it again for that asks for another status.
+            let status = code("unavailablecode", reply.status().as_u16());
+            *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            return reply;
         }
         Err(error) => Err(error.into()),
     })
