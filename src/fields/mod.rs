@@ -31,7 +31,7 @@ use convert::Scalar;
 pub struct Field {
     /// Its name in the body; `*` stands for any.
     pub name: &'static str,
-    /// What it holds, in OpenAPI's words: string, boolean, integer, array, object, duration.
+    /// What it holds: string, boolean, integer, array, object, duration (text such as `5m`, or seconds), any.
     pub kind: &'static str,
     /// One sentence.
     pub help: &'static str,

@@ -21,7 +21,7 @@ const START: &[Field] = &[
     Field { name: "secret_shares", kind: "integer", help: "How many shares of the new root key." },
     Field { name: "secret_threshold", kind: "integer", help: "How many of them are needed." },
     Field { name: "require_verification", kind: "boolean", help: "Nothing changes until the new shares were brought." },
-    Field { name: "pgp_keys", kind: "list", help: "Not offered." },
+    Field { name: "pgp_keys", kind: "array", help: "Not offered." },
     Field { name: "backup", kind: "boolean", help: "Without effect: shares are never kept." },
 ];
 const SHARE: &[Field] = &[

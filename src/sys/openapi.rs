@@ -1,4 +1,4 @@
-//! `sys/internal/specs/openapi`: the tables of all engines as one `OpenAPI` document (version 3.0.2).
+//! `sys/internal/specs/openapi`: the tables of all engines as one `OpenAPI` document (version 3.1.0).
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::engine::directory;
 use crate::engine::table::{Facts, Need, Row, Verb};
 use crate::fields::Field;
 use crate::json::Json;
+use crate::mount::Engine;
 
 /// The document, with each mount at its own path or, if so, with the path as a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,42 @@ pub static TABLE: &[Row<Operation>] =
     &[Row::new(Verb::Read, "internal/specs/openapi", Need::Token, &[], "The API as an OpenAPI document.", |call| {
         Ok(Operation { generic_mount_paths: call.query.flag("generic_mount_paths") })
     })];
+
+/// What works while the server is sealed, and so is in no table: `http/bare.rs` serves it.
+const BARE: [Facts; 6] = [
+    bare(Verb::Read, "health", &[], "Whether the server is open, sealed or not initialised."),
+    bare(Verb::Read, "leader", &[], "Who leads: nobody, all servers are active."),
+    bare(Verb::Read, "seal-status", &[], "Whether the server is sealed, and how many shares open it."),
+    bare(Verb::Read, "init", &[], "Whether there is a deployment."),
+    bare(
+        Verb::Write,
+        "init",
+        &[
+            Field { name: "secret_shares", kind: "integer", help: "Into how many shares the root key is split." },
+            Field { name: "secret_threshold", kind: "integer", help: "How many of them open." },
+            Field {
+                name: "recovery_shares",
+                kind: "integer",
+                help: "How many recovery shares there are, with a seal that opens by itself.",
+            },
+            Field { name: "recovery_threshold", kind: "integer", help: "How many of them count." },
+        ],
+        "Begins a deployment, and answers its shares and its root token, once.",
+    ),
+    bare(
+        Verb::Write,
+        "unseal",
+        &[
+            Field { name: "key", kind: "string", help: "One share." },
+            Field { name: "reset", kind: "boolean", help: "Forgets the shares that were given." },
+        ],
+        "Brings a share; the last one opens the server.",
+    ),
+];
+
+const fn bare(verb: Verb, pattern: &'static str, fields: &'static [Field], help: &'static str) -> Facts {
+    Facts { verb, pattern, need: Need::Nobody, fields, help }
+}
 
 /// Writes the document, of the mounts that the caller may do something in.
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -39,7 +76,11 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         } else {
             mounted.path
         };
-        mounts.push((path, help::table(mounted.mount.engine)));
+        let mut rows = help::table(mounted.mount.engine);
+        if mounted.mount.engine == Engine::System {
+            rows.extend(BARE);
+        }
+        mounts.push((path, rows));
     }
     Ok(Answer::Bare { status: 200, body: Json::value(&document(&mounts)) })
 }
@@ -54,17 +95,77 @@ pub(super) fn document(mounts: &[(String, Vec<Facts>)]) -> Value {
             describe(item, mount, row);
         }
     }
+    let (statuses, refusal) = (REFUSALS.iter(), json!({"$ref": "#/components/schemas/Refusal"}));
+    let refusals = statuses.map(|(status, text)| {
+        ((*status).to_owned(), json!({"description": text, "content": {"application/json": {"schema": &refusal}}}))
+    });
     json!({
-        "openapi": "3.0.2",
+        "openapi": "3.1.0",
         "info": {
             "title": "Strongroom API",
             "description": "The HTTP API of Vault and OpenBao. All paths are below `/v1/`.",
             "version": env!("CARGO_PKG_VERSION"),
-            "license": {"name": env!("CARGO_PKG_LICENSE")},
+            "license": {"name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE")},
         },
+        "servers": [{"url": "/v1"}],
+        "security": [{"token": []}, {"bearer": []}, {"certificate": []}],
         "paths": paths,
-        "components": {"schemas": {}},
+        "components": {
+            "schemas": {"Refusal": {
+                "type": "object",
+                "properties": {"errors": {"type": "array", "items": {"type": "string"}}},
+                "required": ["errors"],
+            }},
+            "responses": refusals.collect::<Map<_, _>>(),
+            "securitySchemes": {
+                "token": {"type": "apiKey", "in": "header", "name": "X-Vault-Token"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "certificate": {"type": "mutualTLS", "description": "Where a role of a cert mount lets in without a token."},
+            },
+        },
     })
+}
+
+/// How a request can be refused, whatever its path.
+const REFUSALS: [(&str, &str); 8] = [
+    ("400", "The input is wrong."),
+    ("403", "No valid token, or no right."),
+    ("404", "Nothing there."),
+    ("405", "The path does not have the method."),
+    ("413", "The body is too large."),
+    ("415", "A PATCH with another content type."),
+    ("429", "Too much at a time."),
+    ("503", "Sealed, or something needed is missing now."),
+];
+
+/// What an operation answers.
+fn responses(row: &Facts) -> Map<String, Value> {
+    let mut responses = Map::new();
+    let mut done = |status: &str, text: &str| responses.insert(status.to_owned(), json!({"description": text}));
+    done("200", "OK");
+    match row.verb {
+        Verb::Write => {
+            done("202", "Begun: the rest is done in the background.");
+            done("204", "Done, with nothing to say.");
+        }
+        Verb::Patch | Verb::Delete => {
+            done("204", "Done, with nothing to say.");
+        }
+        Verb::Read | Verb::List | Verb::Scan => {}
+    }
+    match row.pattern {
+        "references/resolve" => {
+            done("304", "The value is the one that the request names.");
+        }
+        "health" => {
+            done("501", "Not initialised.");
+        }
+        _ => {}
+    }
+    for (status, _) in REFUSALS {
+        responses.insert(status.to_owned(), json!({"$ref": format!("#/components/responses/{status}")}));
+    }
+    responses
 }
 
 /// `data/:path*` as `data/{path}`.
@@ -114,10 +215,13 @@ fn describe(item: &mut Map<String, Value>, mount: &str, row: &Facts) {
             "summary": row.help,
             "operationId": identifier(mount, word, row.pattern),
             "tags": [mount.split('/').next().unwrap_or_default()],
-            "responses": {"200": {"description": "OK"}},
+            "responses": responses(row),
         })
     });
     let Some(operation) = operation.as_object_mut() else { return };
+    if matches!(row.need, Need::Nobody | Need::Login) {
+        operation.insert("security".to_owned(), json!([]));
+    }
     if let Some(query) = query {
         let parameter = json!({"name": query, "in": "query", "required": !also, "schema": {"type": "string", "enum": ["true"]},
             "description": row.help});
@@ -127,14 +231,18 @@ fn describe(item: &mut Map<String, Value>, mount: &str, row: &Facts) {
     }
     if !row.fields.is_empty() && matches!(row.verb, Verb::Write | Verb::Patch) {
         let content = if row.verb == Verb::Patch { "application/merge-patch+json" } else { "application/json" };
-        let schema = json!({"type": "object", "properties": properties(row.fields)});
+        // A body that may have any name has none of its own.
+        let any = row.fields.iter().any(|field| field.name == "*");
+        let schema =
+            if any { json!({"type": "object"}) } else { json!({"type": "object", "properties": properties(row.fields)}) };
         operation.insert("requestBody".to_owned(), json!({"content": {content: {"schema": schema}}}));
     }
 }
 
 fn properties(fields: &[Field]) -> Map<String, Value> {
     let property = |field: &Field| match field.kind {
-        "duration" => json!({"type": "string", "format": "duration", "description": field.help}),
+        "duration" => json!({"type": ["string", "integer"], "description": field.help}),
+        "any" => json!({"description": field.help}),
         "array" => json!({"type": "array", "items": {"type": "string"}, "description": field.help}),
         kind => json!({"type": kind, "description": field.help}),
     };
@@ -155,7 +263,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::mount::Engine;
 
     #[test]
     fn the_document_has_every_row_of_every_table_once() {
@@ -166,6 +273,25 @@ mod tests {
         let document = document(&mounts);
         let paths = document["paths"].as_object().unwrap();
         let mut identifiers = BTreeSet::new();
+        let kinds = ["string", "boolean", "integer", "array", "object", "duration", "any"];
+        for engine in [
+            Engine::Kv1,
+            Engine::Kv2,
+            Engine::Cubbyhole,
+            Engine::System,
+            Engine::Token,
+            Engine::Identity,
+            Engine::Transit,
+            Engine::Cert,
+            Engine::AppRole,
+            Engine::Userpass,
+            Engine::Jwt,
+            Engine::Kubernetes,
+        ] {
+            for field in help::table(engine).iter().flat_map(|row| row.fields) {
+                assert!(kinds.contains(&field.kind), "{} is a {}", field.name, field.kind);
+            }
+        }
         for (path, item) in paths {
             assert_eq!(path.matches('{').count(), item["parameters"].as_array().map_or(0, Vec::len), "{path}");
             for method in ["get", "post", "patch", "delete"] {
@@ -187,5 +313,14 @@ mod tests {
         }
         let kv = &paths["/secret/data/{path}"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"];
         assert_eq!(kv["data"]["type"], "object");
+        let responses = |path: &str, method: &str| {
+            paths[path][method]["responses"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(responses("/secret/data/{path}", "get"), "200 400 403 404 405 413 415 429 503");
+        assert_eq!(responses("/secret/data/{path}", "post"), "200 202 204 400 403 404 405 413 415 429 503");
+        assert!(responses("/sys/references/resolve", "post").contains(" 304 "));
+        for status in REFUSALS.map(|(status, _)| status) {
+            assert!(document["components"]["responses"][status].is_object(), "{status}");
+        }
     }
 }

@@ -43,7 +43,7 @@ fn help_is_there_for_every_path_and_hides_mounts_from_who_may_do_nothing_there(s
     for part in ["## PARAMETERS", "    options (object)", "    PATCH\n", "    DELETE\n"] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert_eq!(body["openapi"]["openapi"], "3.0.2");
+    assert_eq!(body["openapi"]["openapi"], "3.1.0");
     assert!(body["openapi"]["paths"]["/secret/data/{path}"]["get"].is_object(), "{body}");
     let mount = help(&root, "secret/").expect(200).json();
     for pattern in ["    data/:path*\n", "    metadata/:path*\n", "    config\n"] {
@@ -72,6 +72,9 @@ fn the_api_describes_itself(server: &mut Server) {
         document["paths"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>()
     };
     let all = paths(&root, "");
+    for path in ["health", "init", "leader", "seal-status", "unseal"] {
+        assert!(all.contains(&format!("/sys/{path}")), "{path}");
+    }
     for path in ["/sys/mounts/{path}", "/auth/token/create", "/secret/data/{path}", "/hidden/data/{path}"] {
         assert!(all.contains(path), "{path}");
     }
