@@ -1,3 +1,6 @@
+#[path = "accept_h2_tests.rs"]
+mod h2_frames;
+
 use std::fs;
 use std::path::Path;
 
