@@ -1,5 +1,6 @@
 //! Holds the documents to the tree: files and constants that they name are there, and links lead somewhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,37 @@ fn sources_that_documents_name_are_there() {
             assert!(there, "{}: there is no {name}", document.display());
         }
     }
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_table_of_statuses_has_those_that_are_answered() {
+    let number = |text: &str| text.parse::<u16>().ok().filter(|number| (100..600).contains(number));
+    let source = read("src/answer.rs");
+    let answered = source.lines().filter_map(|line| number(line.trim().strip_suffix(',')?.rsplit_once("=> ")?.1));
+    // That of a server that is not initialised is `sys/health`'s own.
+    let answered: BTreeSet<u16> = answered.chain([501]).collect();
+    let text = read("docs/HTTP.md");
+    let documented: BTreeSet<u16> = text.lines().filter_map(|line| number(line.strip_prefix("| ")?.split(' ').next()?)).collect();
+    assert!(answered.len() > 12);
+    assert_eq!(documented, answered);
+}
+
+#[test]
+fn headers_that_are_read_or_sent_are_documented() {
+    let text = read("docs/HTTP.md").to_lowercase();
+    let mut checked = 0;
+    for file in ["service", "reply"] {
+        for name in read(&format!("src/http/{file}.rs")).split("HeaderName::from_static(\"").skip(1) {
+            let name = name.split('"').next().unwrap();
+            assert!(text.contains(&format!("`{name}")), "src/http/{file}.rs: {name} is not in docs/HTTP.md");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 7, "only {checked} headers were found");
 }
 
 /// In a row of a table, constants follow the file that sets them.
