@@ -22,6 +22,7 @@ mod clients_node;
 mod clients_vaultrs;
 mod connector_guide;
 mod cubbyhole;
+mod deployment;
 mod documents;
 mod faults;
 mod first_start;

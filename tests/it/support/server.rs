@@ -257,7 +257,7 @@ fn command(arguments: &[OsString], folder: &Path) -> Command {
 }
 
 /// An authority and a certificate for 127.0.0.1 by it: `[authority, chain, key]`, PEM files.
-fn write_certificates(folder: &Path) -> [PathBuf; 3] {
+pub(crate) fn write_certificates(folder: &Path) -> [PathBuf; 3] {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     // A name unlike that of the certificate: OpenSSL takes a certificate whose issuer is its subject for self-signed.
     authority.distinguished_name.push(DnType::CommonName, "Strongroom test authority");

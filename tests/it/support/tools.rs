@@ -44,6 +44,21 @@ pub(crate) fn vaultrs() -> PathBuf {
     client("vaultrs/debug/strongroom-vaultrs")
 }
 
+/// The real `helm` binary.
+pub(crate) fn helm() -> PathBuf {
+    client("helm/helm")
+}
+
+/// Checks manifests against the schemas of Kubernetes.
+pub(crate) fn kubernetes_validate() -> PathBuf {
+    tool("kubernetes-validate")
+}
+
+/// Checks a Dockerfile.
+pub(crate) fn hadolint() -> PathBuf {
+    tool("hadolint")
+}
+
 /// The real `bao` binary.
 pub(crate) fn bao() -> PathBuf {
     tool("bao")
