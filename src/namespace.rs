@@ -64,3 +64,22 @@ impl SealedNamespace {
 }
 
 crate::json_record!(SealedNamespace, Kind::NamespaceLock, Listing::Flat);
+
+/// That a child namespace, and all below it, must not be erased, listed flat in its parent by tenant id: whoever has the tenant
+/// finds it without the namespace's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegalHold {
+    /// Why, in the words of who ordered it.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl LegalHold {
+    /// Where it is said of `tenant`.
+    pub fn address(tenant: TenantId) -> Address {
+        Address::system(Kind::LegalHold, tenant.to_string())
+    }
+}
+
+crate::json_record!(LegalHold, Kind::LegalHold, Listing::Flat);

@@ -139,6 +139,8 @@ pub enum Kind {
     WrapState = 80,
     /// Which request headers a tenant has in its audit log.
     AuditedHeaders = 85,
+    /// That a child namespace must not be erased, in its parent.
+    LegalHold = 86,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

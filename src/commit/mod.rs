@@ -16,6 +16,7 @@ mod committer;
 mod derived;
 mod group;
 mod history;
+mod holds;
 mod jobs;
 mod keys;
 mod loading;

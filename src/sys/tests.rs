@@ -54,6 +54,9 @@ fn sudo_is_asked_where_openbao_asks_it() {
     for row in rows() {
         if row.pattern.starts_with("auth/") {
             assert_eq!(row.need, Need::Sudo, "{}", row.pattern);
+        } else if row.pattern.ends_with("/legal-hold") {
+            // Ours: what lays or lifts one is not what makes and deletes namespaces.
+            assert_eq!(row.need, if row.verb == Verb::Read { Need::Verb } else { Need::Sudo }, "{}", row.pattern);
         } else if row.pattern.starts_with("mounts") || row.pattern.starts_with("namespaces") || row.pattern == "auth" {
             assert_eq!(row.need, Need::Verb, "{}", row.pattern);
         }

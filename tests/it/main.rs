@@ -33,6 +33,7 @@ mod jwt;
 mod kubernetes;
 mod kv_one;
 mod limits;
+mod legal_hold;
 mod metrics;
 mod mfa;
 mod mount_moves;

@@ -3,6 +3,7 @@
 //! Only direct children are written here; for deeper ones the request goes to their parent. Keys are made and destroyed
 //! by `commit`, in the same transaction as the record; this folder must not touch them.
 
+mod hold;
 mod lock;
 mod operation;
 mod run;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::answer::Refusal;
 use crate::crypto;
-use crate::engine::table::{Call, Field, Row, Verb};
+use crate::engine::table::{Call, Field, Need, Row, Verb};
 use crate::namespace::OwnSeal;
 use crate::path::Path;
 use crate::secret::SecretText;
@@ -14,6 +14,9 @@ const RESERVED: [&str; 6] = ["root", "sys", "audit", "auth", "cubbyhole", "ident
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
+
+/// The longest reason of a legal hold, in bytes.
+const REASON_BYTES_MAX: usize = 1024;
 
 /// One operation. Names have no slash.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +43,12 @@ pub enum Operation {
     Unseal(String),
     /// Whether a child is sealed.
     SealStatus(String),
+    /// Has a child not erased until the hold is lifted; why.
+    Hold(String, String),
+    /// Shows a child's hold.
+    ShowHold(String),
+    /// Lifts it.
+    Lift(String),
 }
 
 /// Which key wraps a namespace's own; none: as it is. `Some(None)`: the deployment's seals.
@@ -57,6 +66,8 @@ impl KeyHash {
 
 /// The pattern of unlocking the request's own namespace: the one thing that is answered in a locked one.
 pub const UNLOCK_OWN: &str = "namespaces/api-lock/unlock";
+
+const HELD: &str = "namespaces/:name/legal-hold";
 
 const FIELDS: &[Field] = &[
     Field { name: "custom_metadata", kind: "object", help: "What its owner says about it: strings by name." },
@@ -77,6 +88,8 @@ const UNSEAL: &[Field] = &[
     Field { name: "key", kind: "string", help: "Refused: a namespace has no key shares of its own." },
     Field { name: "reset", kind: "boolean", help: "Shows the state and changes nothing." },
 ];
+
+const HOLD: &[Field] = &[Field { name: "reason", kind: "string", help: "Why it must not be deleted: a case, an order." }];
 
 /// The table. `:path*` takes several segments only to refuse them with a text.
 pub static TABLE: &[Row<Operation>] = &[
@@ -100,6 +113,21 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Write, "namespaces/:name/unseal", UNSEAL, "Lets servers open the keys of a child namespace.", unseal),
     Row::by_verb(Verb::Read, "namespaces/:name/seal-status", &[], "Shows whether a child namespace is sealed.", |call| {
         Ok(Operation::SealStatus(name(call)?))
+    }),
+    // Who may make and delete namespaces may not therefore lift what keeps them.
+    Row::new(
+        Verb::Write,
+        HELD,
+        Need::Sudo,
+        HOLD,
+        "Has a child namespace, and all below it, not deleted until it is lifted.",
+        hold,
+    ),
+    Row::by_verb(Verb::Read, HELD, &[], "Shows the legal hold on a child namespace.", |call| {
+        Ok(Operation::ShowHold(name(call)?))
+    }),
+    Row::new(Verb::Delete, HELD, Need::Sudo, &[], "Lifts the legal hold on a child namespace.", |call| {
+        Ok(Operation::Lift(name(call)?))
     }),
     Row::by_verb(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
     Row::by_verb(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
@@ -168,6 +196,15 @@ fn unseal(call: &Call<'_>) -> Result<Operation, Refusal> {
         ));
     }
     Ok(Operation::Unseal(name))
+}
+
+fn hold(call: &Call<'_>) -> Result<Operation, Refusal> {
+    let reason = call.fields.text("reason")?.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+    let reason = reason.ok_or_else(|| Refusal::invalid("missing reason: say why the namespace must not be deleted"))?;
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Refusal::invalid(format!("a reason has at most {REASON_BYTES_MAX} bytes")));
+    }
+    Ok(Operation::Hold(name(call)?, reason))
 }
 
 /// Whether a new namespace may have this name. Those that are only refused here can still be read and deleted.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::lock;
 use super::operation::{Choice, Operation};
+use super::{hold, lock};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::directory;
 use crate::json::{Json, Object};
-use crate::namespace::Namespace;
+use crate::namespace::{LegalHold, Namespace};
 use crate::record::{Address, Kind, SYSTEM};
 use crate::sys::mounts::first_segment;
 
@@ -27,24 +27,27 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Scan => Ok(scanned(&scan(tenant, prefix, txn).await?)),
         Operation::Read(name) => {
             let namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
-            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+            one(tenant, prefix, &name, &namespace, txn).await
         }
         Operation::Set(name, custom_metadata, choice) => {
             let namespace = write(tenant, &name, custom_metadata, choice, txn).await?;
-            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+            one(tenant, prefix, &name, &namespace, txn).await
         }
         Operation::Patch(name, changes, choice) => {
             let mut namespace = read(tenant, &name, txn).await?.ok_or(Refusal::NotFound)?;
             merge(&mut namespace.custom_metadata, changes);
             change(tenant, &name, &mut namespace, choice, txn).await?;
-            Ok(Answer::data(show(&format!("{prefix}{name}/"), &namespace)))
+            one(tenant, prefix, &name, &namespace, txn).await
         }
-        Operation::Delete(name) => delete(tenant, &name, txn).await,
+        Operation::Delete(name) => delete(tenant, prefix, &name, txn).await,
         Operation::Lock(path) => lock::lock(&path, place, caller, txn).await,
         Operation::Unlock(path, key) => lock::unlock(&path, key.as_ref(), place, caller, txn).await,
         Operation::Seal(name) => lock::seal(tenant, &name, txn).await,
         Operation::Unseal(name) => lock::unseal(tenant, &name, txn).await,
         Operation::SealStatus(name) => lock::seal_status(tenant, &name, txn).await,
+        Operation::Hold(name, reason) => hold::lay(tenant, &name, reason, txn).await,
+        Operation::ShowHold(name) => hold::show(tenant, &name, txn).await,
+        Operation::Lift(name) => hold::lift(tenant, &name, txn).await,
     }
 }
 
@@ -54,6 +57,12 @@ pub(super) fn address(name: &str) -> Address {
 
 pub(super) async fn read(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Option<Namespace>, Refusal> {
     Ok(txn.read::<Namespace>(tenant, &address(name)).await?.map(|found| Namespace::clone(&found.value)))
+}
+
+/// One namespace, as it is answered.
+async fn one(tenant: &Arc<Tenant>, prefix: &str, name: &str, namespace: &Namespace, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let hold = hold::of(tenant, namespace.tenant, txn).await?;
+    Ok(Answer::data(show(&format!("{prefix}{name}/"), namespace, hold.as_deref())))
 }
 
 /// Making a namespace twice is no error: its metadata is replaced.
@@ -102,11 +111,13 @@ fn merge(metadata: &mut BTreeMap<String, String>, changes: BTreeMap<String, Opti
     }
 }
 
-async fn delete(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let Some((child, _)) = txn.child(tenant, name).await? else {
+async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let Some(namespace) = read(tenant, name, txn).await? else {
         let warnings = vec!["requested namespace does not exist".to_owned()];
         return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
     };
+    hold::refuse_erasure(tenant, prefix, (name, namespace.tenant), txn).await?;
+    let child = txn.enter(tenant, &namespace).await?;
     if !txn.names(&child, Kind::Namespace, SYSTEM, "").await?.is_empty() {
         return Err(Refusal::invalid(format!("cannot delete namespace (\"{name}/\") containing child namespaces")));
     }
@@ -123,7 +134,8 @@ async fn list(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<S
     let mut found = Vec::new();
     for name in txn.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
         if let Some(namespace) = read(tenant, name, txn).await? {
-            found.push((format!("{name}/"), show(&format!("{prefix}{name}/"), &namespace)));
+            let hold = hold::of(tenant, namespace.tenant, txn).await?;
+            found.push((format!("{name}/"), show(&format!("{prefix}{name}/"), &namespace, hold.as_deref())));
         }
     }
     Ok(found)
@@ -139,7 +151,8 @@ async fn scan(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<S
         }
         let Some(namespace) = read(&parent, &name, txn).await? else { continue };
         let path = format!("{path}{name}/");
-        found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace)));
+        let hold = hold::of(&parent, namespace.tenant, txn).await?;
+        found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace, hold.as_deref())));
         // What is below a sealed one cannot be read.
         if !namespace.sealed {
             let child = txn.enter(&parent, &namespace).await?;
@@ -179,7 +192,7 @@ fn keys(out: &mut Object<'_>, found: &[Shown]) {
     out.strings("keys", &paths);
 }
 
-fn show(path: &str, namespace: &Namespace) -> Json {
+fn show(path: &str, namespace: &Namespace, hold: Option<&LegalHold>) -> Json {
     Json::object(|out| {
         out.field("custom_metadata", &namespace.custom_metadata);
         out.field("id", &namespace.tenant.label());
@@ -187,6 +200,9 @@ fn show(path: &str, namespace: &Namespace) -> Json {
         // Only where there is one: others do not know these fields.
         if let Some(own) = &namespace.own_seal {
             out.field("seal", &own.seal).field("key_id", &own.key_id);
+        }
+        if let Some(hold) = hold {
+            out.object("legal_hold", |out| hold::fields(out, hold));
         }
         out.field("path", path);
         out.field("tainted", &false);
@@ -226,7 +242,7 @@ mod tests {
 
     #[test]
     fn listings_have_keys_with_their_details_and_an_empty_one_is_not_found() {
-        let found = vec![("sub/".to_owned(), show("team1/sub/", &namespace()))];
+        let found = vec![("sub/".to_owned(), show("team1/sub/", &namespace(), None))];
         let Ok(Answer::Data(Data { data: Some(data), doubled: false, .. })) = listing(&found) else { panic!("no listing") };
         let expected = json!({"keys": ["sub/"], "key_info": {"sub/": {
             "custom_metadata": {"tier": "gold", "cost": "7"}, "id": "aaaaaaaaaa", "locked": false, "path": "team1/sub/",
