@@ -56,3 +56,12 @@ outbound_allow = []
 #     rotate_max_files = 30
 #   }
 # }
+
+# The audit log in object storage (docs/OPERATIONS.md): "s3", "gcs", "azure" or "file".
+#
+# archive "s3" {
+#   bucket           = "example-audit"
+#   region           = "eu-central-1"
+#   keep_in_database = "720h"
+#   retention        = "87600h"
+# }

@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::archive::{Archive, ArchiveError};
 use crate::auth::signed::Issuers;
 use crate::commit::KeyringTimes;
 use crate::config::{Config, ConfigError, Listener};
@@ -67,6 +68,9 @@ pub enum AppError {
     /// A sink of the audit log.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The archive of the audit log.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The configuration asks for what would be ignored, or half done.
     #[error("not supported yet: {0}")]
     Unsupported(String),
@@ -124,9 +128,11 @@ async fn serve_config(
     // The configuration may name this machine, as the operator does who starts the server.
     let sinks = Sinks::new(std::mem::take(&mut config.audit), &Outbound::new(&config.outbound_allow, true))?;
     let sinks = Arc::new(sinks);
-    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks) };
+    let sanitized = config.sanitized();
+    let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
+    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks), archive };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
-    let process = Process::new(config.sanitized(), shown, config.api_addr.clone(), log.clone());
+    let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
     let mut running =
         Running::new(Arc::clone(&barrier), Arc::clone(&clock), process, Outbound::new(&config.outbound_allow, false))?;
     let made = match first_start::run(&config.initialize, &*store, &barrier, look_up).await {

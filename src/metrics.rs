@@ -4,6 +4,7 @@
 //! no name, no tenant. Seals and sinks have the names that their operator gave them. The `vault_*` names are those of Vault's
 //! dashboards, in milliseconds where they measure time; those of our own say their unit.
 
+mod archiving;
 mod register;
 
 use std::sync::LazyLock;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
 
+use self::archiving::Archiving;
+pub use self::archiving::{archive_behind, archive_failed, archive_lags, events_pruned, segment_archived};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
 use crate::answer::Refusal;
 
@@ -55,6 +58,7 @@ struct Metrics {
     sink_lag_events: GaugeVec,
     sink_lag_seconds: GaugeVec,
     sink_failures: IntCounterVec,
+    archive: Archiving,
     seals: GaugeVec,
     /// By seal and outcome.
     seal_calls: IntCounterVec,
@@ -137,6 +141,7 @@ impl Metrics {
                     &["sink"],
                 ),
             ),
+            archive: Archiving::new(of),
             seals: shown(of, GaugeVec::new(Opts::new("strongroom_seal_answers", SEAL_ANSWERS), &["seal"])),
             seal_calls: shown(of, IntCounterVec::new(Opts::new("strongroom_seal_calls_total", SEAL_CALLS), &["seal", "outcome"])),
             registry,

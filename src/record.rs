@@ -141,6 +141,10 @@ pub enum Kind {
     AuditedHeaders = 85,
     /// That a child namespace must not be erased, in its parent.
     LegalHold = 86,
+    /// How long the archive keeps a tenant's events.
+    ArchiveSettings = 92,
+    /// What of a tenant's events was deleted from the archive.
+    ArchiveState = 93,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

@@ -21,6 +21,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("audit_event", stored::audit_event),
     ("audit_note", stored::audit_note),
     ("audit_receipt", stored::audit_receipt),
+    ("audit_segment", stored::audit_segment),
     ("audit_tile", stored::audit_tile),
     ("certificate", certificates::certificate),
     ("config", texts::config),

@@ -5,7 +5,9 @@ use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
 use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
 use strongroom::audit::receipt::{PROOF_BYTES_MAX, Proof, Receipt};
+use strongroom::audit::segment::Segment;
 use strongroom::audit::tile::{self, Tile};
+use strongroom::crypto::sha256;
 
 /// One event.
 pub(super) fn audit_event(data: &[u8]) {
@@ -50,6 +52,16 @@ pub(super) fn audit_note(data: &[u8]) {
     if let Some(key) = LogKey::parse(text) {
         assert_eq!(key.to_string(), text, "a public key has two forms");
     }
+}
+
+/// A segment of the archive without its sum, which whoever makes one up can make, too.
+pub(super) fn audit_segment(data: &[u8]) {
+    assert!(Segment::parse(data).is_err(), "a segment without its sum");
+    let summed = [data, &sha256(&[data])].concat();
+    let Ok(segment) = Segment::parse(&summed) else { return };
+    assert_eq!(segment.encode(), summed, "a segment has two forms");
+    assert!(segment.first_index() < segment.after().size());
+    assert!(segment.prove(&LogKey::new("fuzz", [7; 32])).is_err(), "a segment of a key that nobody has");
 }
 
 /// A file of an exported log: a bundle of entries, a tile of hashes, or the path of one.

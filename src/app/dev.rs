@@ -65,6 +65,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         lease_ttl: LeaseTtl::USUAL,
         api_addr: format!("https://{}", options.address),
         keyring_times: KeyringTimes::ENDLESS,
+        archive: None,
         sinks: Arc::default(),
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));

@@ -16,5 +16,6 @@ pub mod proof;
 pub mod receipt;
 pub mod row;
 pub mod search;
+pub mod segment;
 pub mod summary;
 pub mod tile;

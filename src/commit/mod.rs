@@ -10,6 +10,7 @@
 //! This folder must not know HTTP, engines or policies; it knows stores and seals only by their traits.
 
 mod apply;
+mod archive;
 mod budget;
 mod collected;
 mod committer;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 use crate::mount::Mount;
 
+pub use archive::{ArchiveSettings, Archiver, Segments};
 pub use collected::{Item, Notes};
 pub use committer::{Attempt, Committer};
 pub use derived::Mark;

@@ -75,7 +75,8 @@ impl Signer {
         }
     }
 
-    async fn round(&mut self) -> Result<(), Refusal> {
+    /// One look at all logs.
+    pub(super) async fn round(&mut self) -> Result<(), Refusal> {
         if self.key.is_none() {
             let step = Arc::new(OpenKey(Mutex::default()));
             self.committer.run(Arc::clone(&step) as Arc<dyn Attempt>).await?;
@@ -149,7 +150,7 @@ async fn signed_head(tenants: &Tenants, tenant: &Tenant, key: &LogKey, last: &Ch
 }
 
 /// The head behind the row that follows `head`.
-fn follow(tenants: &Tenants, tenant: &Tenant, head: &Head, row: &LogRow) -> Result<Head, Refusal> {
+pub(super) fn follow(tenants: &Tenants, tenant: &Tenant, head: &Head, row: &LogRow) -> Result<Head, Refusal> {
     let id = tenant.id();
     let next = Head::verified(tenant.keyring(), tenants.deployment(), id, row)
         .map_err(|error| forked(id, &format!("row {}: {error}", row.tail.seq)))?;

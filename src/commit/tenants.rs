@@ -14,6 +14,7 @@ use super::refresh::{Freshness, KeyringTimes};
 use super::tenant::Tenant;
 use super::wraps::{new_tenant, new_tenant_by_some, open, own_seal};
 use crate::answer::Refusal;
+use crate::archive::Archive;
 use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
@@ -84,6 +85,7 @@ pub struct Tenants {
     wanted: Mutex<Option<Wake>>,
     waking: tokio::sync::Notify,
     pub(super) readers: OnceLock<Vec<Arc<News>>>,
+    pub(super) archive: OnceLock<Arc<Archive>>,
     loading: Loading,
 }
 
@@ -116,6 +118,7 @@ impl Tenants {
             wanted: Mutex::new(None),
             waking: tokio::sync::Notify::new(),
             readers: OnceLock::new(),
+            archive: OnceLock::new(),
             loading: Loading::default(),
         }))
     }

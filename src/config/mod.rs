@@ -4,6 +4,7 @@
 //! not read the environment. Durations are `std::time::Duration`, sizes are bytes. A value of the file is never
 //! part of an error: it may be a password.
 
+mod archive;
 mod audit;
 mod initialize;
 mod listener;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use archive::{Archive, ArchiveTarget};
 pub use audit::{AuditSink, FileSink, HttpSink, SinkTarget, SyslogAddress, SyslogSink, shown as shown_sinks};
 pub use load::load;
 pub use parse::parse;
@@ -62,6 +64,8 @@ pub struct Config {
     pub outbound_allow: Vec<String>,
     /// Where the audit log is copied to, in order.
     pub audit: Vec<AuditSink>,
+    /// Where the audit log is archived.
+    pub archive: Option<Archive>,
     /// Requests that a new deployment begins with, in order.
     pub initialize: Vec<Initialize>,
     /// Sentences for the operator: keys that are accepted and do nothing.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::archive::archive;
 use super::audit::sinks;
 use super::initialize::initialize;
 use super::listener::{listeners, request_size};
@@ -52,6 +53,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         listeners,
         storage: storage(top, connection_url)?,
         audit: sinks(top)?,
+        archive: archive(top)?,
         initialize: initialize(top, &seals)?,
         seals,
         api_addr: api_addr(top)?,

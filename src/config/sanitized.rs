@@ -25,6 +25,11 @@ impl Config {
                     storage.field("type", "postgresql").field("max_parallel", &postgres.connections_max);
                 }
             });
+            if let Some(archive) = &self.archive {
+                out.object("archive", |out| {
+                    out.field("type", archive.to.kind()).field("interval", &archive.interval.as_secs());
+                });
+            }
             out.object("telemetry", |telemetry| {
                 telemetry.field("prometheus_retention_time", &self.telemetry.prometheus_retention.as_secs());
                 telemetry.field("disable_hostname", &self.telemetry.disable_hostname);

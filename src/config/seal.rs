@@ -78,8 +78,8 @@ fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {
     }
 }
 
-/// An address that keys are sent to: in the clear on this machine only.
-fn address(address: String, setting: &Setting) -> Result<String, ConfigError> {
+/// An address that keys, or what is as good as secret, are sent to: in the clear on this machine only.
+pub(super) fn address(address: String, setting: &Setting) -> Result<String, ConfigError> {
     let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
     let is_local =
         local.iter().filter_map(|local| address.strip_prefix(local)).any(|rest| rest.is_empty() || rest.starts_with([':', '/']));

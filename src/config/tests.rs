@@ -107,6 +107,45 @@ fn sinks_are_declared_in_the_form_of_openbao() {
 }
 
 #[test]
+fn an_archive_is_one_of_four_storages() {
+    let read_archive = |text: &str| {
+        let whole = format!("storage \"sqlite\" {{ path = \"x.db\" }}\nlistener \"tcp\" {{ tls_disable = true }}\n{text}");
+        read("a.hcl", &whole).unwrap().archive
+    };
+    assert!(read_archive("").is_none());
+    let lines = "archive \"s3\" {\nbucket = \"b\"\nprefix = \"/a/b/\"\nkeep_in_database = \"720h\"\nretention = \"8760h\"\n}";
+    let s3 = read_archive(lines).unwrap();
+    assert_eq!((s3.to.kind(), s3.prefix.as_str(), s3.interval), ("s3", "a/b", Duration::from_hours(1)));
+    assert_eq!((s3.retention, s3.retention_min), (Some(Duration::from_hours(8760)), Duration::from_hours(720)));
+    for (text, kind) in [
+        ("archive \"file\" {\npath = \"/a\"\n}", "file"),
+        ("archive \"gcs\" {\nbucket = \"b\"\ncredentials_file = \"/c.json\"\n}", "gcs"),
+        ("archive \"azure\" {\ncontainer = \"c\"\naccount = \"a\"\naccess_key = \"aGVsbG8=\"\n}", "azure"),
+    ] {
+        assert_eq!(read_archive(text).unwrap().to.kind(), kind);
+    }
+    for (text, problem) in [
+        ("archive \"ftp\" { path = \"/a\" }", "only \"s3\", \"gcs\", \"azure\" and \"file\""),
+        ("archive \"file\" { path = \"rel\" }", "absolute path"),
+        ("archive \"file\" { interval = 60 }", "needs path"),
+        ("archive \"s3\" { region = \"r\" }", "needs bucket"),
+        ("archive \"s3\" { bucket = \"b\", access_key_id = \"a\" }", "needs both"),
+        ("archive \"s3\" { bucket = \"b\", endpoint = \"http://example.com\" }", "must be an https:// address"),
+        ("archive \"gcs\" { bucket = \"b\", prefix = \"a/../b\" }", "must be a path"),
+        ("archive \"gcs\" { bucket = \"b\", prefix = \"a b\" }", "must be a path"),
+        ("archive \"file\" { path = \"/a\", interval = \"10ms\" }", "must be from 1s to 168h"),
+        ("archive \"file\" { path = \"/a\", timeout = \"1h\" }", "must be from 100ms to 5m"),
+        ("archive \"file\" { path = \"/a\", retention = \"1h\" }", "needs keep_in_database"),
+        ("archive \"file\" { path = \"/a\", keep_in_database = \"2h\", retention = \"1h\" }", "needs keep_in_database"),
+        ("archive \"file\" { path = \"/a\" }\narchive \"file\" { path = \"/b\" }", "already set"),
+        ("archive \"file\" { path = \"/a\", bucket = \"b\" }", "unknown key"),
+    ] {
+        let said = error(&text.replace("{ ", "{\n").replace(" }", "\n}").replace(", ", "\n"));
+        assert!(said.contains(problem), "{text}: {said}");
+    }
+}
+
+#[test]
 fn hcl_and_json_say_the_same() {
     for config in [read("a.hcl", HCL).unwrap(), read("a.json", JSON).unwrap()] {
         let [first, second] = config.listeners.as_slice() else { panic!("two listeners") };

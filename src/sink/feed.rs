@@ -14,7 +14,7 @@ use super::position::Position;
 use super::worker::{Batch, Line, Undelivered, Worker};
 use crate::answer::Refusal;
 use crate::audit::event::Event;
-use crate::commit::{Committer, News, Tenant, Tenants, Unread};
+use crate::commit::{Committer, News, Segments, Tenant, Tenants, Unread};
 use crate::id::{DeploymentId, TenantId};
 use crate::metrics;
 use crate::storage::LogRow;
@@ -46,6 +46,8 @@ pub(super) struct Feed {
     positions: HashMap<TenantId, Position>,
     /// The parent of a tenant, and the tenant's name there.
     family: HashMap<TenantId, (TenantId, String)>,
+    /// What was read from the archive last.
+    segments: Segments,
     /// Logs that could not be read, until the next look.
     unreadable: HashSet<TenantId>,
     failing: bool,
@@ -67,7 +69,8 @@ impl Feed {
         hmac_accessor: bool,
     ) -> Self {
         let (positions, family, unreadable) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { committer, deployment, news, worker, hmac_accessor, positions, family, unreadable, failing: false }
+        let segments = Segments::default();
+        Self { committer, deployment, news, worker, hmac_accessor, positions, family, segments, unreadable, failing: false }
     }
 
     fn tenants(&self) -> &Arc<Tenants> {
@@ -218,14 +221,17 @@ impl Feed {
             return Err(Refusal::Internal("the audit log has a gap".into()));
         }
         let mut lines = Vec::new();
-        for (index, canonical) in (row.tail.first_index..).zip(tenant.events(row)?) {
+        // A sink that was away for long finds the oldest ones in the archive.
+        let tenants = Arc::clone(self.tenants());
+        let events = tenants.row_events(tenant, row, &mut self.segments).await?;
+        for (index, canonical) in (row.tail.first_index..).zip(events) {
             let (_, event) = Event::parse(&canonical).map_err(|error| Refusal::Internal(error.to_string()))?;
             let context = Context { tenant, namespace, index, hmac_accessor: self.hmac_accessor };
             let mut json = entry(&event, &context).expose().to_vec();
             json.push(b'\n');
             lines.push(Line { time: event.time, json });
         }
-        for child in self.tenants().children_of_row(tenant, row).await? {
+        for child in tenants.children_of_row(tenant, row).await? {
             let id = child.namespace.tenant;
             if !self.positions.contains_key(&id) && !batch.0.steps.iter().any(|(known, _)| *known == id) {
                 batch.0.steps.push((id, Position::default()));

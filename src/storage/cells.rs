@@ -7,7 +7,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Checkpoint, Deployment, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap};
+use super::{
+    Archived, Checkpoint, Deployment, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap,
+};
 use crate::id::{DeploymentId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -146,7 +148,7 @@ pub(super) fn log_row(tenant: TenantId, row: &impl Cells) -> Result<LogRow, Stor
     })
 }
 
-/// seq, `first_index`, count, time, first leaf, summary, batch.
+/// seq, `first_index`, count, time, first leaf, summary, batch, whether its events are gone (0 or 1).
 pub(super) fn glance(tenant: TenantId, row: &impl Cells) -> Result<Glance, StoreError> {
     let place = Place { table: "log", row: &tenant.0 };
     Ok(Glance {
@@ -157,6 +159,22 @@ pub(super) fn glance(tenant: TenantId, row: &impl Cells) -> Result<Glance, Store
         first_leaf: place.array(row, 4, "leaves")?,
         summary: place.bytes(row, 5, "summary")?,
         batch: place.bytes(row, 6, "batch")?,
+        pruned: place.number::<i64>(row, 7, "batch")? != 0,
+    })
+}
+
+/// `first_index`, size, `first_seq`, `last_seq`, time, bytes, digest, epoch.
+pub(super) fn archived(tenant: TenantId, row: &impl Cells) -> Result<Archived, StoreError> {
+    let place = Place { table: "archived", row: &tenant.0 };
+    Ok(Archived {
+        first_index: place.number(row, 0, "first_index")?,
+        size: place.number(row, 1, "size")?,
+        first_seq: place.number(row, 2, "first_seq")?,
+        last_seq: place.number(row, 3, "last_seq")?,
+        time: Timestamp(place.number(row, 4, "time")?),
+        bytes: place.number(row, 5, "bytes")?,
+        digest: place.array(row, 6, "digest")?,
+        epoch: place.number(row, 7, "epoch")?,
     })
 }
 

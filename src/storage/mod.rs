@@ -23,8 +23,8 @@ use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Batch, Change, Checkpoint, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow, Structural, Tail,
-    TenantKeys, TenantRow, TenantState, Wrap,
+    Archived, Batch, Change, Checkpoint, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow,
+    Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.
@@ -110,6 +110,25 @@ pub trait Store: Send + Sync {
 
     /// Adds a signed tree. False when there is one of that size: nothing is changed then.
     async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
+
+    /// What of a log is in the archive, by the ends of its runs in `sizes`: largest first if so wanted, at most `limit`.
+    async fn archived(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Archived>, StoreError>;
+
+    /// Adds a run that was verified in the archive. False when there is one that ends there: nothing is changed then.
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError>;
+
+    /// Takes the events out of rows, all of which are in the archive, were logged before `before`, and end below the newest
+    /// signed tree; `Misused` when that is not so. How many rows lost theirs.
+    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Forgets what of a tenant in state `Erasing` was in the archive: until then the tenant itself stays.
+    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError>;
 
     /// Ends all connections in good order. Later calls are `Unavailable`.
     async fn close(&self);

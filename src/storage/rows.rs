@@ -137,7 +137,7 @@ impl Tail {
 pub struct LogRow {
     /// Everything but the events themselves.
     pub tail: Tail,
-    /// The events, compressed and sealed.
+    /// The events, compressed and sealed; empty when they are in the archive only.
     pub batch: Vec<u8>,
     /// Their leaf hashes, 32 bytes each.
     pub leaves: Vec<u8>,
@@ -162,6 +162,8 @@ pub struct Glance {
     pub summary: Vec<u8>,
     /// As in `LogRow`, when there is no summary; else empty.
     pub batch: Vec<u8>,
+    /// Its events are in the archive only.
+    pub pruned: bool,
 }
 
 impl Glance {
@@ -180,6 +182,27 @@ pub struct Checkpoint {
     pub root: [u8; 32],
     /// The signed note, a text.
     pub note: Vec<u8>,
+}
+
+/// A run of rows of a log that is in the archive, and was verified there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Which epoch of the log it is of.
+    pub epoch: u32,
+    /// Index of its first event.
+    pub first_index: u64,
+    /// One more than that of its last.
+    pub size: u64,
+    /// Its rows.
+    pub first_seq: u64,
+    /// As above.
+    pub last_seq: u64,
+    /// When its last row was logged.
+    pub time: Timestamp,
+    /// Its length.
+    pub bytes: u64,
+    /// The SHA-256 of the object.
+    pub digest: [u8; 32],
 }
 
 /// One record.

@@ -4,6 +4,7 @@
 //! Here they are put together into one engine. This folder must not know HTTP; what an engine keeps, it asks that engine
 //! for. TTLs are seconds.
 
+pub mod archiving;
 pub mod audit;
 pub mod audit_log;
 pub mod auditing;
@@ -53,6 +54,7 @@ pub async fn run(
         Operation::Audit(operation) => audit::run(&operation, place, txn),
         // What it asks for is read after the commit: see `request::Errand`.
         Operation::AuditLog(operation) => audit_log::run(operation, place, caller, txn).await.0,
+        Operation::Archiving(operation) => archiving::run(&operation, place, txn).await,
         Operation::Auditing(operation) => auditing::run(operation, place, txn).await,
         Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
         Operation::Keyring(operation) => keyring::run(operation, place, txn).await,

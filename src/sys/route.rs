@@ -1,8 +1,9 @@
 //! The tables of all parts as one.
 
 use super::{
-    audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mfa, mounts,
-    namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history, wrapping,
+    archiving, audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mfa,
+    mounts, namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history,
+    wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -71,6 +72,8 @@ macro_rules! parts {
 }
 
 parts! {
+    /// `sys/config/auditing/archive`
+    Archiving => archiving,
     /// `sys/audit`, `sys/audit-hash`
     Audit => audit,
     /// `sys/audit-log`

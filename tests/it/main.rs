@@ -4,6 +4,7 @@
 mod app_roles;
 mod apply;
 mod architecture;
+mod archive;
 mod audit_export;
 mod audit_headers;
 mod audit_log;

@@ -74,6 +74,9 @@ struct Page<'a> {
 struct Events<'a> {
     #[serde(borrow)]
     events: Vec<Shown<'a>>,
+    /// Some that were asked for were deleted from the archive.
+    #[serde(default)]
+    expired: bool,
 }
 
 #[derive(Deserialize)]
@@ -171,8 +174,14 @@ impl Log<'_> {
     fn fetch(&self, writer: &mut Writer, size: u64, folder: &CopyFolder) -> Result<(), Failure> {
         let mut progress = Progress::new("events are there");
         while writer.size() < size {
-            let reply = self.ask("", &format!("order=asc&since_index={}&limit={PAGE}", writer.size()))?;
-            let events = reply.parse::<Page<'_>>()?.data.events;
+            let reply = self.ask("", &format!("order=asc&since_index={}&limit={PAGE}&archive=true", writer.size()))?;
+            let Events { events, expired } = reply.parse::<Page<'_>>()?.data;
+            if expired {
+                return Err(Failure::local(format!(
+                    "events from {} on are neither in the database nor in the archive any more: they are past their retention",
+                    writer.size()
+                )));
+            }
             if events.is_empty() {
                 return Err(Failure::local(format!(
                     "the server has signed {size} events and gives no more than {}: its log has lost its end",

@@ -11,7 +11,7 @@ use super::printable;
 use crate::audit::event::Event;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Format, Output};
+use crate::cli::output::{Format, Output, complain};
 
 /// Events that are asked for at once.
 const PAGE: usize = 500;
@@ -39,6 +39,9 @@ pub(in crate::cli) struct Search {
     /// Most events to show
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// Events that are in the archive only, too
+    #[arg(long)]
+    archive: bool,
 }
 
 #[derive(Args)]
@@ -109,6 +112,9 @@ pub(in crate::cli) struct Show {
     /// In the log of requests without a valid token
     #[arg(long)]
     edge: bool,
+    /// Also when it is in the archive only
+    #[arg(long)]
+    archive: bool,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +130,8 @@ struct Page<'a> {
     next: Option<String>,
     previous: Option<String>,
     more: bool,
+    #[serde(default)]
+    archived: bool,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +174,8 @@ struct Cursors {
     next: Option<String>,
     previous: Option<String>,
     more: bool,
+    /// There are events in the archive that were not looked at.
+    archived: bool,
 }
 
 /// Asks for one page and hands over each event of it.
@@ -179,9 +189,9 @@ fn page(
     text.extend_pairs(query).append_pair("limit", &limit.clamp(1, PAGE).to_string());
     text.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
     let reply = client.send(Method::GET, &text.finish().replacen("?&", "?", 1), None)?;
-    let Page { events, next, previous, more } = reply.parse::<Envelope<'_>>()?.data;
+    let Page { events, next, previous, more, archived } = reply.parse::<Envelope<'_>>()?.data;
     events.into_iter().try_for_each(&mut each)?;
-    Ok(Cursors { next, previous, more })
+    Ok(Cursors { next, previous, more, archived })
 }
 
 impl Search {
@@ -193,16 +203,24 @@ impl Search {
         if self.oldest_first {
             query.push(("order", "asc".to_owned()));
         }
+        if self.archive {
+            query.push(("archive", "true".to_owned()));
+        }
+        let mut archived = false;
         let (mut left, mut cursor) = (self.limit, None::<String>);
         while left > 0 {
             let found = page(client, &query, (left, cursor.as_deref()), |event| {
                 left = left.saturating_sub(1);
                 print(event, output)
             })?;
+            archived |= found.archived;
             if !found.more {
                 break;
             }
             cursor = found.next;
+        }
+        if archived && left > 0 {
+            complain("there are older events in the archive: search it, too, with --archive");
         }
         Ok(())
     }
@@ -241,8 +259,8 @@ impl Tail {
 
 impl Show {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
-        let edge = if self.edge { "?edge=true" } else { "" };
-        let reply = client.send(Method::GET, &format!("sys/audit-log/event/{}{edge}", self.index), None)?;
+        let query = format!("edge={}&archive={}", self.edge, self.archive);
+        let reply = client.send(Method::GET, &format!("sys/audit-log/event/{}?{query}", self.index), None)?;
         if output.format == Format::Json {
             return output.answer(&reply.body);
         }

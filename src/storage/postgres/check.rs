@@ -10,7 +10,8 @@ use super::session::within;
 const VERSION_MIN: i64 = 150_000;
 
 /// What the server's role may do to each table: this, no less and no more.
-const PRIVILEGES: [(&str, &[&str]); 10] = [
+const PRIVILEGES: [(&str, &[&str]); 11] = [
+    ("strongroom.archived", &["SELECT", "INSERT"]),
     ("strongroom.checkpoint", &["SELECT", "INSERT"]),
     ("strongroom.deployment", &["SELECT", "INSERT", "UPDATE"]),
     ("strongroom.head", &["SELECT", "INSERT", "UPDATE"]),

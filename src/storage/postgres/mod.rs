@@ -5,6 +5,7 @@
 //! Must not: send a statement that does not name its tenant, put a value into the text of one, use another isolation
 //! level than READ COMMITTED (heads are locked by one statement; what follows sees all that was committed before).
 
+mod archive;
 mod check;
 mod context;
 mod group;
@@ -22,8 +23,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow,
-    TenantState,
+    Archived, Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural,
+    TenantRow, TenantState,
 };
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -297,6 +298,28 @@ impl Store for PostgresStore {
         let added = within(inserting).await?.rows_affected() > 0;
         session.commit().await?;
         Ok(added)
+    }
+
+    async fn archived(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Archived>, StoreError> {
+        self.read_archived(tenant, bounds(&sizes), largest_first, limit).await
+    }
+
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
+        self.insert_archived(tenant, archived).await
+    }
+
+    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError> {
+        self.prune_rows(tenant, bounds(&seqs), before).await
+    }
+
+    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
+        self.delete_archived(tenant).await
     }
 
     async fn close(&self) {

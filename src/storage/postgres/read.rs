@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{Archived, Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
 use crate::id::TenantId;
@@ -118,7 +118,8 @@ impl PostgresStore {
             ($order:literal) => {
                 concat!(
                     "SELECT seq, first_index, count, time, substring(leaves FROM 1 FOR 32), summary, \
-                     CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END FROM strongroom.log \
+                     CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END, \
+                     (octet_length(batch) = 0)::int::int8 FROM strongroom.log \
                      WHERE tenant_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq ",
                     $order,
                     " LIMIT $4"
@@ -150,6 +151,28 @@ impl PostgresStore {
         let text = if largest_first { text!("DESC") } else { text!("ASC") };
         let rows = rows!(self, tenant, text, first, last, rows_limit(limit));
         rows.iter().map(|row| cells::checkpoint(tenant, row)).collect()
+    }
+
+    pub(super) async fn read_archived(
+        &self,
+        tenant: TenantId,
+        (first, last): (i64, i64),
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Archived>, StoreError> {
+        macro_rules! text {
+            ($order:literal) => {
+                concat!(
+                    "SELECT first_index, size, first_seq, last_seq, time, bytes, digest, epoch FROM strongroom.archived \
+                     WHERE tenant_id = $1 AND size >= $2 AND size <= $3 ORDER BY size ",
+                    $order,
+                    " LIMIT $4"
+                )
+            };
+        }
+        let text = if largest_first { text!("DESC") } else { text!("ASC") };
+        let rows = rows!(self, tenant, text, first, last, rows_limit(limit));
+        rows.iter().map(|row| cells::archived(tenant, row)).collect()
     }
 
     pub(super) async fn read_tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {

@@ -4,6 +4,7 @@
 //! Must not: let two groups overlap. Every commit is on disk (`synchronous=FULL`, write-ahead log) when it returns.
 //! The walls between tenants are the tenant predicate of every statement and the sealed envelopes: there is no row security.
 
+mod archive;
 mod group;
 mod maintenance;
 mod open;
@@ -25,8 +26,8 @@ use tokio::task::AbortHandle;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow,
-    TenantState,
+    Archived, Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural,
+    TenantRow, TenantState,
 };
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -219,7 +220,8 @@ impl Store for SqliteStore {
             "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT ?2)",
             "DELETE FROM checkpoint WHERE rowid IN (SELECT rowid FROM checkpoint WHERE tenant_id = ?1 LIMIT ?2)",
             "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT ?2)",
-            "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0",
+            // What is in the archive is deleted there first.
+            "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0 AND NOT EXISTS (SELECT 1 FROM archived WHERE tenant_id = ?1)",
         ] {
             let done = sqlx::query(text).bind(&tenant.0[..]).bind(rows_limit(limit)).execute(&mut *transaction).await?;
             deleted = done.rows_affected();
@@ -268,6 +270,28 @@ impl Store for SqliteStore {
         let done = inserting.execute(writer.connection().await?).await.map_err(|error| StoreError::from(error).at_commit())?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(done.rows_affected() > 0)
+    }
+
+    async fn archived(
+        &self,
+        tenant: TenantId,
+        sizes: RangeInclusive<u64>,
+        largest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Archived>, StoreError> {
+        read::archived(&self.readers, tenant, bounds(&sizes), largest_first, limit).await
+    }
+
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
+        self.insert_archived(tenant, archived).await
+    }
+
+    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError> {
+        self.prune_rows(tenant, bounds(&seqs), before).await
+    }
+
+    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
+        self.delete_archived(tenant).await
     }
 
     async fn close(&self) {

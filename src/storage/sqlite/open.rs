@@ -15,9 +15,10 @@ use super::super::StoreError;
 /// Marks the file as this software's (`PRAGMA application_id`): "Strm".
 const APPLICATION_ID: i64 = 0x5374_726d;
 /// The schema, one step per version (`PRAGMA user_version` counts those applied).
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../migrations/sqlite/0002_audit_reading.sql"),
+    include_str!("../../../migrations/sqlite/0003_archive.sql"),
 ];
 /// Pages that the writing connection keeps, as SQLite counts memory: 16 MiB.
 pub(super) const WRITER_CACHE: &str = "-16384";

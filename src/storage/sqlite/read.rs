@@ -3,7 +3,7 @@
 use sqlx::SqlitePool;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{Archived, Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -122,7 +122,7 @@ pub(super) async fn glance(
     macro_rules! text {
         ($order:literal) => {
             concat!(
-                "SELECT seq, first_index, count, time, substr(leaves, 1, 32), summary, iif(length(summary) = 0, batch, x'') FROM log \
+                "SELECT seq, first_index, count, time, substr(leaves, 1, 32), summary, iif(length(summary) = 0, batch, x''), length(batch) = 0 FROM log \
                  WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq ",
                 $order,
                 " LIMIT ?4"
@@ -153,4 +153,26 @@ pub(super) async fn checkpoints(
     let text = if largest_first { text!("DESC") } else { text!("ASC") };
     let reading = sqlx::query(text).bind(&tenant.0[..]).bind(first).bind(last).bind(rows_limit(limit));
     reading.fetch_all(pool).await?.iter().map(|row| cells::checkpoint(tenant, row)).collect()
+}
+
+pub(super) async fn archived(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    (first, last): (i64, i64),
+    largest_first: bool,
+    limit: usize,
+) -> Result<Vec<Archived>, StoreError> {
+    macro_rules! text {
+        ($order:literal) => {
+            concat!(
+                "SELECT first_index, size, first_seq, last_seq, time, bytes, digest, epoch FROM archived \
+                 WHERE tenant_id = ?1 AND size >= ?2 AND size <= ?3 ORDER BY size ",
+                $order,
+                " LIMIT ?4"
+            )
+        };
+    }
+    let text = if largest_first { text!("DESC") } else { text!("ASC") };
+    let reading = sqlx::query(text).bind(&tenant.0[..]).bind(first).bind(last).bind(rows_limit(limit));
+    reading.fetch_all(pool).await?.iter().map(|row| cells::archived(tenant, row)).collect()
 }

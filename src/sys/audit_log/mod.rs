@@ -5,6 +5,7 @@
 //! folder must not write. Indexes and sizes count events from 0; times are those at which events were logged, which never go
 //! back within a log.
 
+mod archive;
 mod opened;
 mod operation;
 mod page;
@@ -28,7 +29,8 @@ pub struct Reading(Wanted);
 
 enum Wanted {
     Search(Box<Search>),
-    Event(Source, u64),
+    Event(Source, u64, bool),
+    Archive(Source, archive::Kept),
     Key(LogKey),
     Checkpoint(Source),
     Inclusion(Source, u64, Option<u64>),
@@ -62,9 +64,22 @@ async fn prepare(
             if asked.children {
                 sources::add_children(&mut sources, place, caller, txn).await?;
             }
+            for source in &mut sources {
+                source.look_at_archive(asked.archive, txn).await?;
+            }
             Wanted::Search(Box::new(Search::new(*asked, sources, txn.now())))
         }
-        Operation::Event { index, edge } => Wanted::Event(source(txn, edge)?, index),
+        Operation::Event { index, edge, archive } => {
+            let mut source = source(txn, edge)?;
+            source.look_at_archive(archive, txn).await?;
+            Wanted::Event(source, index, archive)
+        }
+        Operation::Archive { edge } => {
+            let mut source = source(txn, edge)?;
+            source.look_at_archive(true, txn).await?;
+            let kept = archive::kept(&source, txn).await?;
+            Wanted::Archive(source, kept)
+        }
         Operation::Key { edge } => {
             let tenant = source(txn, edge)?.tenant.id();
             Wanted::Key(txn.log_key(tenant).await?.ok_or(Refusal::NotFound)?)
@@ -80,7 +95,8 @@ impl Reading {
     pub async fn answer(self, tenants: &Arc<Tenants>) -> Result<Answer, Refusal> {
         match self.0 {
             Wanted::Search(search) => search.run(tenants).await,
-            Wanted::Event(source, index) => page::one_event(tenants, &source, index).await,
+            Wanted::Event(source, index, archive) => page::one_event(tenants, &source, index, archive).await,
+            Wanted::Archive(source, kept) => archive::show(tenants, &source, &kept).await,
             Wanted::Key(key) => Ok(proofs::key(&key)),
             Wanted::Checkpoint(source) => proofs::checkpoint(tenants, &source).await,
             Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,

@@ -4,13 +4,23 @@ use crate::answer::Refusal;
 use crate::audit::merkle::leaf_hash;
 use crate::audit::summary::{self, Term};
 use crate::audit::{batch, event::Event};
-use crate::commit::{Tenant, Tenants, missing};
+use crate::commit::{Segments, Tenant, Tenants, missing};
 use crate::storage::Glance;
 
 /// The canonical bytes of a row's events, in the order of the log. What was exchanged or damaged is refused, and told in
 /// the server's log.
-pub(super) async fn events(tenants: &Tenants, tenant: &Tenant, row: &Glance) -> Result<Vec<Vec<u8>>, Refusal> {
+pub(super) async fn events(
+    tenants: &Tenants,
+    tenant: &Tenant,
+    row: &Glance,
+    segments: &mut Segments,
+) -> Result<Vec<Vec<u8>>, Refusal> {
     let found;
+    if row.pruned {
+        found = tenants.log_rows(tenant.id(), row.seq, 1).await?.into_iter().find(|found| found.tail.seq == row.seq);
+        let found = found.as_ref().ok_or_else(|| missing(tenant.id(), row.seq))?;
+        return tenants.row_events(tenant, found, segments).await;
+    }
     let sealed = if row.summary.is_empty() {
         &row.batch
     } else {

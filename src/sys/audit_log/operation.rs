@@ -27,6 +27,13 @@ pub enum Operation {
         index: u64,
         /// In the log of callers without a valid token.
         edge: bool,
+        /// Also when it left the database.
+        archive: bool,
+    },
+    /// What of the log is in the archive.
+    Archive {
+        /// As above.
+        edge: bool,
     },
     /// The public key that the log is verified with.
     Key {
@@ -71,6 +78,8 @@ pub struct Asked {
     pub(super) cursor: Option<Position>,
     pub(super) children: bool,
     pub(super) edge: bool,
+    /// Events that left the database, too.
+    pub(super) archive: bool,
 }
 
 /// A point in time, as a client writes it.
@@ -95,7 +104,11 @@ pub static TABLE: &[Row<Operation>] = &[
         search(call.query).map(|asked| Operation::Search(Box::new(asked)))
     }),
     Row::by_verb(Verb::Read, "audit-log/event/:index", &[], "Shows one event of the log.", |call| {
-        Ok(Operation::Event { index: index(call)?, edge: boolean(call.query, "edge")? })
+        let (edge, archive) = (boolean(call.query, "edge")?, boolean(call.query, "archive")?);
+        Ok(Operation::Event { index: index(call)?, edge, archive })
+    }),
+    Row::by_verb(Verb::Read, "audit-log/archive", &[], "Shows what of the log is in the archive.", |call| {
+        Ok(Operation::Archive { edge: boolean(call.query, "edge")? })
     }),
     Row::by_verb(Verb::Read, "audit-log/key", &[], "Shows the public key that the log is verified with.", |call| {
         Ok(Operation::Key { edge: boolean(call.query, "edge")? })
@@ -149,6 +162,7 @@ fn search(query: &Query) -> Result<Asked, Refusal> {
             .transpose()?,
         children: boolean(query, "children")?,
         edge: boolean(query, "edge")?,
+        archive: boolean(query, "archive")?,
     };
     if asked.children && asked.edge {
         return Err(Refusal::invalid("children and edge are not read together"));
@@ -263,6 +277,7 @@ mod tests {
             "reference=abcd",
             "children=maybe",
             "children=true&edge=true",
+            "archive=maybe",
             &format!("text={long}"),
         ] {
             assert!(matches!(parsed(query), Err(Refusal::Invalid(_))), "{query}");

@@ -12,7 +12,7 @@ use crate::answer::{Answer, Refusal};
 use crate::audit::cursor::Position;
 use crate::audit::search::Filter;
 use crate::audit::summary::Term;
-use crate::commit::{Tenants, missing};
+use crate::commit::{Segments, Tenants, missing};
 use crate::json::Json;
 use crate::storage::Glance;
 use crate::time::Timestamp;
@@ -63,6 +63,7 @@ impl Search {
             streams.push(Stream::new(self, at, source, tenants).await?);
         }
         let mut page = Page::default();
+        let left_out = streams.iter().map(|stream| stream.left_out).max().unwrap_or(LeftOut::Nothing);
         while let Some((source, row)) = self.next_row(&mut streams, tenants).await? {
             self.take(source, &row, &mut page, tenants).await?;
             if page.full || page.opened >= OPENED_MAX || tenants.clock().now().since(start) >= TIME_MAX {
@@ -70,7 +71,7 @@ impl Search {
                 break;
             }
         }
-        Ok(self.show(&page))
+        Ok(self.show(&page, left_out))
     }
 
     /// The first row of all streams.
@@ -106,7 +107,7 @@ impl Search {
             page.examined(begin, end);
             return Ok(());
         }
-        let events = opened::events(tenants, &source.tenant, row).await?;
+        let events = opened::events(tenants, &source.tenant, row, &mut page.segments).await?;
         page.opened += events.len();
         let numbered: Vec<(u64, Vec<u8>)> = (row.first_index..).zip(events).collect();
         let ordered: Box<dyn Iterator<Item = (u64, Vec<u8>)> + Send> =
@@ -141,7 +142,7 @@ impl Search {
         self.asked.cursor.is_some_and(|cursor| if self.asked.newest_first { *position >= cursor } else { *position <= cursor })
     }
 
-    fn show(&self, page: &Page) -> Answer {
+    fn show(&self, page: &Page, left_out: LeftOut) -> Answer {
         let mut events = vec![b'['];
         for hit in &page.hits {
             if events.len() > 1 {
@@ -159,6 +160,7 @@ impl Search {
         let next = if self.asked.newest_first && !page.more { None } else { cursor(page.last) };
         Answer::data(Json::object_of(events.len() + 512, |data| {
             data.raw("events", &events).field("next", &next).field("previous", &cursor(page.first)).field("more", &page.more);
+            data.field("archived", &(left_out == LeftOut::Archived)).field("expired", &(left_out == LeftOut::Expired));
             let namespaces: Vec<&str> = self.sources.iter().map(|source| source.namespace.as_str()).collect();
             data.strings("namespaces", &namespaces);
         }))
@@ -177,6 +179,8 @@ struct Page {
     full: bool,
     /// It was full before its last row was at its end.
     full_before_end: bool,
+    /// What was read from the archive last.
+    segments: Segments,
     /// There is more to be read.
     more: bool,
 }
@@ -188,6 +192,16 @@ impl Page {
     }
 }
 
+/// Whether there are events in the time of a search that it does not look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LeftOut {
+    Nothing,
+    /// They were deleted from the archive.
+    Expired,
+    /// They are in the archive, and nobody asked for that.
+    Archived,
+}
+
 /// The rows of one log that are still to be looked at.
 struct Stream<'a> {
     source: &'a Source,
@@ -196,6 +210,7 @@ struct Stream<'a> {
     /// Numbers of rows that are not fetched yet: from, and up to before.
     low: u64,
     high: u64,
+    left_out: LeftOut,
 }
 
 impl<'a> Stream<'a> {
@@ -220,7 +235,18 @@ impl<'a> Stream<'a> {
                 low = low.max(tenants.row_after(id, |row| position(row, row.end().saturating_sub(1)) <= cursor).await?);
             }
         }
-        Ok(Self { source, at, rows: VecDeque::new(), low, high })
+        let mut left_out = LeftOut::Nothing;
+        if low < high && tenants.glance(id, low..=low, false, 1).await?.first().is_some_and(|row| row.pruned) {
+            let expired = source.expired;
+            let (above, why) = match search.asked.archive {
+                true => (tenants.row_after(id, |row| row.pruned && row.end() <= expired).await?, LeftOut::Expired),
+                false => (tenants.row_after(id, |row| row.pruned).await?, LeftOut::Archived),
+            };
+            if above > low {
+                (low, left_out) = (above, why);
+            }
+        }
+        Ok(Self { source, at, rows: VecDeque::new(), low, high, left_out })
     }
 
     /// The row that is next, fetched if it is not there yet.

@@ -16,6 +16,8 @@ pub(super) struct Source {
     pub(super) tenant: Arc<Tenant>,
     /// Its namespace, from the root on: empty or ending in a slash.
     pub(super) namespace: String,
+    /// Below which event the archive has none any more; 0 when nobody asks for it.
+    pub(super) expired: u64,
 }
 
 impl Source {
@@ -23,12 +25,20 @@ impl Source {
     pub(super) fn of(place: &Place, caller: &Caller, edge: bool, txn: &Txn) -> Result<Self, Refusal> {
         let namespace = format!("{}{}", caller.namespace, caller.prefix);
         if !edge {
-            return Ok(Self { tenant: Arc::clone(&place.tenant), namespace });
+            return Ok(Self { tenant: Arc::clone(&place.tenant), namespace, expired: 0 });
         }
         if place.tenant.parent().is_some() {
             return Err(Refusal::invalid("edge is only available in the root namespace"));
         }
-        Ok(Self { tenant: txn.tenants().edge(), namespace })
+        Ok(Self { tenant: txn.tenants().edge(), namespace, expired: 0 })
+    }
+
+    /// What was deleted of its archive, if that is `asked` for.
+    pub(super) async fn look_at_archive(&mut self, asked: bool, txn: &mut Txn) -> Result<(), Refusal> {
+        if asked {
+            self.expired = txn.archive_expired(&self.tenant).await?;
+        }
+        Ok(())
     }
 }
 
@@ -50,7 +60,7 @@ pub(super) async fn add_children(
             let path = caller.policy_path(&format!("{below}sys/audit-log"));
             if caller.acl.decide(&Ask::new(&path, Capability::Read)) {
                 let namespace = format!("{}{}{below}", caller.namespace, caller.prefix);
-                sources.push(Source { tenant: Arc::clone(&tenant), namespace });
+                sources.push(Source { tenant: Arc::clone(&tenant), namespace, expired: 0 });
             }
             waiting.push((tenant, below));
             if sources.len() + waiting.len() > SOURCES_MAX {

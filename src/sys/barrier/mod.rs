@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwapOption;
 
 use crate::answer::Refusal;
-use crate::commit::{Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants};
+use crate::archive::Archive;
+use crate::commit::{Archiver, Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants};
 use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::sink::Sinks;
@@ -107,6 +108,7 @@ pub struct Open {
     jobs: tokio::task::JoinHandle<()>,
     signer: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    /// What follows the logs from behind: sinks, and the archiver.
     feeds: Vec<tokio::task::JoinHandle<()>>,
     refresher: tokio::sync::Mutex<Refresher>,
 }
@@ -141,6 +143,8 @@ pub struct Settings {
     pub keyring_times: KeyringTimes,
     /// Where the audit log is copied to.
     pub sinks: Arc<Sinks>,
+    /// Where the audit log is archived.
+    pub archive: Option<Arc<Archive>>,
 }
 
 /// The server's state.
@@ -242,6 +246,7 @@ impl Barrier {
         tenants.announce(&self.settings.api_addr);
         tenants.set_keyring_times(self.settings.keyring_times);
         tenants.tell(self.settings.sinks.news());
+        self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
         let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
@@ -254,7 +259,9 @@ impl Barrier {
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake), configured);
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));
-        let feeds = self.settings.sinks.feed(&committer, deployment);
+        let mut feeds = self.settings.sinks.feed(&committer, deployment);
+        let archiver = |archive: &Arc<Archive>| tokio::spawn(Archiver::new(Arc::clone(&committer), Arc::clone(archive)).run());
+        feeds.extend(self.settings.archive.as_ref().map(archiver));
         let open = Arc::new(Open { committer, jobs, signer, keeper, feeds, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)

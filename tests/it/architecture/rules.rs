@@ -10,7 +10,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["request"],
     &["engine", "auth", "sys", "sink"],
     &["commit"],
-    &["storage", "seal", "outbound"],
+    &["storage", "seal", "outbound", "archive"],
     &["audit", "policy", "crypto", "reference", "cert"],
     LEAVES,
 ];
@@ -72,6 +72,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["getrandom"], &["src/random.rs"], "keys and nonces come from one generator"),
     (&["aws_config", "aws_sdk_kms", "aws_smithy_http_client"], &["src/seal/aws_kms.rs"], "one foreign system per seal"),
+    (&["object_store"], &["src/archive/"], "object storage is called in one place, bounded in time"),
     (&["zstd"], &["src/audit/batch.rs"], "only audit batches are compressed"),
     (&["jiff"], &["src/time.rs"], "times have one text form"),
 ];

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
+mod archive;
 mod bodies;
 mod erasure;
 mod injection;
@@ -34,6 +35,8 @@ macro_rules! both {
 }
 
 both! {
+    archive::only_archived_rows_below_the_newest_checkpoint_lose_their_events,
+    archive::an_erased_tenant_stays_until_its_archive_is_gone,
     bodies::deployment_is_made_once,
     bodies::rows_come_back_as_they_went,
     bodies::a_group_changes_all_its_tenants_or_none,

@@ -1,0 +1,223 @@
+//! The archive of the audit log: a job that copies what is signed of every log into object storage, as segments that prove
+//! themselves; takes out of the database what is there and was verified; and deletes what is past its retention.
+//!
+//! It follows the logs from behind, so no request waits for it. Each step can be done twice, by one server after a crash or by two
+//! at a time: objects are named by the events that they have, and what the store remembers of them is only added to. A segment
+//! is read back and held against the signed tree before it counts, and once more before anything is pruned. Indexes and sizes
+//! count events, `seq` numbers rows.
+
+mod erase;
+mod family;
+mod prune;
+mod read;
+mod retain;
+mod segment;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::committer::{Attempt, Committer};
+use super::tenant::Tenant;
+use super::tenants::Tenants;
+use super::txn::Txn;
+use crate::answer::{Answer, Refusal};
+use crate::archive::{Archive, ArchiveError};
+use crate::audit::note::LogKey;
+use crate::id::TenantId;
+use crate::metrics;
+use crate::storage::StoreError;
+use crate::time::Timestamp;
+
+use family::Family;
+use retain::Expiring;
+
+pub use read::Segments;
+pub use retain::ArchiveSettings;
+
+/// Between two looks at how far behind the archive is.
+const TICK: Duration = Duration::from_secs(5);
+/// After a round in which something failed, unless the next one is due before that.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// Why something was not archived, pruned or deleted now. It is tried again in the next round.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    /// The object storage.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Reading or committing.
+    #[error("{0:?}")]
+    Refused(Refusal),
+    /// What is in the archive is not what was written there, or not what is in the database.
+    #[error("events {0} to {1}: {2}")]
+    Unproven(u64, u64, String),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The archiver of one server.
+pub struct Archiver {
+    committer: Arc<Committer>,
+    archive: Arc<Archive>,
+    family: Family,
+    expiring: HashMap<TenantId, Expiring>,
+}
+
+/// What a round works with.
+struct Round<'a> {
+    archive: &'a Archive,
+    /// What all logs are signed with, under the name of one of them.
+    key: LogKey,
+    /// Events that were not in the archive when they were looked at.
+    behind: u64,
+    failed: bool,
+}
+
+impl Archiver {
+    /// Archives logs of the tenants of `committer`.
+    pub fn new(committer: Arc<Committer>, archive: Arc<Archive>) -> Self {
+        Self { committer, archive, family: Family::default(), expiring: HashMap::new() }
+    }
+
+    fn tenants(&self) -> &Arc<Tenants> {
+        self.committer.tenants()
+    }
+
+    /// Rounds for ever. How far behind the archive is is told while a round hangs, too.
+    pub async fn run(mut self) {
+        let mut whole = self.tenants().clock().now();
+        let clock = Arc::clone(self.tenants());
+        let tell = |whole: Timestamp| metrics::archive_lags(clock.clock().now().since(whole));
+        loop {
+            let began = clock.clock().now();
+            let (archive, mut ticks) = (Arc::clone(&self.archive), tokio::time::interval(TICK));
+            let done = {
+                let round = self.round();
+                tokio::pin!(round);
+                loop {
+                    tokio::select! {
+                        done = &mut round => break done,
+                        _ = ticks.tick() => tell(whole),
+                    }
+                }
+            };
+            let mut wait = archive.interval;
+            if done {
+                whole = began;
+            } else {
+                wait = wait.min(PAUSE);
+            }
+            let next = tokio::time::sleep(wait);
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    () = &mut next => break,
+                    _ = ticks.tick() => tell(whole),
+                }
+            }
+        }
+    }
+
+    /// Looks at every log once. True when all that is signed is in the archive, and nothing failed.
+    async fn round(&mut self) -> bool {
+        let key = match self.key().await {
+            Ok(Some(key)) => key,
+            // Nothing is signed yet.
+            Ok(None) => return true,
+            Err(refusal) => {
+                tracing::warn!(?refusal, "the key of the audit logs was not read; archiving later");
+                return false;
+            }
+        };
+        let archive = Arc::clone(&self.archive);
+        let mut round = Round { archive: &archive, key, behind: 0, failed: false };
+        if let Err(fault) = self.erase(&round).await {
+            complain(&mut round, None, &fault);
+        }
+        let mut waiting = vec![self.tenants().edge().id(), self.tenants().root().id()];
+        while let Some(id) = waiting.pop() {
+            match self.visit(id, &mut round).await {
+                Ok(children) => waiting.extend(children),
+                // Its events wait until it is unsealed; those of its children, too.
+                Err(Fault::Refused(Refusal::NamespaceSealed)) => {}
+                Err(fault) => complain(&mut round, Some(id), &fault),
+            }
+        }
+        metrics::archive_behind(round.behind);
+        !round.failed
+    }
+
+    /// The public key that logs are signed with, under the name of the root's.
+    async fn key(&self) -> Result<Option<LogKey>, Refusal> {
+        let step = Arc::new(ReadKey(Mutex::default()));
+        self.committer.run(Arc::clone(&step) as Arc<dyn Attempt>).await?;
+        Ok(step.0.lock().unwrap_or_else(PoisonError::into_inner).take())
+    }
+
+    /// All that is to be done for one tenant. Returns its children.
+    async fn visit(&mut self, id: TenantId, round: &mut Round<'_>) -> Result<Vec<TenantId>, Fault> {
+        let tenants = Arc::clone(self.tenants());
+        let standing = tenants.standing(&[id]).await?.pop();
+        let Some(tail) = standing.filter(|standing| !standing.gone).and_then(|standing| standing.tail) else {
+            self.family.forget(id);
+            self.expiring.remove(&id);
+            return Ok(Vec::new());
+        };
+        let children = self.family.children(&tenants, id, tail.seq).await?;
+        let done = match self.write(id, round).await {
+            Ok(()) => self.prune(id, round).await,
+            Err(fault) => Err(fault),
+        };
+        let done = match done {
+            Ok(()) => self.expire((id, tail.seq), round).await,
+            Err(fault) => Err(fault),
+        };
+        let archived = tenants.store().archived(id, 0..=u64::MAX, true, 1).await?.pop();
+        round.behind += tail.size().saturating_sub(archived.map_or(0, |archived| archived.size));
+        if let Err(fault) = done {
+            // Its children are archived all the same.
+            complain(round, Some(id), &fault);
+        }
+        Ok(children)
+    }
+
+    async fn opened(&mut self, id: TenantId) -> Result<Option<Arc<Tenant>>, Refusal> {
+        let tenants = Arc::clone(self.tenants());
+        self.family.opened(&tenants, id).await
+    }
+}
+
+fn complain(round: &mut Round<'_>, tenant: Option<TenantId>, fault: &Fault) {
+    round.failed = true;
+    metrics::archive_failed();
+    match tenant {
+        Some(tenant) => tracing::error!(%fault, %tenant, "a log was not archived, or not pruned; trying again"),
+        None => tracing::error!(%fault, "what was archived of an erased tenant was not deleted; trying again"),
+    }
+}
+
+/// Reads the public key, and leaves no event.
+struct ReadKey(Mutex<Option<LogKey>>);
+
+#[async_trait]
+impl Attempt for ReadKey {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let root = txn.tenants().root().id();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = txn.log_key(root).await?;
+        Ok(Answer::Empty)
+    }
+}
+
+#[cfg(test)]
+mod tests;
