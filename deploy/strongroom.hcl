@@ -40,6 +40,11 @@ max_lease_ttl     = "768h"
 keyring_refresh = "5m"
 keyring_max_age = "1h"
 
+# The signed list of erased namespaces, away from the database and its backups, and how long those are kept.
+#
+# erased_list_file = "/var/lib/strongroom-list/erased"
+# backup_retention = "840h"
+
 telemetry {
   prometheus_retention_time = "24h"
 }

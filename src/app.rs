@@ -36,6 +36,7 @@ use crate::sink::{SinkError, Sinks};
 use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
+use crate::sys::erasure::ErasureSettings;
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -130,7 +131,9 @@ async fn serve_config(
     let sinks = Arc::new(sinks);
     let sanitized = config.sanitized();
     let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
-    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks), archive };
+    let list_file = config.erased_list_file.take().map(|setting| setting.path);
+    let erasure = ErasureSettings { list_file, backup_retention: config.backup_retention };
+    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks), archive, erasure };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
     let mut running =

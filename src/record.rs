@@ -141,6 +141,10 @@ pub enum Kind {
     AuditedHeaders = 85,
     /// That a child namespace must not be erased, in its parent.
     LegalHold = 86,
+    /// When a tenant's wrapping key is rotated by itself.
+    RotationConfig = 87,
+    /// How far the erasure of a tenant is, in the root.
+    Erasure = 88,
     /// How long the archive keeps a tenant's events.
     ArchiveSettings = 92,
     /// What of a tenant's events was deleted from the archive.

@@ -25,6 +25,7 @@ use crate::secret::SecretText;
 use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
 use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
+use crate::sys::erasure::ErasureSettings;
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock};
 
@@ -67,6 +68,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         keyring_times: KeyringTimes::ENDLESS,
         archive: None,
         sinks: Arc::default(),
+        erasure: ErasureSettings::default(),
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process =

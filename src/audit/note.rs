@@ -109,8 +109,17 @@ impl LogKey {
 
     /// Reads a note that this key has signed. Signatures of others are ignored; how many there are comes with it.
     pub fn open(&self, note: &[u8]) -> Result<(TreeHead, usize), NoteError> {
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::Malformed("it is too long"));
+        }
+        let head = TreeHead::parse(split(note)?.0)?;
+        let (_, others) = self.open_text(note)?;
+        Ok((head, others))
+    }
+
+    /// The text of a signed note that need not be a checkpoint. Whoever calls it limits its length.
+    pub fn open_text<'n>(&self, note: &'n [u8]) -> Result<(&'n str, usize), NoteError> {
         let (text, signatures) = split(note)?;
-        let head = TreeHead::parse(text)?;
         let (mut verified, mut others) = (false, 0);
         for line in signatures.lines() {
             let (name, bytes) = signature(line)?;
@@ -125,7 +134,7 @@ impl LogKey {
                 verified = true;
             }
         }
-        if verified { Ok((head, others)) } else { Err(NoteError::OtherKey) }
+        if verified { Ok((text, others)) } else { Err(NoteError::OtherKey) }
     }
 }
 
@@ -144,14 +153,14 @@ impl TreeHead {
 
     /// The note, signed by `key`. Whoever calls it has made sure that the tree extends all that were signed before.
     pub fn sign(&self, key: &SigningKey) -> Result<String, SigningError> {
-        let text = self.text();
-        let signed = key.sign(text.as_bytes())?;
-        let id = LogKey::of(&self.origin, key)?.id();
-        Ok(format!("{text}\n\u{2014} {} {}\n", self.origin, BASE64.encode(&[&id[..], &signed].concat())))
+        sign_text(&self.origin, &self.text(), key)
     }
 
     /// Reads a note without looking at who signed it.
     pub fn unverified(note: &[u8]) -> Result<Self, NoteError> {
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::Malformed("it is too long"));
+        }
         Self::parse(split(note)?.0)
     }
 
@@ -173,6 +182,13 @@ impl TreeHead {
     }
 }
 
+/// A signed note of `text`, which ends with a line end; `name` is what the key is called in it.
+pub fn sign_text(name: &str, text: &str, key: &SigningKey) -> Result<String, SigningError> {
+    let signed = key.sign(text.as_bytes())?;
+    let id = LogKey::of(name, key)?.id();
+    Ok(format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&[&id[..], &signed].concat())))
+}
+
 /// Name and bytes of a signature line.
 fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let parts = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '));
@@ -183,9 +199,6 @@ fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
 
 /// The signed text with its line end, and the lines of signatures.
 fn split(note: &[u8]) -> Result<(&str, &str), NoteError> {
-    if note.len() > NOTE_BYTES_MAX {
-        return Err(NoteError::Malformed("it is too long"));
-    }
     let note = std::str::from_utf8(note).map_err(|_| NoteError::Malformed("it is not UTF-8"))?;
     if note.chars().any(|letter| letter.is_control() && letter != '\n') {
         return Err(NoteError::Malformed("it has control characters"));

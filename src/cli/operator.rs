@@ -12,6 +12,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::kv::{Envelope, RawFields, rows};
 use super::output::{Format, Output};
+use crate::json::Json;
 use crate::secret::SecretText;
 
 /// Between two looks at a rotation.
@@ -31,11 +32,15 @@ pub(super) enum Operator {
 #[derive(Args)]
 #[command(after_help = "Examples:
   strongroom operator rotate --watch
+  strongroom operator rotate --reencrypt --watch
   strongroom operator rotate --namespace acme")]
 pub(super) struct Rotate {
     /// Wait until all values are wrapped anew, and show how far that is
     #[arg(long)]
     watch: bool,
+    /// Encrypt every value anew, too: for when somebody may have held the keys of values
+    #[arg(long)]
+    reencrypt: bool,
 }
 
 /// Show which wrapping key is in use, and how far values are wrapped by it
@@ -62,6 +67,8 @@ struct Change {
     wrapped: u64,
     waiting: u64,
     failed: u64,
+    #[serde(default)]
+    own_keys: u64,
     problem: String,
     seals: BTreeMap<String, Seal>,
 }
@@ -90,7 +97,12 @@ impl Operator {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
         match self {
             Self::Rotate(rotate) => {
-                client.send(Method::POST, "sys/rotate/keyring", None)?;
+                let body = rotate.reencrypt.then(|| {
+                    Json::object(|body| {
+                        body.field("reencrypt", &true);
+                    })
+                });
+                client.send(Method::POST, "sys/rotate/keyring", body.as_ref())?;
                 if rotate.watch { watch(client, output) } else { status(client, output) }
             }
             Self::KeyStatus(KeyStatus {}) => status(client, output),
@@ -137,12 +149,14 @@ impl Seal {
 
 impl Change {
     fn line(&self) -> String {
-        let Self { wrapped, waiting, failed, problem, .. } = self;
+        let Self { wrapped, waiting, failed, own_keys, problem, .. } = self;
+        // Those below them are not looked at: whoever has disabled such a key holds up nobody else.
+        let own = if *own_keys == 0 { String::new() } else { format!("; {own_keys} passed by, which have keys of their own") };
         if self.finished {
-            return "yes: every key is wrapped by the seals above, and by no other".to_owned();
+            return format!("yes: every key is wrapped by the seals above, and by no other{own}");
         }
         let why = if problem.is_empty() { String::new() } else { format!(" ({problem})") };
-        format!("no: {wrapped} namespaces wrapped, {waiting} waiting, {failed} failed{why}")
+        format!("no: {wrapped} namespaces wrapped, {waiting} waiting, {failed} failed{own}{why}")
     }
 }
 

@@ -14,10 +14,11 @@ use super::txn::Txn;
 use super::wraps::{open, own_seal, wraps};
 use crate::answer::Refusal;
 use crate::crypto::{Keyring, TenantKey, WrapContext};
+use crate::id::TenantId;
 use crate::json_record;
 use crate::namespace::{Namespace, OwnSeal};
 use crate::record::{Address, Kind, Listing, SYSTEM};
-use crate::seal::Seal;
+use crate::seal::{Seal, SealError};
 use crate::storage::{Structural, TenantKeys, TenantRow};
 use crate::time::Timestamp;
 
@@ -100,15 +101,15 @@ impl Txn {
     }
 
     /// Gives a tenant a new wrapping key, which wraps from the next request on. Older ones open what they wrapped until a job
-    /// has wrapped it by the new one.
-    pub async fn rotate_keyring(&mut self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
+    /// has wrapped it by the new one, or, to `reencrypt`, has sealed each value again under a fresh data key.
+    pub async fn rotate_keyring(&mut self, tenant: &Arc<Tenant>, reencrypt: bool) -> Result<(), Refusal> {
         let state = self.key_state(tenant).await?;
         let (row, key, mut keyring) = self.stored_keys(tenant).await?;
         let version = keyring.add_wrapping_key();
         let version = version.ok_or_else(|| Refusal::invalid("the keyring is full: no more wrapping keys can be added"))?;
         let keys = TenantKeys { generation: row.generation, wraps: row.wraps, keyring: keyring.seal(&key, row.generation) };
         self.put_keys(tenant, keys, &KeyState { installed: Some(self.now()), ..state }).await?;
-        self.begin_rewrap(tenant, version, keyring.wrapping_keys()).await
+        self.begin_rewrap(tenant, version, keyring.wrapping_keys(), reencrypt).await
     }
 
     /// Destroys all wrapping keys but the newest.
@@ -255,6 +256,19 @@ impl Txn {
 }
 
 impl Tenants {
+    /// Whether no row is left of a tenant. False when the store does not answer.
+    pub async fn is_gone(&self, tenant: TenantId) -> bool {
+        matches!(self.store().tenant(tenant).await, Ok(None))
+    }
+
+    /// The seal of a key that a tenant chose for itself.
+    ///
+    /// # Errors
+    /// Refused, when it is not configured here any more, or its configuration does not allow the key.
+    pub fn own_seal(&self, own: &OwnSeal) -> Result<Arc<dyn Seal>, SealError> {
+        own_seal(&self.seals().list, own)
+    }
+
     pub(super) async fn stored_keys(&self, tenant: &Tenant) -> Result<(TenantRow, TenantKey, Keyring), KeyError> {
         let id = tenant.id();
         let row = self.store().tenant(id).await?.filter(|row| !row.keyring.is_empty()).ok_or(KeyError::Gone(id))?;

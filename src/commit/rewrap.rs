@@ -1,7 +1,8 @@
 //! Wrapping a tenant's values by its newest wrapping key, some at a time, and then destroying the older keys.
 //!
 //! How far it has come is a record: whoever goes on, after a crash or on another server, goes on from there. What is written
-//! meanwhile is under the newest key already. Values are not decrypted, only their data keys are wrapped anew.
+//! meanwhile is under the newest key already. Values are not decrypted, only their data keys are wrapped anew, unless they are to be
+//! encrypted anew.
 
 use std::sync::Arc;
 
@@ -41,6 +42,9 @@ pub struct Rewrap {
     pub damaged: u64,
     /// How many wrapping keys there are, older ones included.
     pub wrapping_keys: usize,
+    /// The values are encrypted anew, each under a fresh data key.
+    #[serde(default)]
+    pub reencrypt: bool,
 }
 
 json_record!(Rewrap, Kind::Rewrap, Listing::None);
@@ -51,8 +55,9 @@ impl Rewrap {
     }
 
     /// From the beginning, towards `version`.
-    fn begin(version: u32, wrapping_keys: usize, now: Timestamp) -> Self {
-        Self { version, started: now, finished: None, after: None, looked_at: 0, rewrapped: 0, damaged: 0, wrapping_keys }
+    fn begin(version: u32, wrapping_keys: usize, reencrypt: bool, started: Timestamp) -> Self {
+        let (looked_at, rewrapped, damaged) = (0, 0, 0);
+        Self { version, started, finished: None, after: None, looked_at, rewrapped, damaged, wrapping_keys, reencrypt }
     }
 
     /// The share of the records that was looked at, from 0 to 1: keys are evenly spread, so the last one says it.
@@ -71,10 +76,18 @@ impl Txn {
         Ok(self.read::<Rewrap>(tenant, &Rewrap::address()).await?.map(|found| found.value))
     }
 
-    /// Has the tenant's values wrapped by the wrapping key of `version`, one of `keys`, beginning with the first.
-    pub(super) async fn begin_rewrap(&mut self, tenant: &Arc<Tenant>, version: u32, keys: usize) -> Result<(), Refusal> {
-        self.rewrap_state(tenant).await?;
-        let rewrap = Rewrap::begin(version, keys, self.now());
+    /// Has the tenant's values wrapped by the wrapping key of `version`, one of `keys`, beginning with the first, or encrypted anew.
+    pub(super) async fn begin_rewrap(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        version: u32,
+        keys: usize,
+        reencrypt: bool,
+    ) -> Result<(), Refusal> {
+        // Values that were to be encrypted anew and are not yet, still are.
+        let before = self.rewrap_state(tenant).await?;
+        let reencrypt = reencrypt || before.is_some_and(|before| before.reencrypt && before.finished.is_none());
+        let rewrap = Rewrap::begin(version, keys, reencrypt, self.now());
         self.put(tenant, &Rewrap::address(), &rewrap, None).await?;
         self.wake_jobs(false);
         Ok(())
@@ -107,13 +120,19 @@ impl Txn {
         Ok(Some(state))
     }
 
-    /// Wraps the data key of one record, if it is not under the newest wrapping key. What this group has changed is.
+    /// Wraps the data key of one record, or encrypts it anew, if it is not under the newest wrapping key. What this group has changed is.
     fn rewrap_row(&mut self, tenant: &Arc<Tenant>, row: RecordRow, position: u64, state: &mut Rewrap) {
         let touched = self.overlay.as_ref().is_some_and(|overlay| overlay.row(tenant.id(), row.key).is_some());
         if touched || !tenant.keyring().is_outdated(&row.sealed) {
             return;
         }
-        let Ok(sealed) = tenant.keyring().rewrap_record(&row.sealed) else {
+        let keyring = tenant.keyring();
+        let sealed = if state.reencrypt {
+            keyring.reencrypt_record(&row.key, &row.directory, row.expires_at, &row.sealed)
+        } else {
+            keyring.rewrap_record(&row.sealed)
+        };
+        let Ok(sealed) = sealed else {
             state.damaged += 1;
             return;
         };
@@ -137,9 +156,10 @@ impl Attempt for RewrapStep {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let Some(state) = txn.rewrap_some(&self.tenant).await? else { return Ok(Answer::Empty) };
         let Rewrap { version, rewrapped, looked_at, damaged, .. } = state;
+        let how = if state.reencrypt { "encrypted anew under" } else { "wrapped by" };
         let end = if state.finished.is_some() { "; done" } else { "" };
         let text = format!(
-            "{rewrapped} of {looked_at} records wrapped by wrapping key {version}, {damaged} left because they do not open{end}"
+            "{rewrapped} of {looked_at} records {how} wrapping key {version}, {damaged} left because they do not open{end}"
         );
         let event = Event::of_job(txn.now(), self.tenant.id(), Word::new("rewrap"), text);
         txn.conclude(&self.tenant, &event, false);

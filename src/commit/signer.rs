@@ -14,7 +14,7 @@ use super::tenants::{Tenants, store_refusal};
 use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
-use crate::audit::note::{LogKey, TreeHead, origin};
+use crate::audit::note::{LogKey, TreeHead, origin, sign_text};
 use crate::crypto::{SigningAlgorithm, SigningError, SigningKey};
 use crate::id::TenantId;
 use crate::record::{Address, Kind, Listing};
@@ -48,6 +48,13 @@ impl Txn {
         let (root, deployment) = (self.tenants().root(), self.tenants().deployment());
         let Some(found) = self.read::<LogSecret>(&root, &LogSecret::address()).await? else { return Ok(None) };
         LogKey::of(&origin(deployment, tenant), &found.value.key()).map(Some).map_err(unusable)
+    }
+
+    /// Signs a text of the deployment that is no log, under the name in its first line. None as long as there is no key.
+    pub async fn sign_text(&mut self, name: &str, text: &str) -> Result<Option<String>, Refusal> {
+        let root = self.tenants().root();
+        let Some(found) = self.read::<LogSecret>(&root, &LogSecret::address()).await? else { return Ok(None) };
+        sign_text(name, text, &found.value.key()).map(Some).map_err(unusable)
     }
 }
 

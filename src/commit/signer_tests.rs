@@ -19,7 +19,7 @@ impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let root = txn.tenants().root();
         if self.rotate {
-            txn.rotate_keyring(&root).await?;
+            txn.rotate_keyring(&root, false).await?;
         }
         let event = Event::of_job(txn.now(), root.id(), Word::new("step"), "one step".to_owned());
         txn.conclude(&root, &event, false);

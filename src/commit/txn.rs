@@ -259,8 +259,13 @@ impl Txn {
         let address = Address::system(Kind::Namespace, name);
         let Some(found) = self.read::<Namespace>(parent, &address).await? else { return Ok(()) };
         self.remove::<Namespace>(parent, &address).await?;
-        self.collected.structural.push(Structural::State(found.value.tenant, TenantState::Erasing));
+        self.destroy_keys(found.value.tenant);
         Ok(())
+    }
+
+    /// Destroys the stored keys of a tenant, in this transaction: every wrap, and what they open.
+    pub fn destroy_keys(&mut self, tenant: TenantId) {
+        self.collected.structural.push(Structural::State(tenant, TenantState::Erasing));
     }
 
     /// Once this is durable, drops the keys of a tenant and of all below it from this server's memory.

@@ -56,6 +56,10 @@ pub struct Config {
     pub keyring_refresh: Duration,
     /// How long an opened keyring outlives an outage of its seal.
     pub keyring_max_age: Duration,
+    /// Where the signed list of erased namespaces is kept.
+    pub erased_list_file: Option<FileSetting>,
+    /// How long backups are kept: until then what was erased is in some.
+    pub backup_retention: Option<Duration>,
     /// Do not lock memory.
     pub disable_mlock: bool,
     /// Metrics.

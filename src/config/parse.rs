@@ -64,6 +64,8 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         max_lease_ttl,
         keyring_refresh,
         keyring_max_age,
+        erased_list_file: top.file("erased_list_file")?,
+        backup_retention: top.duration("backup_retention")?.map(|(retention, _)| retention),
         disable_mlock: top.boolean("disable_mlock")?.is_some_and(|(value, _)| value),
         telemetry: telemetry(top)?,
         outbound_allow: outbound_allow(top)?,

@@ -138,6 +138,43 @@ impl Keyring {
         Err(fault.into())
     }
 
+    /// The same record, of whatever kind, sealed again: under a fresh `DataKey`, wrapped by the newest wrapping key.
+    ///
+    /// # Errors
+    /// As `open_record` of every kind.
+    pub fn reencrypt_record(
+        &self,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, OpenError> {
+        let mut fault = Fault::Wrap;
+        for kind in 1..=KIND_MAX {
+            match self.try_reencrypt(kind, key, directory, expires_at, sealed) {
+                Ok(sealed) => return Ok(sealed),
+                Err(Fault::Wrap) => {}
+                Err(other) => fault = other,
+            }
+        }
+        Err(fault.into())
+    }
+
+    fn try_reencrypt(
+        &self,
+        kind: u8,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let opener = self.try_opener(kind, sealed)?;
+        let opened = self.try_open_record_with(&opener, kind, key, directory, expires_at, sealed)?;
+        let (prefix, _) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
+        let place = self.place(kind, prefix)?;
+        Ok(self.seal_row(&place, &row(key, directory, expires_at), &opened.payload, Fresh::random()))
+    }
+
     fn try_rewrap(&self, kind: u8, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
         let (prefix, envelope) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
         let place = self.place(kind, prefix)?;
@@ -154,10 +191,6 @@ impl Keyring {
     }
 
     pub(super) fn seal_record_with(&self, subject: &Subject, payload: &SecretBytes, fresh: Fresh) -> Vec<u8> {
-        let length = padme(CONTENT_HEAD + payload.len());
-        let mut sealed = Vec::with_capacity(PREFIX + OVERHEAD + length);
-        sealed.extend_from_slice(&subject.object.0);
-        sealed.extend_from_slice(&subject.version.to_be_bytes());
         let place = Place {
             deployment: self.deployment,
             tenant: self.tenant,
@@ -165,9 +198,16 @@ impl Keyring {
             object: subject.object,
             version: subject.version,
         };
-        let row = row(&subject.key, &subject.directory, subject.expires_at);
-        let content: [&[u8]; 3] = [&row, &(payload.len() as u64).to_be_bytes(), payload.expose()];
-        envelope::seal_into(&mut sealed, self.newest(), &place, fresh, &content, length);
+        self.seal_row(&place, &row(&subject.key, &subject.directory, subject.expires_at), payload, fresh)
+    }
+
+    fn seal_row(&self, place: &Place, row: &[u8; ROW], payload: &SecretBytes, fresh: Fresh) -> Vec<u8> {
+        let length = padme(CONTENT_HEAD + payload.len());
+        let mut sealed = Vec::with_capacity(PREFIX + OVERHEAD + length);
+        sealed.extend_from_slice(&place.object.0);
+        sealed.extend_from_slice(&place.version.to_be_bytes());
+        let content: [&[u8]; 3] = [row, &(payload.len() as u64).to_be_bytes(), payload.expose()];
+        envelope::seal_into(&mut sealed, self.newest(), place, fresh, &content, length);
         sealed
     }
 

@@ -200,3 +200,62 @@ fn a_hundred_thousand_records_and_names_open_in_time() {
     // Without build flags the vectorised Poly1305 of the crate is slow on short texts: see `poly1305_backend="soft"`.
     assert!(names.as_secs_f64() < 0.3, "{names:?}");
 }
+
+#[test]
+fn what_is_encrypted_again_is_the_same_record_under_another_data_key() {
+    let mut keyring = Keyring::generate(DEPLOYMENT, TENANT);
+    let (row, secret) = (subject(), secret(700));
+    let sealed = keyring.seal_record(&row, &secret);
+    keyring.add_wrapping_key().unwrap();
+    let again = |row: &Subject, sealed: &[u8]| keyring.reencrypt_record(&row.key, &row.directory, row.expires_at, sealed);
+    let fresh = again(&row, &sealed).unwrap();
+    assert!(keyring.is_outdated(&sealed) && !keyring.is_outdated(&fresh) && fresh.len() == sealed.len());
+    let opened = open(&keyring, &row, &fresh).ok().unwrap();
+    assert_eq!((opened.payload.expose(), opened.object, opened.version), (secret.expose(), row.object, row.version));
+    // Commitment and text: a rewrap keeps both, since it keeps the DataKey.
+    let head = PREFIX + OVERHEAD - 32 - 16;
+    let rewrapped = keyring.rewrap_record(&sealed).unwrap();
+    assert_eq!(rewrapped[head..], sealed[head..]);
+    assert_ne!(fresh[head..head + 32], sealed[head..head + 32]);
+    assert_ne!(fresh[head + 32..], sealed[head + 32..]);
+    // Another row's, or damaged anywhere: it is not made to look sound.
+    assert!(again(&Subject { key: RecordKey([9; 32]), ..row }, &sealed).is_err());
+    assert!(again(&Subject { expires_at: None, ..row }, &sealed).is_err());
+    for at in [0, 30, 60, head, sealed.len() - 1] {
+        let mut forged = sealed.clone();
+        forged[at] ^= 1;
+        assert!(again(&row, &forged).is_err(), "byte {at}");
+    }
+}
+
+/// Every value gets a `DataKey` of its own and every wrap a nonce of its own: among ten million with `STRONGROOM_TEST_FULL=1`.
+#[test]
+fn no_nonce_and_no_data_key_comes_twice() {
+    const THREADS: usize = 4;
+    let wraps = if std::env::var_os("STRONGROOM_TEST_FULL").is_some_and(|value| value == "1") { 10_000_000 } else { 40_000 };
+    let (keyring, row, secret) = (Keyring::generate(DEPLOYMENT, TENANT), subject(), secret(8));
+    // The nonce of the wrap behind format, suite and version; the commitment, which follows from the DataKey, at the end of the head.
+    let part = |sealed: &[u8], at: usize| u128::from_be_bytes(*sealed[at..].first_chunk().unwrap());
+    let (nonce, commitment) = (PREFIX + 6, PREFIX + OVERHEAD - 32 - 16);
+    let (mut nonces, mut commitments) = std::thread::scope(|scope| {
+        // Half of the wraps are of new values, half are made by a rotation.
+        let work = || {
+            let (mut nonces, mut commitments) = (Vec::new(), Vec::new());
+            for _ in 0..wraps / 2 / THREADS {
+                let sealed = keyring.seal_record(&row, &secret);
+                nonces.extend([part(&sealed, nonce), part(&keyring.rewrap_record(&sealed).unwrap(), nonce)]);
+                commitments.push(part(&sealed, commitment));
+            }
+            (nonces, commitments)
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let (nonces, commitments): (Vec<_>, Vec<_>) = threads.into_iter().map(|thread| thread.join().unwrap()).unzip();
+        (nonces.concat(), commitments.concat())
+    });
+    for (seen, count) in [(&mut nonces, wraps), (&mut commitments, wraps / 2)] {
+        assert_eq!(seen.len(), count);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count, "one came twice");
+    }
+}

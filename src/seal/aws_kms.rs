@@ -14,13 +14,15 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::primitives::{Blob, DateTime};
+use aws_sdk_kms::types::KeyMetadata;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use super::{Seal, SealError};
+use super::{KeyFate, Seal, SealError};
 use crate::crypto::WrapContext;
 use crate::secret::SecretBytes;
+use crate::time::Timestamp;
 
 /// How often one call is tried within its time.
 const ATTEMPTS_MAX: u32 = 3;
@@ -66,6 +68,8 @@ pub struct AwsKms {
     key: String,
     client: Client,
     allowed_keys: Vec<String>,
+    /// Of a tenant's own key: the one of the deployment, which must not be destroyed with it.
+    main: Option<String>,
 }
 
 impl AwsKms {
@@ -88,7 +92,7 @@ impl AwsKms {
             loader = loader.endpoint_url(endpoint);
         }
         let client = Client::new(&loader.load().await);
-        Self { name, key: settings.key, client, allowed_keys: settings.allowed_keys }
+        Self { name, key: settings.key, client, allowed_keys: settings.allowed_keys, main: None }
     }
 
     fn failed<E>(&self, error: &SdkError<E>) -> SealError
@@ -109,6 +113,19 @@ impl AwsKms {
     /// The answer came, and is not one.
     fn nonsense(&self, what: &str) -> SealError {
         SealError::Unavailable { seal: self.name.clone(), reason: format!("the answer {what}") }
+    }
+
+    /// What KMS says of a key; none when it has no such key.
+    async fn described(&self, key: &str) -> Result<Option<KeyMetadata>, SealError> {
+        match self.client.describe_key().key_id(key).send().await {
+            Ok(answer) => answer.key_metadata.map(Some).ok_or_else(|| self.nonsense("says nothing of the key")),
+            Err(error) if error.code() == Some("NotFoundException") => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn refused(&self, reason: &str) -> SealError {
+        SealError::Refused { seal: self.name.clone(), reason: format!("{reason} (key {})", self.key) }
     }
 
     /// An answer of another key than the one that was asked. An alias cannot be compared: KMS answers with the key behind it.
@@ -135,7 +152,8 @@ impl Seal for AwsKms {
 
     fn with_key(&self, key_id: &str) -> Option<Arc<dyn Seal>> {
         let key = self.allowed_keys.iter().find(|allowed| *allowed == key_id)?.clone();
-        Some(Arc::new(Self { name: self.name.clone(), key, client: self.client.clone(), allowed_keys: Vec::new() }))
+        let (name, client, main) = (self.name.clone(), self.client.clone(), Some(self.key.clone()));
+        Some(Arc::new(Self { name, key, client, allowed_keys: Vec::new(), main }))
     }
 
     async fn wrap(&self, plaintext: &SecretBytes, context: &WrapContext) -> Result<Vec<u8>, SealError> {
@@ -166,6 +184,37 @@ impl Seal for AwsKms {
         let plaintext = answer.plaintext.map(|blob| SecretBytes::new(blob.into_inner()));
         plaintext.ok_or_else(|| self.nonsense("holds no key"))
     }
+
+    async fn destroy_key(&self, days: u32) -> Result<KeyFate, SealError> {
+        let Some(main) = &self.main else { return Err(self.refused("the key of the deployment is not destroyed")) };
+        let Some(own) = self.described(&self.key).await? else { return Ok(fate(None)) };
+        // Two spellings of one key: ids, ARNs and aliases.
+        if self.described(main).await?.is_some_and(|main| main.key_id() == own.key_id()) {
+            return Err(self.refused("it is the key of the deployment, too, and is not destroyed"));
+        }
+        if own.deletion_date().is_some() {
+            return Ok(fate(Some(&own)));
+        }
+        // Not by an alias, which KMS does not take here.
+        let key = own.arn().unwrap_or_else(|| own.key_id()).to_owned();
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let scheduling = self.client.schedule_key_deletion().key_id(key).pending_window_in_days(days);
+        scheduling.send().await.map_err(|error| self.failed(&error))?;
+        self.key_fate().await
+    }
+
+    async fn key_fate(&self) -> Result<KeyFate, SealError> {
+        Ok(fate(self.described(&self.key).await?.as_ref()))
+    }
+}
+
+fn fate(key: Option<&KeyMetadata>) -> KeyFate {
+    let state = key.and_then(KeyMetadata::key_state).map_or("NotFound", |state| state.as_str()).to_owned();
+    KeyFate { state, deletion: key.and_then(|key| key.deletion_date()).map(timestamp) }
+}
+
+fn timestamp(date: &DateTime) -> Timestamp {
+    Timestamp(date.secs().saturating_mul(1_000_000_000))
 }
 
 fn encryption_context(context: &WrapContext) -> [(&'static str, String); 3] {

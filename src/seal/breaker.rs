@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Seal, SealError};
+use super::{KeyFate, Seal, SealError};
 use crate::crypto::WrapContext;
 use crate::metrics::{self, SealCall};
 use crate::secret::SecretBytes;
@@ -128,6 +128,14 @@ impl Seal for Breaker {
 
     async fn unwrap(&self, wrap: &[u8], context: &WrapContext) -> Result<SecretBytes, SealError> {
         self.call(self.seal.unwrap(wrap, context)).await
+    }
+
+    async fn destroy_key(&self, days: u32) -> Result<KeyFate, SealError> {
+        self.call(self.seal.destroy_key(days)).await
+    }
+
+    async fn key_fate(&self) -> Result<KeyFate, SealError> {
+        self.call(self.seal.key_fate()).await
     }
 }
 

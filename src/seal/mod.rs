@@ -15,6 +15,7 @@ use async_trait::async_trait;
 
 use crate::crypto::{RootKey, WrapContext, keyed_hash};
 use crate::secret::SecretBytes;
+use crate::time::Timestamp;
 
 /// Why a seal did not do what it was asked. Texts are for the operator and never hold key material.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,15 @@ impl SealError {
     }
 }
 
+/// What a guardian says of a key that is to be destroyed, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFate {
+    /// `Enabled`, `PendingDeletion`, ..
+    pub state: String,
+    /// When it destroys the key, if it will.
+    pub deletion: Option<Timestamp>,
+}
+
 /// Who guards a root key.
 #[async_trait]
 pub trait Seal: Send + Sync {
@@ -83,6 +93,22 @@ pub trait Seal: Send + Sync {
     /// this one.
     fn with_key(&self, _key_id: &str) -> Option<Arc<dyn Seal>> {
         None
+    }
+
+    /// Has the guardian destroy the key of this seal after `days`, if it is one of `with_key`. One that is to be destroyed already stays as it
+    /// is: asking twice does no harm.
+    async fn destroy_key(&self, _days: u32) -> Result<KeyFate, SealError> {
+        Err(self.destroys_nothing())
+    }
+
+    /// What the guardian says of the key.
+    async fn key_fate(&self) -> Result<KeyFate, SealError> {
+        Err(self.destroys_nothing())
+    }
+
+    /// What those answer that do not offer it.
+    fn destroys_nothing(&self) -> SealError {
+        SealError::Refused { seal: self.name().to_owned(), reason: "it does not offer the destruction of keys".to_owned() }
     }
 
     /// False for one that only people with shares can have opened: it wraps, and is not asked to open.

@@ -18,6 +18,8 @@ use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::id::TenantId;
 use crate::mount::{Engine, RetiredMount};
 use crate::record::{Address, Kind, RecordKey, SYSTEM};
+use crate::sys::erasure::Eraser;
+use crate::sys::keyring;
 
 /// Between two rounds that found little to do.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -38,15 +40,16 @@ pub(super) struct Jobs {
     walks: HashMap<TenantId, Walk>,
     /// Where the next look at a tenant's Transit keys begins: a mount and a name.
     keys_looked_at: HashMap<TenantId, (String, String)>,
+    eraser: Eraser,
     /// Somebody asked for all tokens to be looked at: go on without a pause until that is done.
     thorough: bool,
 }
 
 impl Jobs {
-    pub(super) fn new(committer: Arc<Committer>) -> Self {
+    pub(super) fn new(committer: Arc<Committer>, eraser: Eraser) -> Self {
         let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer)), HashMap::new());
-        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, keys_looked_at, thorough: false }
+        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, keys_looked_at, eraser, thorough: false }
     }
 
     /// Rounds for ever: the next at once while there is more to do, otherwise after a pause.
@@ -62,7 +65,7 @@ impl Jobs {
 
     /// One round. True when more is left to do at once.
     async fn tick(&mut self) -> bool {
-        let mut more = self.upkeep.tick().await;
+        let mut more = self.upkeep.tick().await | self.eraser.round().await;
         for tenant in self.committer.tenants().all() {
             more |= self.end_trees(&tenant).await | self.end_paths(&tenant).await;
             more |= self.tidy_tokens(&tenant).await;
@@ -71,6 +74,7 @@ impl Jobs {
             more |= self.clear_remains(&tenant).await;
             more |= self.rotate_keys(&tenant).await;
             more |= self.rotate_transit(&tenant).await;
+            more |= self.rotate_keyring(&tenant).await;
         }
         self.thorough &= !self.looked_at.is_empty();
         more | self.thorough
@@ -134,6 +138,11 @@ impl Jobs {
             self.keys_looked_at.insert(tenant.id(), last);
         }
         more
+    }
+
+    /// Rotates a wrapping key whose time has come.
+    async fn rotate_keyring(&self, tenant: &Arc<Tenant>) -> bool {
+        self.do_step(Arc::new(RotateKeyring { tenant: Arc::clone(tenant) })).await
     }
 
     async fn purge_mounts(&self, tenant: &Arc<Tenant>) -> bool {
@@ -314,6 +323,23 @@ impl Attempt for RotateTransit {
             return Ok(Answer::Empty);
         }
         let text = "1 Transit key rotated".to_owned();
+        txn.conclude(&self.tenant, &Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), text), false);
+        Ok(Answer::Data(crate::answer::Data::new(None)))
+    }
+}
+
+/// Gives a tenant a new wrapping key when its schedule says so.
+struct RotateKeyring {
+    tenant: Arc<Tenant>,
+}
+
+#[async_trait]
+impl Attempt for RotateKeyring {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        if !keyring::rotate_due(&self.tenant, txn).await? {
+            return Ok(Answer::Empty);
+        }
+        let text = "1 wrapping key rotated".to_owned();
         txn.conclude(&self.tenant, &Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), text), false);
         Ok(Answer::Data(crate::answer::Data::new(None)))
     }

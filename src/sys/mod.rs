@@ -12,6 +12,7 @@ pub mod barrier;
 pub mod capabilities;
 pub mod ceremonies;
 pub mod cors;
+pub mod erasure;
 pub mod help;
 mod host;
 pub mod internal_ui;
@@ -60,6 +61,7 @@ pub async fn run(
         Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
         Operation::Cors(operation) => cors::run(operation, place, txn).await,
+        Operation::Erasure(operation) => erasure::run(operation, place, txn).await,
         Operation::InternalUi(operation) => internal_ui::run(operation, place, caller, txn).await,
         Operation::Leases(operation) => leases::run(operation, place, caller, txn).await,
         Operation::LockedUsers(operation) => locked_users::run(operation, place, caller, txn).await,

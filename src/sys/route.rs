@@ -1,8 +1,8 @@
 //! The tables of all parts as one.
 
 use super::{
-    archiving, audit, audit_log, auditing, capabilities, ceremonies, cors, internal_ui, keyring, leases, locked_users, mfa,
-    mounts, namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history,
+    archiving, audit, audit_log, auditing, capabilities, ceremonies, cors, erasure, internal_ui, keyring, leases, locked_users,
+    mfa, mounts, namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history,
     wrapping,
 };
 use crate::answer::Refusal;
@@ -86,6 +86,8 @@ parts! {
     Ceremonies => ceremonies,
     /// `sys/config/cors`
     Cors => cors,
+    /// `sys/erasures`, `sys/erased-list`
+    Erasure => erasure,
     /// `sys/internal/ui/*`
     InternalUi => internal_ui,
     /// `sys/rotate/keyring`, `sys/key-status`

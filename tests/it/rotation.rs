@@ -1,5 +1,6 @@
 //! A new wrapping key: values are wrapped by it in the background, and the older keys are destroyed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::support::{full, tools};
 
 on_stores! {
     values_are_wrapped_anew_and_the_older_keys_destroyed,
+    values_are_encrypted_anew_when_that_is_asked_for,
+    the_schedule_is_set_as_others_set_it,
     a_rotation_goes_on_after_a_crash,
     nobody_waits_for_a_rotation_and_nothing_is_lost,
     what_does_not_open_is_left_and_keeps_the_older_keys,
@@ -85,6 +88,78 @@ fn values_are_wrapped_anew_and_the_older_keys_destroyed(server: &mut Server) {
         }
     }
     root.without_token().call("GET", "sys/rotate/status", None).expect(403);
+}
+
+/// Where the commitment to the data key stands: behind object, version, format, suite, wrapping key and wrap.
+fn commitment(record: &Record) -> Vec<u8> {
+    record.sealed[24 + 6 + 72..][..32].to_vec()
+}
+
+fn values_are_encrypted_anew_when_that_is_asked_for(server: &mut Server) {
+    let root = ready(server);
+    let number = if full() { 3_000 } else { 120 };
+    for at in 0..number {
+        put(&root, &format!("db/{at}"), &json!({"password": at}));
+    }
+    let of_root = |server: &mut Server| {
+        let rows = server.tables().rows();
+        let tenant =
+            rows.iter().max_by_key(|row| rows.iter().filter(|other| other.tenant == row.tenant).count()).unwrap().tenant.clone();
+        rows.into_iter().filter(|row| row.tenant == tenant).collect::<Vec<_>>()
+    };
+    let before = of_root(server);
+    rotate(&root);
+    assert_eq!(completed(&root)["reencrypt"], false);
+    let kept: BTreeSet<Vec<u8>> = before.iter().map(commitment).collect();
+    let wrapped = of_root(server).iter().filter(|row| kept.contains(&commitment(row))).count();
+    assert!(wrapped >= number, "a rotation alone keeps the data keys: {wrapped}");
+
+    root.call("POST", "sys/rotate/keyring", Some(&json!({"reencrypt": true}))).expect(204);
+    // In the middle of it the server dies, and another rotation is asked for: it still is what was asked first.
+    server.kill();
+    server.come_back();
+    if status(&root)["complete"] == false {
+        rotate(&root);
+    }
+    let done = completed(&root);
+    assert_eq!((&done["reencrypt"], &done["damaged"], &done["wrapping_keys"]), (&json!(true), &json!(0), &json!(1)), "{done}");
+    let after = of_root(server);
+    assert!(after.len() > number && after.iter().all(|row| !kept.contains(&commitment(row))), "a data key is still in use");
+    for at in 0..number {
+        assert_eq!(read(&root, &format!("db/{at}")), json!({"password": at}));
+    }
+    let errors = root.call("POST", "sys/rotate/keyring", Some(&json!({"reencrypt": "maybe"}))).expect(400).errors();
+    assert!(errors[0].contains("reencrypt"), "{errors:?}");
+}
+
+fn the_schedule_is_set_as_others_set_it(server: &mut Server) {
+    let root = ready(server);
+    let team = namespace(&root, "team");
+    let shown = |client: &Client, path: &str| client.call("GET", path, None).expect(200).json()["data"].clone();
+    let unset = json!({"enabled": true, "interval": 0, "max_operations": 3_865_470_566_u64});
+    assert_eq!(shown(&root, "sys/rotate/config"), unset);
+    for (body, text) in [
+        (json!({"interval": "23h59m"}), "interval must be greater or equal to 24h0m0s"),
+        (json!({"max_operations": 5}), "max_operations must be in the range [1000000,3865470566]"),
+        (json!({"enabled": "maybe"}), "enabled"),
+        (json!({"interval": "soon"}), "interval"),
+    ] {
+        let errors = root.call("POST", "sys/rotate/config", Some(&body)).expect(400).errors();
+        assert!(errors[0].contains(text), "{errors:?}");
+    }
+    assert_eq!(shown(&root, "sys/rotate/keyring/config"), unset);
+    root.call("POST", "sys/rotate/config", Some(&json!({"interval": "48h", "max_operations": 2_000_000}))).expect(204);
+    root.call("PUT", "sys/rotate/keyring/config", Some(&json!({"enabled": false}))).expect(204);
+    let set = json!({"enabled": false, "interval": "48h0m0s", "max_operations": 2_000_000});
+    server.kill();
+    server.come_back();
+    for path in ["sys/rotate/config", "sys/rotate/keyring/config"] {
+        assert_eq!(shown(&root, path), set);
+        assert_eq!(shown(&team, path), unset, "each namespace has its own");
+    }
+    root.call("POST", "sys/rotate/config", Some(&json!({"interval": 0}))).expect(204);
+    assert_eq!(shown(&root, "sys/rotate/config")["interval"], 0);
+    root.call("DELETE", "sys/rotate/config", None).expect(405);
 }
 
 fn a_rotation_goes_on_after_a_crash(server: &mut Server) {
@@ -182,9 +257,9 @@ fn the_command_line_watches_a_rotation(server: &mut Server) {
     let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let ca = target.ca.as_ref().unwrap().to_str().unwrap();
     let variables = [set("BAO_ADDR", &target.url), set("BAO_CACERT", ca), set("BAO_TOKEN", &target.token)];
-    let done = run(&tools::strongroom(), &["operator", "rotate", "--watch"], &variables, None);
+    let done = run(&tools::strongroom(), &["operator", "rotate", "--reencrypt", "--watch"], &variables, None);
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
-    for line in ["term                2", "complete            true", "wrapping_keys       1"] {
+    for line in ["term                2", "complete            true", "wrapping_keys       1", "reencrypt           true"] {
         assert!(done.stdout.contains(line), "{line} is not in\n{}", done.stdout);
     }
     let done = run(&tools::strongroom(), &["operator", "key-status", "--format", "json"], &variables, None);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::seals::{REGION, TIMES, configured, get, health, initialised, sqlite, start_with};
+use crate::seals::{REGION, TIMES, configured, get, health, initialised, sqlite, start_with, wait_for};
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put};
 use crate::support::kms::{Does, Kms};
@@ -234,6 +234,39 @@ fn a_server_that_dies_while_a_seal_is_added_goes_on_where_it_was() {
     for team in &teams {
         assert_eq!(get(team, "a").expect(200).json()["data"]["data"]["k"], "v");
     }
+}
+
+#[test]
+fn a_change_of_all_seals_passes_by_a_namespace_whose_own_key_is_disabled() {
+    let kms = Kms::start();
+    let [eu, us, own] = [REGION, "us-east-1", REGION].map(|region| kms.create_key(region));
+    let lines = format!("  allowed_key_ids = [\"{own}\"]\n");
+    let eu_seal = |folder: &Path| kms.seal(folder, "eu", REGION, &eu, &lines);
+    let mut server = Server::configured(|folder| sqlite(folder) + &eu_seal(folder), "", 501);
+    let (root, init) = initialised(&server);
+    root.call("POST", "sys/namespaces/acme", Some(&json!({"seal": "eu", "key_id": own}))).expect(200);
+    let acme = root.in_namespace("acme");
+    namespace(&acme, "below");
+    let plain = namespace(&root, "plain");
+    for team in [&acme, &plain] {
+        mount(team, "secret");
+        put(team, "a", &json!({"k": "v"}));
+    }
+    kms.key(&own, Does::Refuse("DisabledException"));
+    assert!(server.stop().success());
+    let eu_seal = eu_seal(server.folder());
+    let both = format!("{eu_seal}{}", kms.seal(server.folder(), "us", "us-east-1", &us, ""));
+    start_with_seals(&mut server, &eu_seal, &both, true);
+    let state = seals(&root);
+    let counted = ["finished", "wrapped", "failed", "own_keys"].map(|name| state[name].clone());
+    assert_eq!(counted, [json!(true), json!(3), json!(0), json!(1)], "{state}");
+    assert!(seal_migrate(&init, &server, "table").contains("1 passed by, which have keys of their own"));
+    // The others by both; the two with the disabled key by it alone, as before.
+    assert_eq!((wraps(&server, "eu"), wraps(&server, "us")), (3 + 2, 3));
+    get(&plain, "a").expect(200);
+    get(&acme, "a").expect(503);
+    kms.key(&own, Does::Pass);
+    assert_eq!(wait_for(200, || get(&acme, "a")).json()["data"]["data"]["k"], "v");
 }
 
 #[test]

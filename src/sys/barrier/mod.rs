@@ -29,6 +29,7 @@ use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::sink::Sinks;
 use crate::storage::{Store, StoreError};
+use crate::sys::erasure::{Eraser, ErasureSettings};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
@@ -145,6 +146,8 @@ pub struct Settings {
     pub sinks: Arc<Sinks>,
     /// Where the audit log is archived.
     pub archive: Option<Arc<Archive>>,
+    /// The list of erased namespaces, and how long backups live.
+    pub erasure: ErasureSettings,
 }
 
 /// The server's state.
@@ -249,7 +252,9 @@ impl Barrier {
         self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
         let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
-        let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer)).run());
+        let mut eraser = Eraser::new(Arc::clone(&committer), self.settings.erasure.clone());
+        eraser.honour().await;
+        let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer), eraser).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
         let configured = match &self.guard {
             Guard::Auto(seals) | Guard::Recovery(seals) => seals.clone(),

@@ -86,6 +86,7 @@ fn shown(seals: &[Shown<'_>], change: u32, finished: bool, progress: &Progress) 
     Json::object(|o| {
         o.field("change", &change).field("finished", &finished);
         o.field("wrapped", &progress.done).field("waiting", &progress.waiting).field("failed", &progress.failed);
+        o.field("own_keys", &progress.own_keys);
         o.field("problem", if finished { "" } else { progress.problem.as_str() });
         o.object("seals", |o| {
             for seal in seals {

@@ -21,6 +21,8 @@ pub(super) struct Progress {
     pub(super) waiting: usize,
     /// Those that could not be wrapped.
     pub(super) failed: usize,
+    /// Those that were passed by, with all below them: they have keys of their own.
+    pub(super) own_keys: usize,
     /// Why the last round came to nothing; empty when it did not.
     pub(super) problem: String,
 }
@@ -57,6 +59,7 @@ impl Walk<'_> {
             let mut progress = self.progress();
             progress.failed += found.closed.len() + usize::from(done.is_err());
             progress.done += usize::from(done.is_ok());
+            progress.own_keys += found.own_keys;
             waiting.extend(found.children);
             progress.waiting = waiting.len();
             let here = done.err().map(|refusal| (step.tenant.id(), refusal));
@@ -147,6 +150,8 @@ struct Found {
     children: Vec<Arc<Tenant>>,
     /// Those whose keys are not to be had now.
     closed: Vec<(TenantId, Refusal)>,
+    /// How many have keys of their own.
+    own_keys: usize,
 }
 
 #[async_trait]
@@ -156,8 +161,11 @@ impl Attempt for Rewrap {
         let mut below = Found::default();
         for name in txn.names(tenant, Kind::Namespace, SYSTEM, "").await?.iter() {
             let found = txn.read::<Namespace>(tenant, &Address::system(Kind::Namespace, &**name)).await?;
+            let Some(found) = found else { continue };
             // One with a key of its own has no other wraps, nor has what is below it.
-            if let Some(found) = found.filter(|found| found.value.own_seal.is_none()) {
+            if found.value.own_seal.is_some() {
+                below.own_keys += 1;
+            } else {
                 match txn.enter(tenant, &found.value).await {
                     Ok(child) => below.children.push(child),
                     Err(refusal) => below.closed.push((found.value.tenant, refusal)),

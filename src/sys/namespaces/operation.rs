@@ -15,6 +15,10 @@ const RESERVED: [&str; 6] = ["root", "sys", "audit", "auth", "cubbyhole", "ident
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
+/// How long the destruction of a key can be taken back at its guardian, in days.
+const DESTROY_DAYS_MIN: u32 = 7;
+const DESTROY_DAYS_MAX: u32 = 30;
+
 /// The longest reason of a legal hold, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -31,8 +35,8 @@ pub enum Operation {
     Set(String, BTreeMap<String, String>, Choice),
     /// Changes a child's metadata; `None` removes.
     Patch(String, BTreeMap<String, Option<String>>, Choice),
-    /// Deletes a child and destroys its keys.
-    Delete(String),
+    /// Deletes a child and destroys its keys; with a number, its own key at its guardian as well, after so many days.
+    Delete(String, Option<u32>),
     /// Locks a namespace below, or the request's own when the path is empty.
     Lock(Path),
     /// Unlocks one, with its key or by right.
@@ -89,6 +93,19 @@ const UNSEAL: &[Field] = &[
     Field { name: "reset", kind: "boolean", help: "Shows the state and changes nothing." },
 ];
 
+const DELETE: &[Field] = &[
+    Field {
+        name: "destroy_key",
+        kind: "boolean",
+        help: "Have the namespace's own key destroyed by the system that guards it, with sudo: also as a query parameter.",
+    },
+    Field {
+        name: "destroy_after_days",
+        kind: "integer",
+        help: "How long that can be taken back there: 7 to 30 days, 30 if it is not said.",
+    },
+];
+
 const HOLD: &[Field] = &[Field { name: "reason", kind: "string", help: "Why it must not be deleted: a case, an order." }];
 
 /// The table. `:path*` takes several segments only to refuse them with a text.
@@ -132,8 +149,8 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::by_verb(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
     Row::by_verb(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
     Row::by_verb(Verb::Patch, "namespaces/:path*", FIELDS, "Changes the metadata of a child namespace.", patch),
-    Row::by_verb(Verb::Delete, "namespaces/:path*", &[], "Deletes a child namespace and destroys its keys.", |call| {
-        Ok(Operation::Delete(name(call)?))
+    Row::by_verb(Verb::Delete, "namespaces/:path*", DELETE, "Deletes a child namespace and destroys its keys.", |call| {
+        Ok(Operation::Delete(name(call)?, destroy_key(call)?))
     }),
 ];
 
@@ -196,6 +213,23 @@ fn unseal(call: &Call<'_>) -> Result<Operation, Refusal> {
         ));
     }
     Ok(Operation::Unseal(name))
+}
+
+/// Clients send what belongs to a deletion in the query string, or in a body.
+fn destroy_key(call: &Call<'_>) -> Result<Option<u32>, Refusal> {
+    let asked = call.fields.boolean("destroy_key")?.unwrap_or(false) || call.query.flag("destroy_key");
+    let days = match call.fields.integer("destroy_after_days")? {
+        Some(days) => Some(u64::try_from(days).unwrap_or(0)),
+        None => call.query.number("destroy_after_days")?,
+    };
+    if !asked && days.is_some() {
+        return Err(Refusal::invalid("destroy_after_days is of no use without destroy_key"));
+    }
+    let days = u32::try_from(days.unwrap_or(DESTROY_DAYS_MAX.into())).unwrap_or(u32::MAX);
+    if !(DESTROY_DAYS_MIN..=DESTROY_DAYS_MAX).contains(&days) {
+        return Err(Refusal::invalid(format!("destroy_after_days must be from {DESTROY_DAYS_MIN} to {DESTROY_DAYS_MAX}")));
+    }
+    Ok(asked.then_some(days))
 }
 
 fn hold(call: &Call<'_>) -> Result<Operation, Refusal> {

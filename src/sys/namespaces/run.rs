@@ -12,6 +12,7 @@ use crate::engine::directory;
 use crate::json::{Json, Object};
 use crate::namespace::{LegalHold, Namespace};
 use crate::record::{Address, Kind, SYSTEM};
+use crate::sys::erasure;
 use crate::sys::mounts::first_segment;
 
 /// The most namespaces that one scan opens.
@@ -39,7 +40,13 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
             change(tenant, &name, &mut namespace, choice, txn).await?;
             one(tenant, prefix, &name, &namespace, txn).await
         }
-        Operation::Delete(name) => delete(tenant, prefix, &name, txn).await,
+        Operation::Delete(name, destroy) => {
+            // Nothing brings such a key back: more than the right to delete is asked for.
+            if destroy.is_some() && !caller.is_some_and(|caller| caller.has_sudo(&format!("{}namespaces/{name}", place.path))) {
+                return Err(Refusal::Denied);
+            }
+            delete(tenant, prefix, &name, destroy, txn).await
+        }
         Operation::Lock(path) => lock::lock(&path, place, caller, txn).await,
         Operation::Unlock(path, key) => lock::unlock(&path, key.as_ref(), place, caller, txn).await,
         Operation::Seal(name) => lock::seal(tenant, &name, txn).await,
@@ -111,7 +118,7 @@ fn merge(metadata: &mut BTreeMap<String, String>, changes: BTreeMap<String, Opti
     }
 }
 
-async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, destroy: Option<u32>, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(namespace) = read(tenant, name, txn).await? else {
         let warnings = vec!["requested namespace does not exist".to_owned()];
         return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
@@ -121,6 +128,7 @@ async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, txn: &mut Txn) -
     if !txn.names(&child, Kind::Namespace, SYSTEM, "").await?.is_empty() {
         return Err(Refusal::invalid(format!("cannot delete namespace (\"{name}/\") containing child namespaces")));
     }
+    erasure::begin(&namespace, format!("{prefix}{name}/"), destroy, txn).await?;
     txn.delete_child(tenant, name).await?;
     Ok(Answer::data(Json::object(|out| {
         out.field("status", "in-progress");
