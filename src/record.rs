@@ -149,6 +149,8 @@ pub enum Kind {
     ArchiveSettings = 92,
     /// What of a tenant's events was deleted from the archive.
     ArchiveState = 93,
+    /// What a policy was from some time on.
+    PolicyVersion = 94,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

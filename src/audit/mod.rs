@@ -7,6 +7,7 @@
 
 pub mod batch;
 mod canonical;
+pub mod changed;
 pub mod copy;
 pub mod cursor;
 pub mod event;
@@ -17,5 +18,6 @@ pub mod receipt;
 pub mod row;
 pub mod search;
 pub mod segment;
+pub mod state;
 pub mod summary;
 pub mod tile;

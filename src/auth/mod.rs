@@ -18,6 +18,8 @@ pub mod name;
 pub mod origin;
 pub mod parameters;
 pub mod policies;
+pub mod policy_history;
+pub mod principals;
 pub mod second_factor;
 pub mod signed;
 pub mod token;

@@ -7,14 +7,14 @@ use crate::answer::Refusal;
 use crate::auth::token::entry::{ROOT_POLICY, TokenEntry};
 use crate::commit::{Tenant, Txn};
 use crate::engine::identity::{self, mfa};
-use crate::policy::{Acl, Identity, Policy, PolicyRecord, shipped};
+use crate::policy::shipped::{ALL, Shipped, WRAPPING};
+use crate::policy::{Acl, Identity, Policy, PolicyRecord};
 use crate::record::{Address, Kind};
 
 /// The shipped policies, compiled once. A test of theirs compiles each.
 static SHIPPED: LazyLock<BTreeMap<&str, Arc<Policy>>> = LazyLock::new(|| {
-    let compiled =
-        |shipped: &'static shipped::Shipped| Some((shipped.name, Arc::new(Policy::parse(shipped.name, shipped.text).ok()?)));
-    shipped::ALL.iter().chain([&shipped::WRAPPING]).filter_map(compiled).collect()
+    let compiled = |shipped: &'static Shipped| Some((shipped.name, Arc::new(Policy::parse(shipped.name, shipped.text).ok()?)));
+    ALL.iter().chain([&WRAPPING]).filter_map(compiled).collect()
 });
 
 /// Where the policy with this name is; `name` is in lower case.
@@ -25,11 +25,16 @@ pub fn address(name: &str) -> Address {
 /// The policy in force under `name`; `None` when there is none, which is remembered like any other read.
 /// `root` is not a policy with rules, so it is `None` here.
 pub async fn in_force(txn: &mut Txn, tenant: &Arc<Tenant>, name: &str) -> Result<Option<Arc<Policy>>, Refusal> {
-    let fixed = name == shipped::WRAPPING.name;
+    let fixed = name == WRAPPING.name;
     if !fixed && let Some(found) = txn.read::<PolicyRecord>(tenant, &address(name)).await? {
         return Ok(Some(Arc::clone(found.value.policy())));
     }
-    Ok(SHIPPED.get(name).map(Arc::clone))
+    Ok(shipped(name))
+}
+
+/// What is shipped under `name`, and in force where nobody has written another.
+pub fn shipped(name: &str) -> Option<Arc<Policy>> {
+    SHIPPED.get(name).map(Arc::clone)
 }
 
 /// What a token of this tenant may do: by its own policies, and by those of the entity that it stands for and of that

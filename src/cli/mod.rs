@@ -124,6 +124,10 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output, environment);
         }
+        Command::Audit(Group { verb: audit::Audit::Verify(verify), flags }) if verify.asks() => {
+            let (client, output) = asking(&flags)?;
+            return verify.run_asking(&client, &output);
+        }
         Command::Audit(Group { verb: audit::Audit::Verify(verify), flags }) => {
             return verify.run(&Output::new(flags.format(environment)?));
         }

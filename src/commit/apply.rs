@@ -11,6 +11,7 @@ use super::receipts::Receipts;
 use super::reserve::Grant;
 use super::tenant::Tenant;
 use crate::audit::batch::BatchError;
+use crate::audit::changed::{self, GONE};
 use crate::id::TenantId;
 use crate::metrics;
 use crate::record::{DirKey, RecordKey};
@@ -139,9 +140,10 @@ impl Groups {
             let Changes { rows, mut directories } = changes.remove(&id).unwrap_or_default();
             directories.sort_unstable();
             directories.dedup();
-            let keys: Vec<[u8; 32]> = rows.keys().map(|key| key.0).chain(directories.iter().map(|key| key.0)).collect();
+            let states: Vec<_> = rows.iter().map(|(key, row)| (*key, row.as_ref().map_or(GONE, RecordRow::state_hash))).collect();
+            let column = changed::encode(&states, &directories);
             let context = (tenant.keyring(), self.tenants.deployment(), id);
-            let (log, head) = log::next_row(context, &tenant.head(), events, &keys, (group, now));
+            let (log, head) = log::next_row(context, &tenant.head(), events, column, (group, now));
             let (from, to) = (log.tail.first_index, log.tail.size());
             let news = Unread { seq: head.seq, from, to, since: head.time };
             let rows: Vec<_> =

@@ -19,6 +19,7 @@ use super::txn::Txn;
 use super::work::Work;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::BatchEncoder;
+use crate::audit::changed;
 use crate::id::TenantId;
 use crate::metrics;
 use crate::storage::{Feed, Group, Known, StoreError, TenantState};
@@ -284,7 +285,7 @@ fn known(items: &[Item], involved: &Involved) -> Vec<Known> {
 }
 
 fn changed_keys(feed: &Feed) -> Vec<(u64, [u8; 32])> {
-    let keys = feed.changed.iter().flat_map(|row| row.changed.as_chunks::<32>().0.iter().map(|key| (row.seq, *key)));
+    let keys = feed.changed.iter().flat_map(|row| changed::keys(&row.changed).iter().map(|key| (row.seq, *key)));
     keys.collect()
 }
 

@@ -107,7 +107,7 @@ pub(super) fn next_row(
     (keyring, deployment, tenant): (&Keyring, DeploymentId, TenantId),
     head: &Head,
     events: SealedEvents,
-    changed: &[[u8; 32]],
+    changed: Vec<u8>,
     (group, now): ([u8; 16], Timestamp),
 ) -> (LogRow, Head) {
     let first_index = head.frontier.size();
@@ -124,7 +124,7 @@ pub(super) fn next_row(
         prev_root: head.root,
         root: next.root,
         frontier: next.frontier.to_bytes(),
-        changed: changed.concat(),
+        changed,
         group,
         mac: [0; 32],
     };

@@ -33,6 +33,7 @@ mod refresh;
 mod reserve;
 mod rewrap;
 mod signer;
+mod state;
 mod tenant;
 mod tenants;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use reading::{Child, Standing};
 pub use refresh::{KeyringTimes, Refresher};
 pub use rewrap::Rewrap;
 pub use signer::Signer;
+pub use state::{Fault, Told};
 pub use tenant::Tenant;
 pub use tenants::{KeyError, Tenants, Wake};
 pub use txn::{Found, Txn};

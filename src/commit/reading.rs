@@ -6,8 +6,8 @@ use super::opening::decode;
 use super::tenant::{Entry, Tenant};
 use super::tenants::{Tenants, store_refusal};
 use crate::answer::Refusal;
-use crate::audit::batch;
 use crate::audit::merkle::leaf_hash;
+use crate::audit::{batch, changed};
 use crate::id::TenantId;
 use crate::namespace::Namespace;
 use crate::record::{Address, Kind, RecordKey, SYSTEM};
@@ -107,7 +107,7 @@ impl Tenants {
     /// The child namespaces that a row of the parent's log made or changed, and that are there now.
     pub async fn children_of_row(&self, parent: &Arc<Tenant>, row: &LogRow) -> Result<Vec<Child>, Refusal> {
         let directory = parent.keyring().dir_key(Kind::Namespace, SYSTEM, "");
-        let changed = row.tail.changed.as_chunks::<32>().0;
+        let changed = changed::keys(&row.tail.changed);
         let mut found = Vec::new();
         if changed.contains(&directory.0) {
             for key in changed {

@@ -109,11 +109,25 @@ impl Keyring {
         expires_at: Option<Timestamp>,
         sealed: &[u8],
     ) -> Result<(), OpenError> {
+        self.record_kind(key, directory, expires_at, sealed).map(drop)
+    }
+
+    /// The same, and the number of its kind.
+    ///
+    /// # Errors
+    /// As `open_record` of every kind.
+    pub fn record_kind(
+        &self,
+        key: &RecordKey,
+        directory: &DirKey,
+        expires_at: Option<Timestamp>,
+        sealed: &[u8],
+    ) -> Result<u8, OpenError> {
         let mut fault = Fault::Wrap;
         for kind in 1..=KIND_MAX {
             let opener = self.try_opener(kind, sealed);
             match opener.and_then(|opener| self.try_open_record_with(&opener, kind, key, directory, expires_at, sealed)) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(kind),
                 Err(Fault::Wrap) => {}
                 Err(other) => fault = other,
             }

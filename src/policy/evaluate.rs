@@ -87,8 +87,18 @@ impl Acl {
     /// a caller without any entity, a rule about the paths with its own id or name is about no path, and is left out, unless
     /// it denies.
     pub fn new(policies: Vec<Arc<Policy>>, identity: &Identity, now: Timestamp) -> Self {
+        Self::of(policies, Some(identity), now)
+    }
+
+    /// What these policies say of callers of whom nothing is known yet: rules with templates are left out. Nobody is let in by
+    /// this; it is what can be told of a role.
+    pub fn without_templates(policies: Vec<Arc<Policy>>, now: Timestamp) -> Self {
+        Self::of(policies, None, now)
+    }
+
+    fn of(policies: Vec<Arc<Policy>>, identity: Option<&Identity>, now: Timestamp) -> Self {
         let mut acl = Self { policies, own: Rules::default(), root: false, broken: None, valid_until: None, missing: Vec::new() };
-        acl.judge_factors(&identity.shown, now);
+        acl.judge_factors(identity.map_or(&Shown::default(), |identity| &identity.shown), now);
         for (target, rule) in acl.policies.iter().flat_map(|policy| &policy.conditional) {
             if rule.expiration.is_some_and(|until| until <= now) {
                 continue;
@@ -96,11 +106,13 @@ impl Acl {
             acl.valid_until = acl.valid_until.into_iter().chain(rule.expiration).min();
             match target {
                 Target::Fixed(pattern) => acl.own.add(pattern.clone(), Arc::clone(rule)),
-                Target::Templated(text) => match fill(text, identity) {
-                    Ok(pattern) => acl.own.add(pattern, Arc::clone(rule)),
+                Target::Templated(text) => match identity.map(|identity| (fill(text, identity), identity)) {
+                    None => {}
+                    Some((Ok(pattern), _)) => acl.own.add(pattern, Arc::clone(rule)),
                     // Nobody's own paths are no paths at all.
-                    Err(name) if identity.is_nobody() && is_own(&name) && rule.capabilities.grants_something() => {}
-                    Err(name) => acl.broken = Some(name),
+                    Some((Err(name), identity))
+                        if identity.is_nobody() && is_own(&name) && rule.capabilities.grants_something() => {}
+                    Some((Err(name), _)) => acl.broken = Some(name),
                 },
             }
         }

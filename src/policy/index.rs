@@ -33,6 +33,15 @@ impl Policy {
         Ok(policy)
     }
 
+    /// Whether what it says of `path` may depend on who asks: it has a rule with a template that could be about it.
+    pub fn depends_on_caller(&self, path: &str) -> bool {
+        let before = |text: &str| text.split("{{").next().unwrap_or_default().trim_start_matches('/').to_owned();
+        self.conditional.iter().any(|(target, _)| match target {
+            Target::Templated(text) => before(text).split('/').any(|part| part == "+") || path.starts_with(&before(text)),
+            Target::Fixed(_) => false,
+        })
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -1,5 +1,6 @@
 //! What the tables hold, as plain values. Bytes that look like content are sealed already.
 
+use crate::audit::changed::{StateHash, state_hash};
 use crate::id::{DeploymentId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -220,6 +221,13 @@ pub struct RecordRow {
     pub name: Vec<u8>,
     /// Its payload, sealed.
     pub sealed: Vec<u8>,
+}
+
+impl RecordRow {
+    /// What the log says of it when it is stored like this.
+    pub fn state_hash(&self) -> StateHash {
+        state_hash(&self.key, &self.directory, self.expires_at, &self.sealed)
+    }
 }
 
 /// A change of one record.

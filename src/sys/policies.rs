@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::answer::{Answer, Refusal};
-use crate::auth::Caller;
 use crate::auth::policies::address;
 use crate::auth::token::entry::ROOT_POLICY;
+use crate::auth::{Caller, policy_history};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::table::{Call, Field, Row, Verb};
 use crate::json::Json;
@@ -131,8 +131,8 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Write(name, record) => {
             check(&name, Capability::Update, place, caller)?;
             let address = address(&name.text);
-            // Read first: the new version continues the object.
-            txn.read::<PolicyRecord>(tenant, &address).await?;
+            // It reads what was there: the new version continues the object.
+            policy_history::note(txn, tenant, &name.text, Some(record.text())).await?;
             txn.put(tenant, &address, &*record, None).await?;
             Ok(Answer::Empty)
         }
@@ -141,6 +141,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
             if name.text == DEFAULT_POLICY || FIXED.contains(&name.text.as_str()) {
                 return Err(Refusal::invalid(format!("cannot delete \"{}\" policy", name.text)));
             }
+            policy_history::note(txn, tenant, &name.text, None).await?;
             txn.remove::<PolicyRecord>(tenant, &address(&name.text)).await?;
             Ok(Answer::Empty)
         }

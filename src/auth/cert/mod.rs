@@ -17,7 +17,16 @@ mod role;
 mod run;
 mod tokenless;
 
+use crate::answer::Refusal;
+use crate::auth::principals::{Listing, Principal};
+use crate::commit::Txn;
+
 pub use config::denies;
 pub use operation::{Operation, TABLE};
 pub use run::{exists, purge, renew, run};
 pub use tokenless::{Shown, caller};
+
+/// The roles of a mount.
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
+    listing.of::<role::CertRole>("cert role", txn, |role, _| (role.tokens.clone(), None)).await
+}

@@ -17,6 +17,15 @@ mod operation;
 mod role;
 mod run;
 
+use crate::answer::Refusal;
+use crate::auth::principals::{Listing, Principal};
+use crate::commit::Txn;
+
 pub use login::renew;
 pub use operation::{Operation, TABLE};
 pub use run::{exists, purge, run};
+
+/// The roles of a mount.
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
+    listing.of::<role::Role>("kubernetes role", txn, |role, _| (role.parameters.clone(), None)).await
+}

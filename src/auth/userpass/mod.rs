@@ -14,7 +14,16 @@ mod operation;
 mod run;
 mod user;
 
+use crate::answer::Refusal;
+use crate::auth::principals::{Listing, Principal};
+use crate::commit::Txn;
+
 pub use failed::{locked, unlock};
 pub use login::renew;
 pub use operation::{NewPassword, Operation, TABLE};
 pub use run::{exists, purge, run};
+
+/// The users of a mount.
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
+    listing.of::<user::User>("user", txn, |user, name| (user.parameters.clone(), Some(name.to_owned()))).await
+}

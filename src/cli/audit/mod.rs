@@ -1,9 +1,12 @@
 //! `audit`: reads, exports and verifies audit logs.
 
+mod access;
 mod export;
 mod folder;
+mod html;
 mod receipt;
 mod search;
+mod state;
 mod verify;
 
 use clap::Subcommand;
@@ -18,6 +21,7 @@ pub(super) use verify::Verify;
 #[derive(Subcommand)]
 pub(super) enum Audit {
     Search(search::Search),
+    Access(access::Access),
     Tail(search::Tail),
     Show(search::Show),
     Export(export::Export),
@@ -29,6 +33,7 @@ impl Audit {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
         match self {
             Self::Search(verb) => verb.run(client, output),
+            Self::Access(verb) => verb.run(client, output),
             Self::Tail(verb) => verb.run(client, output),
             Self::Show(verb) => verb.run(client, output),
             Self::Export(verb) => verb.run(client, output),

@@ -1,4 +1,4 @@
-//! `audit verify`: checks a copy of a log without the server.
+//! `audit verify`: checks a copy of a log without the server, or what the server has stored.
 
 use std::fs;
 use std::io;
@@ -14,19 +14,21 @@ use super::folder::CopyFolder;
 use super::printable;
 use crate::audit::copy::{self, Report};
 use crate::audit::note::{LogKey, TreeHead};
+use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output, complain};
 
-/// Check a copy of the log, without the server; exit code 1 when anything is wrong with it
+/// Check a copy of the log, without the server, or with --state what the server has stored; exit code 1 when anything is wrong
 #[derive(Args)]
 #[command(after_help = "Examples:
   strongroom audit verify ./log --key 'strongroom/3f..+1b2c3d4e+AU..'
   strongroom audit verify ./log --key \"$(cat trusted.key)\" --kept last-month.checkpoint
   strongroom audit verify ./log --format json
-  strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"")]
+  strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"
+  strongroom audit verify --state --namespace acme")]
 pub(in crate::cli) struct Verify {
     /// What `audit export` has written: one log, or a folder of several
-    #[arg(value_name = "DIR", required_unless_present = "receipt")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["receipt", "state"])]
     dir: Option<PathBuf>,
     /// Public key of the log, from somewhere other than the copy; without it the copy's own is used
     #[arg(long, value_name = "KEY")]
@@ -37,9 +39,26 @@ pub(in crate::cli) struct Verify {
     /// Check what `audit receipt` has written, instead of a copy
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["dir", "kept"])]
     receipt: Option<PathBuf>,
+    /// Hold the records that the server has stored against its log: what was rolled back, swapped or removed is named
+    #[arg(long, conflicts_with_all = ["dir", "key", "kept", "receipt"])]
+    state: bool,
+    /// With --state: of requests without a valid token, which belong to no namespace
+    #[arg(long, requires = "state")]
+    edge: bool,
 }
 
 impl Verify {
+    /// Whether a server is asked.
+    pub(in crate::cli) fn asks(&self) -> bool {
+        self.state
+    }
+
+    /// With `--state`.
+    pub(in crate::cli) fn run_asking(&self, client: &Client, output: &Output) -> Result<ExitCode, Failure> {
+        super::state::verify(client, self.edge, output)
+    }
+
+    /// Without a server.
     pub(in crate::cli) fn run(self, output: &Output) -> Result<ExitCode, Failure> {
         let wrong = || Failure::local("--key is not the public key of a log, as in ORIGIN+ID+BASE64");
         let key = self.key.as_deref().map(|text| LogKey::parse(text.trim()).ok_or_else(wrong)).transpose()?;

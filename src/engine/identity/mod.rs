@@ -30,6 +30,7 @@ mod run;
 mod show;
 mod standing;
 
+pub use group::all as groups;
 pub use last_login::{LastLogin, forget_last_login, last_login};
 pub use login::{Entrant, known_as, login};
 pub use operation::Operation;

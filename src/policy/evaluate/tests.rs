@@ -232,3 +232,17 @@ fn expired_rules_are_as_if_not_written() {
     assert_eq!((reads(&at(10)), at(10).valid_until()), (true, Some(Timestamp(20_000_000_000))));
     assert_eq!((reads(&at(20)), at(20).valid_until()), (false, None));
 }
+
+#[test]
+fn of_a_role_only_that_counts_which_holds_for_everybody() {
+    let text = short("secret/a: read; secret/{{identity.entity.name}}: update; own/+/{{identity.entity.id}}: list");
+    let acl = Acl::without_templates(vec![policy(&text)], Timestamp(0));
+    assert_eq!(acl.capabilities("secret/a").names(), ["read"]);
+    assert_eq!(acl.capabilities("secret/b").names(), ["deny"]);
+    assert!(acl.broken_template().is_none());
+    // A wildcard before the template may be anything.
+    assert!(policy(&text).depends_on_caller("own/x/y"));
+    let templated = policy(&short("secret/{{identity.entity.name}}: read"));
+    assert!(templated.depends_on_caller("secret/a") && !templated.depends_on_caller("other/a"));
+    assert!(!policy(&short("secret/a: read")).depends_on_caller("secret/a"));
+}

@@ -5,13 +5,16 @@
 //! folder must not write. Indexes and sizes count events from 0; times are those at which events were logged, which never go
 //! back within a log.
 
+mod access;
 mod archive;
+mod named;
 mod opened;
 mod operation;
 mod page;
 mod proofs;
 mod search;
 mod sources;
+mod state;
 
 use std::sync::Arc;
 
@@ -19,7 +22,11 @@ use crate::answer::{Answer, Data, Refusal};
 use crate::audit::note::LogKey;
 use crate::auth::Caller;
 use crate::commit::{Place, Tenants, Txn};
+use crate::engine::directory::Mounted;
+use crate::record::RecordKey;
 
+use access::{Access, Readers};
+use operation::AccessAsked;
 pub use operation::{Operation, TABLE};
 use search::Search;
 use sources::Source;
@@ -35,6 +42,11 @@ enum Wanted {
     Checkpoint(Source),
     Inclusion(Source, u64, Option<u64>),
     Consistency(Source, u64, Option<u64>),
+    Access(Box<Access>),
+    Readers(Readers),
+    Changes(Source, u64),
+    Records(Source, Option<RecordKey>),
+    Record(Source, Vec<Mounted>, RecordKey, Option<u64>),
 }
 
 /// Lets the request into the log. [`Reading::answer`] does the rest.
@@ -87,6 +99,21 @@ async fn prepare(
         Operation::Checkpoint { edge } => Wanted::Checkpoint(source(txn, edge)?),
         Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),
         Operation::Consistency { from, size, edge } => Wanted::Consistency(source(txn, edge)?, from, size),
+        Operation::Access(asked) => {
+            let AccessAsked { path, at, offset, limit } = *asked;
+            let at = at.map(|at| at.at(txn.now()));
+            if at.is_some_and(|at| at > txn.now()) {
+                return Err(Refusal::invalid("at is a time that has not come"));
+            }
+            Wanted::Access(Box::new(Access { source: source(txn, false)?, path, at, offset, limit }))
+        }
+        Operation::Readers(asked) => {
+            let references = access::references(&place.tenant, &asked.path, txn).await?;
+            Wanted::Readers(Readers::new(*asked, source(txn, false)?, references, txn.now()))
+        }
+        Operation::Changes { from, edge } => Wanted::Changes(source(txn, edge)?, from),
+        Operation::Records { after, edge } => Wanted::Records(source(txn, edge)?, after),
+        Operation::Record { key, seq, edge } => Wanted::Record(source(txn, edge)?, state::mounts(place, txn).await?, key, seq),
     })
 }
 
@@ -101,6 +128,11 @@ impl Reading {
             Wanted::Checkpoint(source) => proofs::checkpoint(tenants, &source).await,
             Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,
             Wanted::Consistency(source, from, size) => proofs::consistency(tenants, &source, from, size).await,
+            Wanted::Access(access) => access.answer(tenants).await,
+            Wanted::Readers(readers) => readers.answer(tenants).await,
+            Wanted::Changes(source, from) => state::changes(tenants, &source, from).await,
+            Wanted::Records(source, after) => state::records(tenants, &source, after).await,
+            Wanted::Record(source, mounts, key, seq) => state::record(tenants, &source, &mounts, (key, seq)).await,
         }
     }
 }

@@ -36,13 +36,13 @@ pub(super) async fn events(
     Ok(events)
 }
 
-/// Whether an event of the row may have all of these terms.
-pub(super) fn may_have(tenant: &Tenant, row: &Glance, terms: &[Term]) -> bool {
-    if terms.is_empty() || row.summary.is_empty() {
+/// Whether an event of the row may have all terms of any of these lists.
+pub(super) fn may_have(tenant: &Tenant, row: &Glance, lists: &[Vec<Term>]) -> bool {
+    if row.summary.is_empty() || lists.iter().any(Vec::is_empty) {
         return true;
     }
     match tenant.keyring().open_summary(&row.summary, &row.first_leaf) {
-        Ok(summary) => terms.iter().all(|term| summary::may_have(&summary, *term)),
+        Ok(summary) => lists.iter().any(|terms| terms.iter().all(|term| summary::may_have(&summary, *term))),
         Err(error) => {
             tracing::error!(%error, tenant = %tenant.id(), seq = row.seq, "the summary of a log row does not open: it was changed");
             true

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use super::state::parse_key;
 use crate::answer::Refusal;
 use crate::audit::cursor::Position;
 use crate::audit::search::{Filter, Outcome};
 use crate::engine::table::{Call, Row, Verb};
 use crate::fields::Query;
+use crate::path::Path;
+use crate::record::RecordKey;
 use crate::time::{Timestamp, parse_duration};
 
 /// Most events in one page.
@@ -63,6 +66,33 @@ pub enum Operation {
         /// As above.
         edge: bool,
     },
+    /// Which records rows of the log have changed, and to what.
+    Changes {
+        /// The first row.
+        from: u64,
+        /// As above.
+        edge: bool,
+    },
+    /// Which records are stored, and as what.
+    Records {
+        /// Those behind this one.
+        after: Option<RecordKey>,
+        /// As above.
+        edge: bool,
+    },
+    /// Who may do what to a path.
+    Access(Box<AccessAsked>),
+    /// Who has read a path.
+    Readers(Box<Readers>),
+    /// What one record is.
+    Record {
+        /// Its key.
+        key: RecordKey,
+        /// A row of the log that changed it.
+        seq: Option<u64>,
+        /// As above.
+        edge: bool,
+    },
 }
 
 /// What a search asks for. Paths of the filter begin in the request's namespace.
@@ -80,6 +110,24 @@ pub struct Asked {
     pub(super) edge: bool,
     /// Events that left the database, too.
     pub(super) archive: bool,
+}
+
+/// What `access` asks for. The path begins in the request's namespace.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AccessAsked {
+    pub(super) path: Path,
+    pub(super) at: Option<When>,
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+}
+
+/// What `readers` asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Readers {
+    pub(super) path: Path,
+    pub(super) since: Option<When>,
+    pub(super) until: Option<When>,
+    pub(super) cursor: Option<Position>,
 }
 
 /// A point in time, as a client writes it.
@@ -130,11 +178,67 @@ pub static TABLE: &[Row<Operation>] = &[
             Ok(Operation::Consistency { from, size: size(call.query)?, edge: boolean(call.query, "edge")? })
         },
     ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/access/:path*",
+        &[],
+        "Shows who may do what to a path, now or at an earlier time.",
+        |call| {
+            let offset = number(call.query, "offset")?.and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+            let limit = text(call.query, "limit")?.map_or(Ok(PAGE_MAX), |_| limit(call.query))?;
+            Ok(Operation::Access(Box::new(AccessAsked { path: path(call)?, at: when(call.query, "at")?, offset, limit })))
+        },
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/readers/:path*",
+        &[],
+        "Shows who has read a path, when, and whether they still may.",
+        |call| {
+            let (since, until) = (when(call.query, "since")?, when(call.query, "until")?);
+            Ok(Operation::Readers(Box::new(Readers { path: path(call)?, since, until, cursor: cursor(call.query)? })))
+        },
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/state/changes",
+        &[],
+        "Shows which records the log says were changed, and to what.",
+        |call| {
+            let from = number(call.query, "from")?.unwrap_or(1);
+            Ok(Operation::Changes { from, edge: boolean(call.query, "edge")? })
+        },
+    ),
+    Row::by_verb(Verb::Read, "audit-log/state/records", &[], "Shows which records are stored, by keyed hashes.", |call| {
+        let after = text(call.query, "after")?.map(|text| parse_key(&text)).transpose()?;
+        Ok(Operation::Records { after, edge: boolean(call.query, "edge")? })
+    }),
+    Row::by_verb(Verb::Read, "audit-log/state/record/:key", &[], "Shows what a record is, and what wrote it.", |call| {
+        let (key, seq) = (parse_key(call.captures.get(0))?, number(call.query, "seq")?);
+        Ok(Operation::Record { key, seq, edge: boolean(call.query, "edge")? })
+    }),
 ];
 
 fn size(query: &Query) -> Result<Option<u64>, Refusal> {
     let number = |text: String| text.parse().map_err(|_| Refusal::invalid("size is a whole number of events"));
     text(query, "size")?.map(number).transpose()
+}
+
+fn cursor(query: &Query) -> Result<Option<Position>, Refusal> {
+    let position =
+        |text: String| Position::parse(&text).ok_or_else(|| Refusal::invalid("malformed cursor: not one that was answered"));
+    text(query, "cursor")?.map(position).transpose()
+}
+
+/// The path that is asked about: what is behind the words of this API.
+fn path(call: &Call<'_>) -> Result<Path, Refusal> {
+    let path = Path::new(call.captures.get(0)).map_err(|error| Refusal::invalid(error.to_string()))?;
+    if path.is_empty() { Err(Refusal::invalid("name a path, as policies do: secret/data/app")) } else { Ok(path) }
+}
+
+fn number(query: &Query, name: &str) -> Result<Option<u64>, Refusal> {
+    let number = |text: String| text.parse().map_err(|_| Refusal::Invalid(format!("{name} is a whole number")));
+    text(query, name)?.map(number).transpose()
 }
 
 fn index(call: &Call<'_>) -> Result<u64, Refusal> {
@@ -157,9 +261,7 @@ fn search(query: &Query) -> Result<Asked, Refusal> {
             Some(_) => return Err(Refusal::invalid("order is desc (newest first) or asc")),
         },
         limit: limit(query)?,
-        cursor: text(query, "cursor")?
-            .map(|text| Position::parse(&text).ok_or_else(|| Refusal::invalid("malformed cursor: not one that was answered")))
-            .transpose()?,
+        cursor: cursor(query)?,
         children: boolean(query, "children")?,
         edge: boolean(query, "edge")?,
         archive: boolean(query, "archive")?,

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::opened;
-use super::operation::Asked;
+use super::operation::{Asked, Readers};
 use super::page::{self, Hit};
 use super::sources::Source;
 use crate::answer::{Answer, Refusal};
 use crate::audit::cursor::Position;
-use crate::audit::search::Filter;
+use crate::audit::search::{Filter, Outcome, Sieve};
 use crate::audit::summary::Term;
 use crate::commit::{Segments, Tenants, missing};
 use crate::json::Json;
@@ -21,6 +21,10 @@ use crate::time::Timestamp;
 const ROWS: usize = 64;
 /// Most events that one page opens.
 const OPENED_MAX: usize = 250_000;
+/// Where references are used.
+const RESOLVE: &str = "sys/references/resolve";
+/// Most reads that one page of `sys/audit-log/readers` puts together.
+const READS_MAX: usize = 10_000;
 /// Most bytes of events in one page.
 const BYTES_MAX: usize = 8 << 20;
 /// How long one page may take. It is then answered with what was found, and goes on by its cursor.
@@ -35,7 +39,11 @@ pub(super) struct Search {
     sources: Vec<Source>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    terms: Vec<Term>,
+    /// An event that is wanted matches one of these.
+    filters: Vec<Filter>,
+    /// What events that match a filter have, and what to sort others out with: filter by filter.
+    terms: Vec<Vec<Term>>,
+    sieves: Vec<Sieve>,
 }
 
 impl Search {
@@ -52,18 +60,48 @@ impl Search {
             let settled = Timestamp(now.0.saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX)));
             until = Some(until.map_or(settled, |until| until.min(settled)));
         }
-        let terms = asked.filter.terms();
-        Self { asked, sources, since, until, terms }
+        let filters = vec![std::mem::take(&mut asked.filter)];
+        Self { asked, sources, since, until, filters, terms: Vec::new(), sieves: Vec::new() }.sharpened()
+    }
+
+    /// What was read at `path` of a namespace, or by one of these references: as many events as one page opens.
+    pub(super) fn for_reads(asked: Readers, references: Vec<[u8; 32]>, source: Source, now: Timestamp) -> Self {
+        let Readers { path, since, until, cursor, .. } = asked;
+        let outcome = Some(Outcome::Done);
+        let filter =
+            Filter { path: Some(path.as_str().to_owned()), operation: Some("read".to_owned()), outcome, ..Filter::default() };
+        let asked = Asked { filter, since, until, cursor, newest_first: true, limit: READS_MAX, ..Asked::default() };
+        let mut search = Self::new(asked, vec![source], now);
+        let resolve = search.source().map(|source| format!("{}{RESOLVE}", source.namespace));
+        let by_reference = |hash| Filter { path: resolve.clone(), reference: Some(hash), outcome, ..Filter::default() };
+        search.filters.extend(references.into_iter().map(by_reference));
+        search.sharpened()
+    }
+
+    fn sharpened(mut self) -> Self {
+        self.terms = self.filters.iter().map(Filter::terms).collect();
+        self.sieves = self.filters.iter().map(Filter::sieve).collect();
+        self
+    }
+
+    /// The log of the request's namespace.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.sources.first()
     }
 
     pub(super) async fn run(&self, tenants: &Tenants) -> Result<Answer, Refusal> {
+        Ok(self.show(&self.page(tenants).await?))
+    }
+
+    /// One page, as it was found.
+    pub(super) async fn page(&self, tenants: &Tenants) -> Result<Page, Refusal> {
         let start = tenants.clock().now();
         let mut streams = Vec::with_capacity(self.sources.len());
         for (at, source) in self.sources.iter().enumerate() {
             streams.push(Stream::new(self, at, source, tenants).await?);
         }
-        let mut page = Page::default();
-        let left_out = streams.iter().map(|stream| stream.left_out).max().unwrap_or(LeftOut::Nothing);
+        let left_out = streams.iter().map(|stream| stream.left_out).max().unwrap_or_default();
+        let mut page = Page { left_out, ..Page::default() };
         while let Some((source, row)) = self.next_row(&mut streams, tenants).await? {
             self.take(source, &row, &mut page, tenants).await?;
             if page.full || page.opened >= OPENED_MAX || tenants.clock().now().since(start) >= TIME_MAX {
@@ -71,7 +109,7 @@ impl Search {
                 break;
             }
         }
-        Ok(self.show(&page, left_out))
+        Ok(page)
     }
 
     /// The first row of all streams.
@@ -121,8 +159,7 @@ impl Search {
                 page.full_before_end = true;
                 return Ok(());
             }
-            let filter = &self.asked.filter;
-            let matches = filter.may_match(&bytes) && filter.matches(&opened::parse(&source.tenant, row, &bytes)?, &bytes);
+            let matches = self.matches(source, row, &bytes)?;
             if matches && page.bytes + bytes.len() > BYTES_MAX && !page.hits.is_empty() {
                 (page.full, page.full_before_end) = (true, true);
                 return Ok(());
@@ -137,12 +174,26 @@ impl Search {
         Ok(())
     }
 
+    fn matches(&self, source: &Source, row: &Glance, bytes: &[u8]) -> Result<bool, Refusal> {
+        if !self.sieves.iter().any(|sieve| sieve.may_match(bytes)) {
+            return Ok(false);
+        }
+        let event = opened::parse(&source.tenant, row, bytes)?;
+        Ok(self.filters.iter().any(|filter| filter.matches(&event, bytes)))
+    }
+
     /// Whether an earlier page has had it.
     fn is_behind_cursor(&self, position: &Position) -> bool {
         self.asked.cursor.is_some_and(|cursor| if self.asked.newest_first { *position >= cursor } else { *position <= cursor })
     }
 
-    fn show(&self, page: &Page, left_out: LeftOut) -> Answer {
+    /// The cursor behind a page. Backwards, an end is an end; forwards there will be more.
+    pub(super) fn next(&self, page: &Page) -> Option<String> {
+        let last = page.last.or(self.asked.cursor).filter(|_| page.more || !self.asked.newest_first);
+        last.map(|position| position.cursor())
+    }
+
+    fn show(&self, page: &Page) -> Answer {
         let mut events = vec![b'['];
         for hit in &page.hits {
             if events.len() > 1 {
@@ -156,11 +207,10 @@ impl Search {
         }
         events.push(b']');
         let cursor = |position: Option<Position>| position.or(self.asked.cursor).map(|position| position.cursor());
-        // Backwards, an end is an end; forwards there will be more.
-        let next = if self.asked.newest_first && !page.more { None } else { cursor(page.last) };
+        let next = self.next(page);
         Answer::data(Json::object_of(events.len() + 512, |data| {
             data.raw("events", &events).field("next", &next).field("previous", &cursor(page.first)).field("more", &page.more);
-            data.field("archived", &(left_out == LeftOut::Archived)).field("expired", &(left_out == LeftOut::Expired));
+            data.field("archived", &(page.left_out == LeftOut::Archived)).field("expired", &(page.left_out == LeftOut::Expired));
             let namespaces: Vec<&str> = self.sources.iter().map(|source| source.namespace.as_str()).collect();
             data.strings("namespaces", &namespaces);
         }))
@@ -169,8 +219,8 @@ impl Search {
 
 /// What a page has so far.
 #[derive(Default)]
-struct Page {
-    hits: Vec<Hit>,
+pub(super) struct Page {
+    pub(super) hits: Vec<Hit>,
     bytes: usize,
     opened: usize,
     /// The first event that was looked at, and the last.
@@ -179,10 +229,12 @@ struct Page {
     full: bool,
     /// It was full before its last row was at its end.
     full_before_end: bool,
+    /// What it says nothing of.
+    left_out: LeftOut,
     /// What was read from the archive last.
     segments: Segments,
     /// There is more to be read.
-    more: bool,
+    pub(super) more: bool,
 }
 
 impl Page {
@@ -193,8 +245,9 @@ impl Page {
 }
 
 /// Whether there are events in the time of a search that it does not look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum LeftOut {
+    #[default]
     Nothing,
     /// They were deleted from the archive.
     Expired,

@@ -174,7 +174,7 @@ impl Target {
     }
 
     /// The ids of all references to what is there, the standing one first.
-    pub(super) async fn references(&self, txn: &mut Txn) -> Result<Vec<ReferenceId>, Refusal> {
+    pub(in crate::sys) async fn references(&self, txn: &mut Txn) -> Result<Vec<ReferenceId>, Refusal> {
         let Some(standing) = self.standing(None, txn).await? else { return Ok(Vec::new()) };
         let tenant = &self.place.tenant;
         let mut ids: Vec<ReferenceId> =
