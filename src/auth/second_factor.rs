@@ -1,7 +1,7 @@
 //! Second factors of logins and tokens: what a login has to show besides its first proof, and showing one to a token later.
 //!
 //! A login that an enforcement (`identity::mfa`) is about brings its passcodes in `X-Vault-MFA`, or is written down
-//! ([`Pending`]) and waits: `sys/mfa/validate` ends it, once. The one who waits has no token, and is not let in by anything that
+//! (`Pending`) and waits: `sys/mfa/validate` ends it, once. The one who waits has no token, and is not let in by anything that
 //! has changed for the worse meanwhile: enforcements, entity, role and user are looked at again.
 
 use std::collections::BTreeMap;

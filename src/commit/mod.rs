@@ -1,7 +1,7 @@
 //! Read, decide, commit: the one way in which anything is read from and written to a tenant.
 //!
 //! A request works on a [`Txn`]: reads go through the tenant's cache and are remembered, absence and directory
-//! listings included; writes are sealed at once and collected. What comes out is a [`Commit`]. The [`Committer`]
+//! listings included; writes are sealed at once and collected. What comes out is a commit. The [`Committer`]
 //! makes the commits of all requests in flight durable in groups, each in one database transaction together with
 //! its audit events, and answers them afterwards. A commit whose reads are no longer current is not applied: it
 //! runs again, in arrival order, against what the group has collected so far. So every tenant's history is serial,
