@@ -86,7 +86,7 @@ pub(super) async fn record(
     };
     let mut events = Vec::new();
     if let Some(row) = &told {
-        for bytes in opened::events(tenants, &source.tenant, row).await? {
+        for bytes in opened::events(tenants, &source.tenant, row, &mut Segments::default()).await? {
             events.push(opened::parse(&source.tenant, row, &bytes)?);
         }
     }
