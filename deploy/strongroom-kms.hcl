@@ -35,6 +35,20 @@ seal "awskms" "us" {
   kms_key_id = "arn:aws:kms:us-east-1:111122223333:key/abcd1234-12ab-34cd-56ef-1234567890ab"
 }
 
+# A key of another OpenBao or Vault, or of a hardware security module, in place of these or beside them:
+#
+# seal "transit" "other" {
+#   address    = "https://bao.example.com:8200"
+#   key_name   = "strongroom"
+#   token_file = "/etc/strongroom/transit-token"
+# }
+# seal "pkcs11" "hsm" {
+#   lib         = "/usr/lib/softhsm/libsofthsm2.so"
+#   token_label = "strongroom"
+#   pin_file    = "/etc/strongroom/pin"
+#   key_label   = "strongroom"
+# }
+
 # When all seals are gone for good, and `sys/init` made recovery shares: name `seal "recovery" {}` and a seal that takes over here.
 
 # How often KMS is asked whether a key may still be used, and how long a key outlives an outage of KMS.

@@ -63,6 +63,9 @@ pub enum AppError {
     /// The seal's key file.
     #[error(transparent)]
     KeyFile(#[from] crate::seal::static_key::KeyFileError),
+    /// A seal's files.
+    #[error(transparent)]
+    Seal(#[from] crate::seal::SetupError),
     /// TLS files.
     #[error(transparent)]
     Tls(TlsError),

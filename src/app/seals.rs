@@ -7,6 +7,8 @@ use super::AppError;
 use crate::config::{self, Config, SealKind};
 use crate::seal::aws_kms::{AwsKms, AwsKmsSettings};
 use crate::seal::breaker::Breaker;
+use crate::seal::pkcs11::Pkcs11;
+use crate::seal::transit::Transit;
 use crate::seal::{LocalSeal, Seal, static_key};
 use crate::sys::barrier::Guard;
 
@@ -53,6 +55,8 @@ async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>,
             };
             Some(remote(Arc::new(AwsKms::new(name, settings).await), kms.timeout))
         }
+        SealKind::Transit(settings) => Some(remote(Arc::new(Transit::new(name, settings)?), settings.timeout)),
+        SealKind::Pkcs11(settings) => Some(remote(Arc::new(Pkcs11::new(name, settings)?), settings.timeout)),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Config, ConfigError, FileSetting, SealKind, Storage, parse};
+use super::{Config, ConfigError, FileSetting, Pin, SealKind, Storage, TransitAuth, parse};
 use crate::secret::SecretText;
 use crate::stanza;
 
@@ -31,11 +31,31 @@ fn named_files(config: &Config) -> impl Iterator<Item = &FileSetting> {
         Storage::Sqlite { .. } => None,
         Storage::Postgres(postgres) => Some(&postgres.context_key_file),
     };
-    let seals = config.seals.iter().flat_map(|seal| match &seal.kind {
-        SealKind::Shamir | SealKind::AwsKms(_) | SealKind::Recovery => [None, None],
-        SealKind::Static { current, previous } => [Some(&current.file), previous.as_ref().map(|key| &key.file)],
-    });
-    tls.chain(storage).chain(seals.flatten())
+    tls.chain(storage).chain(config.seals.iter().flat_map(|seal| files_of_seal(&seal.kind)))
+}
+
+fn files_of_seal(kind: &SealKind) -> Vec<&FileSetting> {
+    match kind {
+        SealKind::Shamir | SealKind::AwsKms(_) | SealKind::Recovery => Vec::new(),
+        SealKind::Static { current, previous } => {
+            [Some(&current.file), previous.as_ref().map(|key| &key.file)].into_iter().flatten().collect()
+        }
+        SealKind::Transit(transit) => {
+            let token = match &transit.auth {
+                TransitAuth::TokenFile(file) => Some(file),
+                TransitAuth::Token(_) | TransitAuth::Certificate { .. } => None,
+            };
+            let client = transit.tls.client.iter().flat_map(|(chain, key)| [chain, key]);
+            transit.tls.ca_cert.iter().chain(client).chain(token).collect()
+        }
+        SealKind::Pkcs11(pkcs11) => {
+            let pin = match &pkcs11.pin {
+                Pin::File(file) => Some(file),
+                Pin::Text(_) => None,
+            };
+            [Some(&pkcs11.library), pin].into_iter().flatten().collect()
+        }
+    }
 }
 
 #[cfg(test)]

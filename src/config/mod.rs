@@ -10,8 +10,10 @@ mod initialize;
 mod listener;
 mod load;
 mod parse;
+mod pkcs11;
 mod sanitized;
 mod seal;
+mod transit;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,6 +24,8 @@ pub use archive::{Archive, ArchiveTarget};
 pub use audit::{AuditSink, FileSink, HttpSink, SinkTarget, SyslogAddress, SyslogSink, shown as shown_sinks};
 pub use load::load;
 pub use parse::parse;
+pub use pkcs11::{Pin, Pkcs11, TokenChoice};
+pub use transit::{Transit, TransitAuth, TransitTls};
 
 pub use crate::stanza::{FileError as ConfigError, FileSetting, Place, Setting, Source};
 
@@ -158,7 +162,6 @@ impl fmt::Debug for Storage {
 }
 
 /// One `seal` stanza.
-#[derive(Clone, Debug)]
 pub struct Seal {
     /// The name that tenants choose it by.
     pub name: String,
@@ -166,8 +169,7 @@ pub struct Seal {
     pub kind: SealKind,
 }
 
-/// Kinds of seals.
-#[derive(Clone, Debug)]
+/// Kinds of seals. No `Debug`: some hold a token or a PIN.
 pub enum SealKind {
     /// Key shares, entered by people.
     Shamir,
@@ -180,6 +182,10 @@ pub enum SealKind {
     },
     /// A key in AWS KMS.
     AwsKms(AwsKms),
+    /// A key of another server of this family.
+    Transit(Transit),
+    /// A key in a hardware security module.
+    Pkcs11(Pkcs11),
     /// Recovery shares, entered by people, because other seals are gone for good.
     Recovery,
 }

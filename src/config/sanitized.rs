@@ -66,6 +66,8 @@ fn kind_of_seal(name: &str, kind: &SealKind) -> Json {
         SealKind::Shamir => "shamir",
         SealKind::Static { .. } => "static",
         SealKind::AwsKms(_) => "awskms",
+        SealKind::Transit(_) => "transit",
+        SealKind::Pkcs11(_) => "pkcs11",
         SealKind::Recovery => "recovery",
     };
     Json::object(|out| {

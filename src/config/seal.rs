@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::pkcs11::pkcs11;
+use super::transit::transit;
 use super::{AwsKms, ConfigError, FileSetting, Seal, SealKind, Setting, StaticKey};
 use crate::stanza::Stanza;
 
@@ -18,8 +20,13 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
             "shamir" => SealKind::Shamir,
             "static" => static_seal(&mut stanza)?,
             "awskms" => SealKind::AwsKms(aws_kms(&mut stanza)?),
+            "transit" => SealKind::Transit(transit(&mut stanza)?),
+            "pkcs11" => SealKind::Pkcs11(pkcs11(&mut stanza)?),
             RECOVERY => SealKind::Recovery,
-            _ => return Err(setting.wrong("only \"awskms\", \"static\", \"shamir\" and \"recovery\" are offered")),
+            _ => {
+                let offered = "only \"awskms\", \"pkcs11\", \"transit\", \"static\", \"shamir\" and \"recovery\" are offered";
+                return Err(setting.wrong(offered));
+            }
         };
         stanza.finish()?;
         if (name == RECOVERY) != matches!(kind, SealKind::Recovery) {
@@ -60,15 +67,15 @@ fn aws_kms(stanza: &mut Stanza) -> Result<AwsKms, ConfigError> {
     })
 }
 
-fn allowed_keys(stanza: &mut Stanza) -> Result<Vec<String>, ConfigError> {
+pub(super) fn allowed_keys(stanza: &mut Stanza) -> Result<Vec<String>, ConfigError> {
     let Some((keys, setting)) = stanza.texts("allowed_key_ids")? else { return Ok(Vec::new()) };
     if keys.iter().any(String::is_empty) {
-        return Err(setting.wrong("each must be the id, ARN or alias of a key"));
+        return Err(setting.wrong("each must name a key"));
     }
     Ok(keys)
 }
 
-fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {
+pub(super) fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {
     match stanza.duration("timeout")? {
         None => Ok(TIMEOUT),
         Some((timeout, setting)) if timeout < Duration::from_millis(100) || timeout > TIMEOUT_MAX => {

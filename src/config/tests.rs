@@ -202,7 +202,7 @@ fn errors_name_file_line_and_key_and_no_value() {
         ("max_request_size = 33554433", "a.hcl:3: max_request_size: must be from 1024 to 33554432 bytes"),
         ("seal \"static\" {}", "a.hcl:3: seal \"static\" key_file: is missing"),
         ("seal \"static\" {\n current_key = \"hunter2\"\n}", "a.hcl:4: seal \"static\" current_key: must be a file:///"),
-        ("seal \"yubikey\" {}", "a.hcl:3: seal: only \"awskms\", \"static\", \"shamir\""),
+        ("seal \"yubikey\" {}", "a.hcl:3: seal: only \"awskms\", \"pkcs11\", \"transit\""),
         ("seal \"recovery\" {}", "a.hcl:1: seal \"recovery\": needs another seal beside it"),
         (
             "seal \"static\" \"recovery\" {\n key_file = \"/k\"\n}",
@@ -217,6 +217,35 @@ fn errors_name_file_line_and_key_and_no_value() {
         (
             "seal \"awskms\" {\n kms_key_id = \"k\"\n secret_key = \"hunter2\"\n}",
             "a.hcl:5: seal \"awskms\" secret_key: unknown key",
+        ),
+        ("seal \"transit\" {}", "a.hcl:3: seal \"transit\" address: is missing"),
+        ("seal \"transit\" {\n address = \"https://o\"\n}", "a.hcl:3: seal \"transit\" token, token_file or tls_client_cert"),
+        (
+            "seal \"transit\" {\n address = \"https://o\"\n token = \"hunter2\"\n token_file = \"f\"\n}",
+            "a.hcl:5: seal \"transit\" token: a token_file is set in a.hcl:6: keep either",
+        ),
+        (
+            "seal \"transit\" {\n address = \"https://o\"\n token = \"hunter2\"\n key_name = \"a b\"\n}",
+            "a.hcl:6: seal \"transit\" key_name: must be a name",
+        ),
+        (
+            "seal \"transit\" {\n address = \"http://o\"\n token = \"hunter2\"\n key_name = \"k\"\n}",
+            "a.hcl:4: seal \"transit\" address: must be an https:// address",
+        ),
+        ("seal \"pkcs11\" {}", "a.hcl:3: seal \"pkcs11\" lib: is missing"),
+        ("seal \"pkcs11\" {\n lib = \"x.so\"\n}", "a.hcl:4: seal \"pkcs11\" lib: must be an absolute path"),
+        ("seal \"pkcs11\" {\n lib = \"/x\"\n pin = \"hunter2\"\n}", "a.hcl:3: seal \"pkcs11\" key_label or key_id: is missing"),
+        (
+            "seal \"pkcs11\" {\n lib = \"/x\"\n key_label = \"k\"\n slot = 1\n token_label = \"t\"\n}",
+            "a.hcl:6: seal \"pkcs11\" slot: token_label is set in a.hcl:7: keep either",
+        ),
+        (
+            "seal \"pkcs11\" {\n lib = \"/x\"\n key_label = \"k\"\n slot = \"hunter2\"\n}",
+            "a.hcl:6: seal \"pkcs11\" slot: must be a whole number",
+        ),
+        (
+            "seal \"pkcs11\" {\n lib = \"/x\"\n key_label = \"k\"\n slot = 1\n pin = 4711\n}",
+            "a.hcl:7: seal \"pkcs11\" pin: must be a text in quotes",
         ),
         ("seal \"shamir\" {}\nseal \"shamir\" {}", "a.hcl:4: seal: another seal has the same name"),
         ("telemetry { hunter2 = 1 }", "a.hcl:3: telemetry hunter2: unknown key"),
@@ -265,7 +294,11 @@ fn the_environments_connection_url_wins() {
 
 #[test]
 fn the_sample_configuration_is_one() {
-    let config = read("strongroom-kms.hcl", include_str!("../../deploy/strongroom-kms.hcl")).unwrap();
+    let text = include_str!("../../deploy/strongroom-kms.hcl");
+    let with_all = text.replace("\n# seal \"", "\nseal \"").replace("\n#   ", "\n  ").replace("\n# }", "\n}");
+    let kinds = read("strongroom-kms.hcl", &with_all).unwrap().seals;
+    assert!(matches!(kinds.as_slice(), [_, _, Seal { kind: SealKind::Transit(_), .. }, Seal { kind: SealKind::Pkcs11(_), .. }]));
+    let config = read("strongroom-kms.hcl", text).unwrap();
     assert!(matches!(config.seals.as_slice(), [Seal { kind: SealKind::AwsKms(_), .. }, Seal { kind: SealKind::AwsKms(_), .. }]));
     let config = read("strongroom.hcl", include_str!("../../deploy/strongroom.hcl")).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);

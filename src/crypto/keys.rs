@@ -69,8 +69,8 @@ pub struct WrapContext {
 }
 
 impl WrapContext {
-    /// The AAD: length-prefixed (format, deployment, tenant, generation).
-    pub(super) fn aad(&self) -> Vec<u8> {
+    /// What a wrap is bound to, as AAD: length-prefixed (format, deployment, tenant, generation).
+    pub fn aad(&self) -> Vec<u8> {
         framed(&[&[sealed_box::FORMAT], &self.deployment.0, &self.tenant.0, &self.generation.to_be_bytes()])
     }
 }

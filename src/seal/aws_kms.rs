@@ -19,7 +19,7 @@ use aws_sdk_kms::types::KeyMetadata;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use super::{KeyFate, Seal, SealError};
+use super::{KeyFate, Seal, SealError, printable};
 use crate::crypto::WrapContext;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
@@ -235,9 +235,4 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     }
     texts.dedup();
     texts.join(": ")
-}
-
-/// What somebody else wrote, fit for one line of a log.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }

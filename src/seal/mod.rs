@@ -5,9 +5,11 @@
 
 pub mod aws_kms;
 pub mod breaker;
+pub mod pkcs11;
 pub mod recovery;
 pub mod shamir;
 pub mod static_key;
+pub mod transit;
 
 use std::sync::Arc;
 
@@ -72,6 +74,16 @@ pub struct KeyFate {
     pub deletion: Option<Timestamp>,
 }
 
+/// Why a seal cannot be set up: the operator's to mend. Holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("seal {seal}: {problem}")]
+pub struct SetupError {
+    /// The seal's name.
+    pub seal: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
 /// Who guards a root key.
 #[async_trait]
 pub trait Seal: Send + Sync {
@@ -133,6 +145,33 @@ fn identity(name: &str, kind: &str, of: &SecretBytes) -> String {
     let hash = keyed_hash(of, &[b"strongroom v1 seal identity", kind.as_bytes()]);
     let short: String = data_encoding::HEXLOWER.encode(&hash).chars().take(16).collect();
     format!("{name} {short}")
+}
+
+/// Why a call to another system came to nothing, before the seal's name is put to it.
+#[derive(Debug)]
+enum Failure {
+    /// It was asked and said no.
+    Refused(String),
+    /// It was not asked, or gave no answer that is one.
+    Away(String),
+    /// The wrap is of no use.
+    Unfit,
+}
+
+impl Failure {
+    fn of(self, seal: &str) -> SealError {
+        let seal = seal.to_owned();
+        match self {
+            Self::Refused(reason) => SealError::Refused { seal, reason: printable(&reason) },
+            Self::Away(reason) => SealError::Unavailable { seal, reason: printable(&reason) },
+            Self::Unfit => SealError::DoesNotOpen { seal },
+        }
+    }
+}
+
+/// What somebody else wrote, fit for one line of a log.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }
 
 /// A seal whose root key is in memory: read from a key file, or joined from shares.

@@ -47,6 +47,8 @@ mod recovery;
 mod references;
 mod replicas;
 mod rotation;
+mod seal_pkcs11;
+mod seal_transit;
 mod seals;
 mod security_promises;
 mod server_life;

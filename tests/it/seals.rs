@@ -65,6 +65,16 @@ pub(crate) fn wait_for(status: u16, ask: impl Fn() -> Reply) -> Reply {
     }
 }
 
+/// Waits until the server has written this oftener than `seen` times.
+#[track_caller]
+pub(crate) fn wait_for_line(server: &Server, text: &str, seen: usize) {
+    let begun = Instant::now();
+    while server.output().matches(text).count() <= seen {
+        assert!(begun.elapsed() < PATIENCE, "no {text}: {}", server.output());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 pub(crate) fn health(server: &Server) -> impl Fn() -> Reply + use<> {
     let client = Client::new(&server.target());
     move || client.call("GET", "sys/health", None)

@@ -7,7 +7,7 @@ use super::named;
 use super::opened;
 use super::sources::Source;
 use crate::answer::{Answer, Refusal};
-use crate::commit::{Place, Tenants, Txn};
+use crate::commit::{Place, Segments, Tenants, Txn};
 use crate::engine::directory::{self, Mounted};
 use crate::json::{Json, Object};
 use crate::record::{DirKey, RecordKey};

@@ -41,11 +41,15 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["sqlx"], &["src/storage/"], "SQL is written and run in one place"),
     (
         &["axum", "hyper", "hyper_util", "http_body_util", "rustls", "tokio_rustls"],
-        &["src/http/", "src/cli/", "src/outbound/", "src/crypto/hazmat/hpke.rs"],
-        "nobody behind the door looks at HTTP or TLS (cli/ is a client and makes the dev authority, outbound/ is a client; rustls has HPKE)",
+        &["src/http/", "src/cli/", "src/outbound/", "src/seal/transit/", "src/crypto/hazmat/hpke.rs"],
+        "nobody behind the door looks at HTTP or TLS (cli/ is a client and makes the dev authority, outbound/ and the seal transit are clients; rustls has HPKE)",
     ),
     (&["clap"], &["src/cli/", "src/main.rs"], "only the command line needs it"),
-    (&["ureq"], &["src/cli/", "src/outbound/"], "calls to other servers go through the list of hosts that may be called"),
+    (
+        &["ureq"],
+        &["src/cli/", "src/outbound/", "src/seal/transit/"],
+        "calls to other servers go through the list of hosts that may be called, or to that of a seal",
+    ),
     (&["webpki"], &["src/cert/"], "who vouches for a certificate is decided in one place"),
     (
         &["x509_parser"],
@@ -73,6 +77,7 @@ pub(super) const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["getrandom"], &["src/random.rs"], "keys and nonces come from one generator"),
     (&["aws_config", "aws_sdk_kms", "aws_smithy_http_client"], &["src/seal/aws_kms.rs"], "one foreign system per seal"),
     (&["object_store"], &["src/archive/"], "object storage is called in one place, bounded in time"),
+    (&["cryptoki"], &["src/seal/pkcs11/"], "one foreign system per seal"),
     (&["zstd"], &["src/audit/batch.rs"], "only audit batches are compressed"),
     (&["jiff"], &["src/time.rs"], "times have one text form"),
 ];

@@ -243,7 +243,7 @@ fn answer(connection: &TcpStream, behind: &str, does: &Does, head: &str, body: &
 }
 
 /// The head without its length and end, the operation, and the body.
-fn read_call(reader: &mut BufReader<TcpStream>) -> Option<(String, String, Vec<u8>)> {
+pub(crate) fn read_call(reader: &mut BufReader<TcpStream>) -> Option<(String, String, Vec<u8>)> {
     let (mut head, mut target, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
@@ -269,7 +269,8 @@ fn read_call(reader: &mut BufReader<TcpStream>) -> Option<(String, String, Vec<u
     Some((head, target, body))
 }
 
-fn pass_on(behind: &str, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
+/// What `behind` answers: status and body.
+pub(crate) fn pass_on(behind: &str, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let mut connection = TcpStream::connect(behind).unwrap();
     let end = format!("Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     connection.write_all(&[head.as_bytes(), end.as_bytes(), body].concat()).unwrap();

@@ -5,6 +5,7 @@
 //! in time fails the test with the output so far.
 
 pub(crate) mod bao;
+pub(crate) mod bao_proxy;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod database;
@@ -16,6 +17,7 @@ pub(crate) mod openbao;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod softhsm;
 pub(crate) mod tokens;
 pub(crate) mod tools;
 

@@ -1,0 +1,242 @@
+//! How the other server is asked: HTTP, over TLS as the configuration says, bounded in time and size.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::ToSocketAddrs as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::{HeaderValue, Method, Request, Uri};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use zeroize::Zeroizing;
+
+use super::super::Failure;
+use super::token::Token;
+use crate::config::{Transit as Settings, TransitTls};
+
+/// The longest answer, bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// The longest header of an answer, bytes.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// How often a call is tried whose connection broke.
+const ATTEMPTS_MAX: u32 = 2;
+
+/// The other server.
+pub(super) struct Connection {
+    /// Exchanged when files of TLS are read again.
+    agent: Mutex<ureq::Agent>,
+    /// With the name that the certificate is checked for.
+    base: String,
+    address: String,
+    host: Host,
+    namespace: Option<String>,
+    tls: Option<TlsSettings>,
+    timeout: Duration,
+}
+
+/// What TLS is made of.
+type Files<'a> = Option<&'a TlsSettings>;
+
+struct TlsSettings {
+    ca_cert: Option<PathBuf>,
+    client: Option<(PathBuf, PathBuf)>,
+}
+
+/// What it answered. The body may hold a secret.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    body: Zeroizing<Vec<u8>>,
+    address: String,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<String>,
+}
+
+impl Answer {
+    /// Reads it as `T`, which borrows from it.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|_| self.nonsense())
+    }
+
+    /// It came, and is not one.
+    pub(super) fn nonsense(&self) -> Failure {
+        Failure::Away(format!("{} answered {}, and not as such a server does", self.address, self.status))
+    }
+
+    /// What such a server says is wrong; none when something else has answered.
+    pub(super) fn errors(&self) -> Option<String> {
+        let said: Errors = serde_json::from_slice(&self.body).ok()?;
+        Some(said.errors.join("; ").split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// Such a server has said 403: a proxy in between may say so, too, and in other words.
+    pub(super) fn is_denial(&self) -> bool {
+        self.status == 403 && self.errors().is_some()
+    }
+}
+
+impl Connection {
+    /// Reads the files of TLS; the text says what is wrong with one.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let wrong = || format!("{} is no address", settings.address);
+        let uri: Uri = settings.address.parse().map_err(|_| wrong())?;
+        let name = uri.host().ok_or_else(wrong)?;
+        let https = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let base = match &settings.tls.server_name {
+            Some(server_name) if https => format!("https://{server_name}:{port}"),
+            _ => settings.address.clone(),
+        };
+        let tls = https.then(|| TlsSettings::of(&settings.tls));
+        let host = Host { name: name.trim_matches(['[', ']']).to_owned(), port };
+        let agent = Mutex::new(agent(tls.as_ref(), &host, settings.timeout)?);
+        let (address, namespace, timeout) = (settings.address.clone(), settings.namespace.clone(), settings.timeout);
+        Ok(Self { agent, base, address, host, namespace, tls, timeout })
+    }
+
+    /// The namespace; empty for the root.
+    pub(super) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Reads certificates and keys anew: a client certificate may live for hours only.
+    pub(super) fn read_files_again(&self) -> Result<(), Failure> {
+        let made = agent(self.tls.as_ref(), &self.host, self.timeout).map_err(Failure::Away)?;
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = made;
+        Ok(())
+    }
+
+    /// What the token is.
+    pub(super) fn look_up(&self, token: &Token) -> Result<Answer, Failure> {
+        self.send(&Method::GET, "auth/token/lookup-self", Some(token), b"")
+    }
+
+    /// Sends a body of JSON. `path` begins after `/v1/`.
+    pub(super) fn post(&self, path: &str, token: Option<&Token>, body: &[u8]) -> Result<Answer, Failure> {
+        self.send(&Method::POST, path, token, body)
+    }
+
+    fn send(&self, method: &Method, path: &str, token: Option<&Token>, body: &[u8]) -> Result<Answer, Failure> {
+        let away = |what: &dyn std::fmt::Display| Failure::Away(format!("{}: {what}", self.address));
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut attempt = 1;
+        loop {
+            let mut request = Request::builder().method(method).uri(format!("{}/v1/{path}", self.base));
+            request = request.header("X-Vault-Request", "true").header("Content-Type", "application/json");
+            if let Some(namespace) = &self.namespace {
+                request = request.header("X-Vault-Namespace", namespace);
+            }
+            if let Some(token) = token {
+                let problem = "the token has characters that cannot be sent";
+                let mut value = HeaderValue::from_str(token.expose()).map_err(|_| Failure::Refused(problem.to_owned()))?;
+                value.set_sensitive(true);
+                request = request.header("X-Vault-Token", value);
+            }
+            let answered = if *method == Method::GET {
+                agent.run(request.body(()).map_err(|error| away(&error))?)
+            } else {
+                agent.run(request.body(body).map_err(|error| away(&error))?)
+            };
+            match answered {
+                Ok(response) => return self.answer(response),
+                // All that is asked for may be done twice.
+                Err(ureq::Error::Io(_) | ureq::Error::Protocol(_)) if attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(error) => return Err(away(&error)),
+            }
+        }
+    }
+
+    fn answer(&self, response: ureq::http::Response<ureq::Body>) -> Result<Answer, Failure> {
+        let status = response.status().as_u16();
+        let mut body = Zeroizing::new(Vec::with_capacity(8 << 10));
+        let reading = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).reader().read_to_end(&mut body);
+        let broke = |error| Failure::Away(format!("{}: the answer broke off or is too long: {error}", self.address));
+        reading.map_err(broke)?;
+        Ok(Answer { status, body, address: self.address.clone() })
+    }
+}
+
+impl TlsSettings {
+    fn of(tls: &TransitTls) -> Self {
+        let client = tls.client.as_ref().map(|(chain, key)| (chain.path.clone(), key.path.clone()));
+        Self { ca_cert: tls.ca_cert.as_ref().map(|file| file.path.clone()), client }
+    }
+}
+
+fn agent(tls: Files<'_>, host: &Host, timeout: Duration) -> Result<ureq::Agent, String> {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .max_response_header_size(HEADER_BYTES_MAX)
+        .timeout_connect(Some(timeout / 2))
+        .timeout_global(Some(timeout))
+        .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls_config(tls)?);
+    Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), host.clone()))
+}
+
+fn tls_config(tls: Files<'_>) -> Result<TlsConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+    let Some(tls) = tls else {
+        return Ok(config.root_certs(RootCerts::new_with_certs(&[])).build());
+    };
+    let roots = match &tls.ca_cert {
+        Some(file) => certificates(file)?,
+        None => {
+            rustls_native_certs::load_native_certs().certs.iter().map(|root| Certificate::from_der(root).to_owned()).collect()
+        }
+    };
+    let mut config = config.root_certs(RootCerts::new_with_certs(&roots));
+    if let Some((chain, key_file)) = &tls.client {
+        let wrong = |_| format!("{} holds no private key in PEM form", key_file.display());
+        let key = PrivateKey::from_pem(&read(key_file)?).map_err(wrong)?;
+        config = config.client_cert(Some(ClientCert::new_with_certs(&certificates(chain)?, key)));
+    }
+    Ok(config.build())
+}
+
+fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    fs::read(file).map(Zeroizing::new).map_err(|error| format!("{} cannot be read: {error}", file.display()))
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let pem = read(file)?;
+    let items = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
+        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let found: Vec<_> = items.collect();
+    if found.is_empty() { Err(format!("{} holds no certificate in PEM form", file.display())) } else { Ok(found) }
+}
+
+/// Where the other server is, whatever name its certificate must have.
+#[derive(Clone, Debug)]
+struct Host {
+    name: String,
+    port: u16,
+}
+
+impl Resolver for Host {
+    fn resolve(
+        &self,
+        _uri: &Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut found = self.empty();
+        let addresses = (self.name.as_str(), self.port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?;
+        for address in addresses.take(8) {
+            found.push(address);
+        }
+        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
+    }
+}
