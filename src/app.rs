@@ -1,6 +1,7 @@
 //! Wiring: from a configuration to a running server.
 
 mod dev;
+mod doctor;
 mod first_start;
 mod process;
 mod seals;
@@ -43,6 +44,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 use supervisor::Supervisor;
 
 pub use dev::{DevOptions, run_dev};
+pub use doctor::{Finding, Outcome, clock, doctor};
 pub use stores::{migrate, role_statements};
 
 /// How often the files of certificates are looked at for a change.

@@ -40,6 +40,12 @@ impl Timestamp {
         let time: jiff::Timestamp = text.parse().ok()?;
         i64::try_from(time.as_nanosecond()).ok().map(Self)
     }
+
+    /// Reads a time as HTTP's header `Date` has it (RFC 9110 section 5.6.7, without the obsolete forms).
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        i64::try_from(time.as_nanosecond()).ok().map(Self)
+    }
 }
 
 /// Where the current time comes from.
@@ -188,6 +194,15 @@ mod tests {
             ("99999999999999999999h", None),
         ] {
             assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_from_headers_of_http() {
+        let time = Timestamp::parse_http("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(time.rfc3339(), "1994-11-06T08:49:37Z");
+        for text in ["", "now", "Sun, 06 Nov 1994", "1994-11-06T08:49:37Z"] {
+            assert_eq!(Timestamp::parse_http(text), None, "{text}");
         }
     }
 

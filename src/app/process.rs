@@ -43,7 +43,7 @@ fn lock() -> rustix::io::Result<()> {
 }
 
 /// With a limit, locking would succeed now, and later end the process at the allocation that goes past it.
-fn may_lock() -> Result<(), String> {
+pub(super) fn may_lock() -> Result<(), String> {
     let limit = getrlimit(Resource::Memlock).current;
     match limit {
         Some(bytes) if !may_pass_limits() => Err(format!("RLIMIT_MEMLOCK is {bytes} bytes")),

@@ -34,7 +34,7 @@ pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
 }
 
 /// A seal that needs nobody; none for shares.
-async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>, AppError> {
+pub(super) async fn opening_by_itself(seal: &config::Seal) -> Result<Option<Arc<dyn Seal>>, AppError> {
     let name = seal.name.clone();
     Ok(match &seal.kind {
         SealKind::Shamir | SealKind::Recovery => None,

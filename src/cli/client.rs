@@ -17,7 +17,7 @@ use super::environment::{Environment, Flags};
 use super::failure::Failure;
 use crate::json::Json;
 use crate::secret::SecretText;
-use crate::time::parse_duration;
+use crate::time::{Timestamp, parse_duration};
 
 /// Larger answers are refused: twice the largest request.
 const ANSWER_SIZE_MAX: u64 = 64 << 20;
@@ -73,6 +73,8 @@ pub(super) struct Client {
 /// What the server answered, below 400. The body may hold secrets.
 pub(super) struct Reply {
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// When, by the server's clock; to the second.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl Reply {
@@ -145,8 +147,9 @@ impl Client {
         };
         let response = answered.map_err(|error| self.no_answer(&error))?;
         let status = response.status().as_u16();
+        let date = response.headers().get("date").and_then(|date| Timestamp::parse_http(date.to_str().ok()?));
         let body = read_body(response.into_body()).map_err(|error| Failure::local(format!("the answer broke off: {error}")))?;
-        if status < 300 { Ok(Reply { body }) } else { Err(refused(status, what, &body, self.options.token.is_some())) }
+        if status < 300 { Ok(Reply { body, date }) } else { Err(refused(status, what, &body, self.options.token.is_some())) }
     }
 
     /// What to do about a request without an answer.

@@ -6,6 +6,7 @@
 pub mod apply;
 mod audit;
 mod client;
+mod doctor;
 mod environment;
 mod failure;
 mod kv;
@@ -138,6 +139,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         }
         Command::Reference(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Transit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Operator(Group { verb: operator::Operator::Doctor(doctor), flags }) => {
+            return doctor.run(&flags, environment);
+        }
         Command::Operator(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Tenant(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
     }

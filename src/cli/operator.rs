@@ -9,6 +9,7 @@ use serde::Deserialize;
 use ureq::http::Method;
 
 use super::client::Client;
+use super::doctor::Doctor;
 use super::failure::Failure;
 use super::kv::{Envelope, RawFields, rows};
 use super::output::{Format, Output};
@@ -20,12 +21,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Signs in a progress bar.
 const BAR: usize = 40;
 
-/// Rotate keys, and change seals
+/// Rotate keys, change seals, and see what is wrong with a server
 #[derive(Subcommand)]
 pub(super) enum Operator {
     Rotate(Rotate),
     KeyStatus(KeyStatus),
     SealMigrate(SealMigrate),
+    Doctor(Doctor),
 }
 
 /// Give the namespace a new wrapping key; its values are wrapped anew in the background
@@ -107,6 +109,7 @@ impl Operator {
             }
             Self::KeyStatus(KeyStatus {}) => status(client, output),
             Self::SealMigrate(SealMigrate {}) => seals(client, output),
+            Self::Doctor(_) => Err(Failure::local("operator doctor looks at files of this machine")),
         }
     }
 }

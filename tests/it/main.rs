@@ -26,6 +26,7 @@ mod clients_vaultrs;
 mod connector_guide;
 mod cubbyhole;
 mod deployment;
+mod doctor;
 mod documents;
 mod erasure;
 mod faults;

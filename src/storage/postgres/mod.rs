@@ -8,6 +8,7 @@
 mod archive;
 mod check;
 mod context;
+mod examine;
 mod group;
 mod migrate;
 mod read;
@@ -32,6 +33,7 @@ use crate::time::Timestamp;
 use context::ContextKey;
 use session::{Purpose, Session, within};
 
+pub use examine::{Examined, Step, examine};
 pub use migrate::{Migrated, migrate, print_roles};
 
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@
 //! The walls between tenants are the tenant predicate of every statement and the sealed envelopes: there is no row security.
 
 mod archive;
+mod examine;
 mod group;
 mod maintenance;
 mod open;
@@ -33,6 +34,8 @@ use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::{Clock, Timestamp};
 use writer::Writer;
+
+pub use examine::{Examined, examine};
 
 const READERS: u32 = 4;
 /// How long a group waits for the one before it.

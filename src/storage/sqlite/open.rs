@@ -13,9 +13,9 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use super::super::StoreError;
 
 /// Marks the file as this software's (`PRAGMA application_id`): "Strm".
-const APPLICATION_ID: i64 = 0x5374_726d;
+pub(super) const APPLICATION_ID: i64 = 0x5374_726d;
 /// The schema, one step per version (`PRAGMA user_version` counts those applied).
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../migrations/sqlite/0002_audit_reading.sql"),
     include_str!("../../../migrations/sqlite/0003_archive.sql"),

@@ -1,0 +1,86 @@
+//! The checks of a start, one by one, for somebody who wants to know all of them; nothing is tried twice, and nothing is written.
+
+use std::path::Path;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
+
+use super::super::StoreError;
+use super::context::ContextKey;
+use super::session::{micros, within};
+use super::{ACQUIRE_WAIT, PostgresStore, SETTINGS, check, migrate};
+use crate::time::{Clock as _, SystemClock, Timestamp};
+
+/// One check.
+#[derive(Debug)]
+pub struct Step {
+    /// `connection`, `server`, `role`, `schema` or `context key`.
+    pub what: &'static str,
+    /// What was found, or what is wrong.
+    pub outcome: Result<String, StoreError>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Examined {
+    /// In the order in which a start makes them; what cannot be checked without a connection is left out.
+    pub steps: Vec<Step>,
+    /// The database's clock.
+    pub now: Option<Timestamp>,
+    /// When it was asked for that, by this machine's clock.
+    pub asked: Timestamp,
+    /// When it had answered.
+    pub answered: Timestamp,
+}
+
+/// Looks at the database as a start would.
+pub async fn examine(url: &str, context_key_file: &Path) -> Examined {
+    let mut steps = Vec::new();
+    let mut found = None;
+    let mut add = |what, outcome: Result<String, StoreError>| steps.push(Step { what, outcome });
+    let (mut asked, mut answered) = (SystemClock.now(), SystemClock.now());
+    let options = migrate::parse_url(url).map(|options| options.application_name("strongroom doctor").options(SETTINGS));
+    let connected = match &options {
+        Ok(options) => within(options.connect()).await,
+        Err(_) => Err(StoreError::Refused("connection_url is no address of a PostgreSQL database".to_owned())),
+    };
+    match connected {
+        Err(error) => add("connection", Err(error)),
+        Ok(mut connection) => {
+            add("connection", Ok("signed in".to_owned()));
+            add(
+                "server",
+                check::server(&mut connection).await.map(|()| "is new enough and keeps what it acknowledges".to_owned()),
+            );
+            add("role", check::role(&mut connection).await.map(|()| "is bound by row-level security".to_owned()));
+            let schema = check::schema(&mut connection).await;
+            add(
+                "schema",
+                schema.map(|()| format!("has version {}, and the role has the rights that it needs", migrate::VERSION)),
+            );
+            asked = SystemClock.now();
+            found = now(&mut connection).await.ok();
+            answered = SystemClock.now();
+        }
+    }
+    let key = ContextKey::load(context_key_file).and_then(|key| {
+        let missing = || StoreError::Refused(format!("the context key file {} is not there", context_key_file.display()));
+        key.ok_or_else(missing)
+    });
+    match (key, options) {
+        (Err(error), _) => add("context key", Err(error)),
+        (Ok(key), Ok(options)) if found.is_some() => {
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WAIT).connect_lazy_with(options);
+            let store = PostgresStore { pool, key };
+            add("context key", store.check_key().await.map(|()| "is the database's".to_owned()));
+            store.pool.close().await;
+        }
+        (Ok(_), _) => {}
+    }
+    Examined { steps, now: found, asked, answered }
+}
+
+async fn now(connection: &mut PgConnection) -> Result<Timestamp, StoreError> {
+    let micros: i64 = within(sqlx::query_scalar(concat!("SELECT ", micros!("clock_timestamp()"))).fetch_one(connection)).await?;
+    Ok(Timestamp(micros.saturating_mul(1_000)))
+}
