@@ -135,7 +135,7 @@ impl Archive {
         let get = async {
             let path = self.path(deployment, name);
             let found = self.objects().await?.get(&path).await?;
-            if usize::try_from(found.meta.size).map_or(true, |size| size > bytes_max) {
+            if !usize::try_from(found.meta.size).is_ok_and(|size| size <= bytes_max) {
                 return Err(ArchiveError::TooLarge(path.to_string()));
             }
             Ok(found.bytes().await?.to_vec())

@@ -119,7 +119,9 @@ impl Segment {
             out.extend_from_slice(&row.time.0.to_be_bytes());
             out.extend_from_slice(&row.group);
             out.extend_from_slice(&row.mac);
-            [&row.changed, &row.leaves, &row.batch, &row.summary].into_iter().for_each(|part| put(&mut out, part));
+            for part in [&row.changed, &row.leaves, &row.batch, &row.summary] {
+                put(&mut out, part);
+            }
         }
         put_count(&mut out, self.proof.len());
         out.extend(self.proof.iter().flatten());

@@ -19,7 +19,7 @@ fn segment(key: &SigningKey, (from, to, signed): (usize, usize, usize), each: us
     all[..from].iter().for_each(|leaf| before.push(*leaf));
     let row = |(at, leaves): (usize, &[Hash])| SegmentRow {
         seq: at as u64 + 1,
-        time: Timestamp(at as i64),
+        time: Timestamp(i64::try_from(at).unwrap()),
         group: [3; 16],
         mac: [4; 32],
         changed: vec![5; 32],

@@ -50,6 +50,8 @@ impl Tenants {
     /// Rows of a tenant's log from number `from` on, each held against its MAC and the row before it, some at a time. None:
     /// that is the end of the log.
     pub async fn told(&self, tenant: &Tenant, from: u64) -> Result<Vec<Told>, Refusal> {
+        // Before the rows are read: meanwhile there may be more of them.
+        let known = tenant.position();
         let from = from.max(1);
         let mut rows = self.log_rows(tenant.id(), from.saturating_sub(1).max(1), ROWS).await?;
         let mut before = None;
@@ -71,7 +73,7 @@ impl Tenants {
             told.push(Told::of(row, sound));
         }
         // This server has seen more of it than there is.
-        if told.is_empty() && next <= tenant.position() {
+        if told.is_empty() && next <= known {
             told.push(Told::missing(next, tenant.time()));
         }
         Ok(told)

@@ -239,7 +239,7 @@ fn the_next_one_after_the_last_is_refused() {
     let server = Server::initialised_on_sqlite();
     let root = ready(&server);
     root.call("POST", "secret/data/one", Some(&json!({"data": {"k": "v"}}))).expect(200);
-    let make: [(usize, fn(usize) -> Sent); 4] = [
+    let make: [(usize, Make); 4] = [
         (32, |n| post(format!("sys/config/auditing/request-headers/x-{n}"), json!({}))),
         (64, |n| post("identity/mfa/method/totp", json!({"issuer": format!("i{n}")}))),
         (100, |n| post(format!("identity/oidc/key/k{n}"), json!({"algorithm": "EdDSA"}))),

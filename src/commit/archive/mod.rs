@@ -201,9 +201,10 @@ impl Archiver {
 fn complain(round: &mut Round<'_>, tenant: Option<TenantId>, fault: &Fault) {
     round.failed = true;
     metrics::archive_failed();
-    match tenant {
-        Some(tenant) => tracing::error!(%fault, %tenant, "a log was not archived, or not pruned; trying again"),
-        None => tracing::error!(%fault, "what was archived of an erased tenant was not deleted; trying again"),
+    if let Some(tenant) = tenant {
+        tracing::error!(%fault, %tenant, "a log was not archived, or not pruned; trying again");
+    } else {
+        tracing::error!(%fault, "what was archived of an erased tenant was not deleted; trying again");
     }
 }
 

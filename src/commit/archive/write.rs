@@ -74,7 +74,7 @@ impl Writing<'_> {
                 Ok(found) if found.0.size == name.end => return Ok(Some(found)),
                 Ok(_) => {}
                 Err(fault) => {
-                    tracing::warn!(%fault, tenant = %self.tenant.id(), "an object of the archive is no segment; writing it anew")
+                    tracing::warn!(%fault, tenant = %self.tenant.id(), "an object of the archive is no segment; writing it anew");
                 }
             }
         }

@@ -97,6 +97,7 @@ pub enum Operation {
 
 /// What a search asks for. Paths of the filter begin in the request's namespace.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the query")]
 pub struct Asked {
     pub(super) filter: Filter,
     pub(super) since: Option<When>,

@@ -291,9 +291,10 @@ impl<'a> Stream<'a> {
         let mut left_out = LeftOut::Nothing;
         if low < high && tenants.glance(id, low..=low, false, 1).await?.first().is_some_and(|row| row.pruned) {
             let expired = source.expired;
-            let (above, why) = match search.asked.archive {
-                true => (tenants.row_after(id, |row| row.pruned && row.end() <= expired).await?, LeftOut::Expired),
-                false => (tenants.row_after(id, |row| row.pruned).await?, LeftOut::Archived),
+            let (above, why) = if search.asked.archive {
+                (tenants.row_after(id, |row| row.pruned && row.end() <= expired).await?, LeftOut::Expired)
+            } else {
+                (tenants.row_after(id, |row| row.pruned).await?, LeftOut::Archived)
             };
             if above > low {
                 (low, left_out) = (above, why);

@@ -38,7 +38,9 @@ fn the_job_and_a_replica_of_the_chart_start_and_probes_tell_dead_from_waiting() 
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let objects = rendered(&["--set".to_owned(), "server.ha.enabled=true".to_owned()]);
-    ["config", "tls", "database"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+    for name in ["config", "tls", "database"] {
+        fs::create_dir(at(name)).unwrap();
+    }
 
     // The key of the context was made by who installs, in a Secret, which cannot be written.
     let key = "5a".repeat(32);

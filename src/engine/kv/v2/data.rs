@@ -43,12 +43,12 @@ pub(super) async fn config(place: &Place, txn: &mut Txn) -> Result<KvConfig, Ref
 /// `{data, metadata}` of a version; a deleted one has `data: null` and is not found.
 pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Answer, Refusal> {
     let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
-    show(place, &secret, version, txn, "data", whole).await
+    show(place, &secret, version, txn, "data", |value| Ok(whole(value))).await
 }
 
 /// A value as it was written.
-pub(super) fn whole(value: &SecretBytes) -> Result<Json, Refusal> {
-    Ok(Json::from_text(value.expose().to_vec().into()))
+pub(super) fn whole(value: &SecretBytes) -> Json {
+    Json::from_text(value.expose().to_vec().into())
 }
 
 /// `{subkeys, metadata}` of a version, likewise.

@@ -35,7 +35,7 @@ impl Referred {
 
     /// As a read of the version; with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
     pub async fn read(&self, place: &Place, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let content = |value: &SecretBytes| field.map_or_else(|| whole(value), |field| one_field(value, field));
+        let content = |value: &SecretBytes| field.map_or_else(|| Ok(whole(value)), |field| one_field(value, field));
         show(place, &self.secret, self.wanted, txn, "data", content).await
     }
 }
