@@ -20,6 +20,7 @@ mod history;
 mod holds;
 mod jobs;
 mod keys;
+mod loader;
 mod loading;
 mod log;
 mod names;

@@ -7,20 +7,20 @@ use arc_swap::ArcSwap;
 
 use super::budget::LoadBudget;
 use super::keys::Seals;
+use super::loader::Loader;
 use super::loading::Loading;
-use super::log::{Head, LoadError};
+use super::log::LoadError;
 use super::news::News;
-use super::refresh::{Freshness, KeyringTimes};
+use super::refresh::KeyringTimes;
 use super::tenant::Tenant;
-use super::wraps::{new_tenant, new_tenant_by_some, open, own_seal};
+use super::wraps::{new_tenant, new_tenant_by_some};
 use crate::answer::Refusal;
 use crate::archive::Archive;
-use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
 use crate::seal::{Seal, SealError};
-use crate::storage::{NewTenant, Store, StoreError, TenantState};
+use crate::storage::{NewTenant, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 
 /// Why a tenant's keys are not open.
@@ -214,12 +214,12 @@ impl Tenants {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Whether this very object is the loaded one of its tenant.
     /// How many tenants' keys are in memory, the edge log's among them.
     pub fn count(&self) -> usize {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether this very object is the loaded one of its tenant.
     pub(super) fn is_loaded(&self, tenant: &Arc<Tenant>) -> bool {
         self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
     }
@@ -316,45 +316,6 @@ impl Tenants {
             None => new_tenant_by_some(&seals.list, self.deployment, parent).await,
         };
         made.map_err(|(tenant, error)| key_refusal(KeyError::Seal(tenant, error)))
-    }
-}
-
-/// What tenants are loaded with.
-struct Loader<'a> {
-    store: &'a dyn Store,
-    seals: &'a [Arc<dyn Seal>],
-    deployment: DeploymentId,
-    clock: &'a dyn Clock,
-}
-
-impl Loader<'_> {
-    /// Unwraps, opens and verifies one tenant.
-    async fn load(&self, id: TenantId, expected: Option<(TenantId, &Namespace)>) -> Result<Arc<Tenant>, KeyError> {
-        let Self { store, seals, deployment, clock } = *self;
-        let own = expected.and_then(|(_, namespace)| namespace.own_seal.clone());
-        let own = own
-            .map(|own| own_seal(seals, &own).map(|seal| (own, seal)))
-            .transpose()
-            .map_err(|error| KeyError::Seal(id, error))?;
-        let seals = own.as_ref().map_or(seals, |(_, seal)| std::slice::from_ref(seal));
-        let freshness = Freshness::new(clock, seals);
-        let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
-        let context = WrapContext { deployment, tenant: id, generation: row.generation };
-        let (key, keyring) = open(seals, &row, &context).await?;
-        if let Some((parent, namespace)) = expected {
-            let commitment = data_encoding::HEXLOWER.encode(&key.commitment());
-            if row.parent != Some(parent) || row.generation != namespace.generation || commitment != namespace.commitment {
-                return Err(KeyError::Damaged(id));
-            }
-        }
-        let head = match row.tail {
-            None => Head::genesis(),
-            Some(tail) => {
-                let newest = store.log(id, tail.seq, 1).await?.into_iter().next().ok_or(KeyError::Log(LoadError::Forged(id)))?;
-                Head::verified(&keyring, deployment, id, &newest)?
-            }
-        };
-        Ok(Arc::new(Tenant::new((id, row.parent), keyring, own, freshness, head)))
     }
 }
 
