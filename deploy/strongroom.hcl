@@ -52,6 +52,13 @@ telemetry {
 # Hosts that the server may fetch signing keys from (JWT, OIDC and Kubernetes logins). Nothing else is ever fetched.
 outbound_allow = []
 
+# Where it is written down what was signed of the audit log, so that a database that was put back to an older state is
+# refused (docs/AUDIT.md). Not on the database's disk.
+#
+# anchor "file" {
+#   path = "/var/lib/strongroom-anchors/anchors"
+# }
+
 # Copies of the audit log for other systems (docs/AUDIT.md). A sink that hangs never holds up a request.
 #
 # audit "file" "siem" {

@@ -152,6 +152,8 @@ pub enum Refusal {
     Sealed,
     /// 503 `namespace is sealed`.
     NamespaceSealed,
+    /// 503: the store has an older state of the namespace than was signed.
+    RolledBack,
     /// 503: this namespace (`a/b/`), which is the request's own or above it, is locked.
     Locked(String),
 }
@@ -169,7 +171,7 @@ impl Refusal {
             Self::UnsupportedMedia(_) => 415,
             Self::TooMany(_) => 429,
             Self::Internal(_) => 500,
-            Self::Unavailable(_) | Self::Sealed | Self::NamespaceSealed | Self::Locked(_) => 503,
+            Self::Unavailable(_) | Self::Sealed | Self::NamespaceSealed | Self::RolledBack | Self::Locked(_) => 503,
         }
     }
 

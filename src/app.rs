@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::auth::signed::Issuers;
-use crate::commit::KeyringTimes;
+use crate::commit::{Anchors, AnchorsError, KeyringTimes};
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
 use crate::http::ceremonies::Unauthenticated;
@@ -62,7 +62,7 @@ pub enum AppError {
     /// The seal, or keys that do not open with it.
     #[error(transparent)]
     Barrier(#[from] BarrierError),
-    /// The seal's key file.
+    /// The key file of a seal.
     #[error(transparent)]
     KeyFile(#[from] crate::seal::static_key::KeyFileError),
     /// A seal's files.
@@ -71,6 +71,9 @@ pub enum AppError {
     /// TLS files.
     #[error(transparent)]
     Tls(TlsError),
+    /// The anchors of the audit log.
+    #[error(transparent)]
+    Anchors(#[from] AnchorsError),
     /// A sink of the audit log.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -138,7 +141,10 @@ async fn serve_config(
     let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
     let list_file = config.erased_list_file.take().map(|setting| setting.path);
     let erasure = ErasureSettings { list_file, backup_retention: config.backup_retention };
-    let settings = Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: Arc::clone(&sinks), archive, erasure };
+    let anchors = Arc::new(config.anchor_file.clone().map_or_else(|| Ok(Anchors::default()), Anchors::at)?);
+    let shared_sinks = Arc::clone(&sinks);
+    let settings =
+        Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: shared_sinks, archive, erasure, anchors };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
     let mut running =
@@ -157,7 +163,7 @@ async fn serve_config(
         Ok(true) => tracing::info!("open"),
         Ok(false) => tracing::info!("sealed: waiting for sys/init or sys/unseal"),
         // Up and sealed is better than down: probes and operators see why, and it is tried again.
-        Err(error) if error.is_outage() => tracing::error!(%error, "sealed: the seal or the store is away; trying again"),
+        Err(error) if error.is_outage() => tracing::error!(%error, "sealed; trying again"),
         Err(error) => {
             close(&barrier, &*store).await;
             return Err(error.into());

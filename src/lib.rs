@@ -13,6 +13,7 @@ pub mod commit;
 pub mod config;
 pub mod crypto;
 pub mod dev_ca;
+pub mod durable;
 pub mod engine;
 pub mod fields;
 pub mod glob;

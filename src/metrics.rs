@@ -59,6 +59,8 @@ struct Metrics {
     sink_lag_seconds: GaugeVec,
     sink_failures: IntCounterVec,
     archive: Archiving,
+    rolled_back: Gauge,
+    anchor_failures: IntCounter,
     seals: GaugeVec,
     /// By seal and outcome.
     seal_calls: IntCounterVec,
@@ -142,6 +144,12 @@ impl Metrics {
                 ),
             ),
             archive: Archiving::new(of),
+            rolled_back: plain(
+                of,
+                "strongroom_audit_logs_rolled_back",
+                "Logs that do not have what was signed of them: their namespaces stay sealed until that is accepted.",
+            ),
+            anchor_failures: counter(of, "strongroom_audit_anchor_failures_total", "Writings of the anchors that failed."),
             seals: shown(of, GaugeVec::new(Opts::new("strongroom_seal_answers", SEAL_ANSWERS), &["seal"])),
             seal_calls: shown(of, IntCounterVec::new(Opts::new("strongroom_seal_calls_total", SEAL_CALLS), &["seal", "outcome"])),
             registry,
@@ -291,6 +299,16 @@ pub fn sink_lags(sink: &str, events: u64, waited: Duration) {
 /// An audit sink did not take a batch.
 pub fn sink_failed(sink: &str) {
     METRICS.sink_failures.with_label_values(&[sink]).inc();
+}
+
+/// How many logs do not extend their anchors.
+pub fn rolled_back(logs: usize) {
+    METRICS.rolled_back.set(float(logs as u64));
+}
+
+/// The anchors of the logs were not written.
+pub fn anchors_failed() {
+    METRICS.anchor_failures.inc();
 }
 
 /// The certificate of a listener was read again: it was taken, or refused, and the old one stays.

@@ -145,6 +145,8 @@ pub enum Kind {
     RotationConfig = 87,
     /// How far the erasure of a tenant is, in the root.
     Erasure = 88,
+    /// The epoch of a tenant's log, once its store was put back to an older one.
+    LogEpoch = 89,
     /// How long the archive keeps a tenant's events.
     ArchiveSettings = 92,
     /// What of a tenant's events was deleted from the archive.

@@ -15,6 +15,7 @@ type Target = fn(&[u8]);
 
 /// All targets, by the name of their folder of seeds.
 pub(super) const TARGETS: &[(&str, Target)] = &[
+    ("anchors", stored::anchors),
     ("apply", texts::apply),
     ("audit_batch", stored::audit_batch),
     ("audit_cursor", texts::audit_cursor),

@@ -1,5 +1,6 @@
 //! Bytes of the audit log as the store has them, opened. What is read is written back as the same bytes: an auditor hashes them.
 
+use strongroom::audit::anchor::{Accepted, Anchored};
 use strongroom::audit::batch::{self, BatchEncoder};
 use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
@@ -91,5 +92,16 @@ pub(super) fn audit_receipt(data: &[u8]) {
         assert!(data.len() <= PROOF_BYTES_MAX);
         assert_eq!(proof.to_string(), text, "a proof has two forms");
         assert!(proof.verify(&LogKey::new("fuzz", [7; 32])).is_err(), "a proof of a key that nobody has");
+    }
+}
+
+/// A file of anchors, or what was accepted of one.
+pub(super) fn anchors(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok((anchored, mac)) = Anchored::parse(text) {
+        assert_eq!(anchored.text(&mac), text, "a file of anchors has two forms");
+    }
+    if let Ok(accepted) = Accepted::parse(text) {
+        assert_eq!(Accepted::parse(&accepted.text()), Ok(accepted), "what was accepted reads otherwise");
     }
 }

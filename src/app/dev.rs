@@ -69,6 +69,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         archive: None,
         sinks: Arc::default(),
         erasure: ErasureSettings::default(),
+        anchors: Arc::default(),
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process =

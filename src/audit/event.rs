@@ -313,6 +313,7 @@ pub const fn error_class(refusal: &Refusal) -> Word {
         Refusal::Unavailable(_) => "unavailable",
         Refusal::Sealed => "sealed",
         Refusal::NamespaceSealed => "namespace_sealed",
+        Refusal::RolledBack => "rolled_back",
         Refusal::Locked(_) => "locked",
     })
 }

@@ -5,6 +5,7 @@
 //!
 //! Units: indexes and sizes count leaves (events); times are `Timestamp`s; lengths are bytes, big-endian.
 
+pub mod anchor;
 pub mod batch;
 mod canonical;
 pub mod changed;

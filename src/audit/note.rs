@@ -17,13 +17,21 @@ use crate::id::{DeploymentId, TenantId};
 
 /// The longest note that is read, in bytes: with many signatures of others.
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
+/// The operation of the first event of a log's new epoch.
+pub const BEGIN_EPOCH: &str = "begin-epoch";
 const ED25519: u8 = 1;
-/// Counts restores of a deployment from a backup; there are none yet.
-const EPOCH: u32 = 0;
 
-/// What a tenant's log is called in its checkpoints.
-pub fn origin(deployment: DeploymentId, tenant: TenantId) -> String {
-    format!("strongroom/{deployment}/{tenant}/{EPOCH}")
+/// What a tenant's log is called in its checkpoints. `epoch` counts how often its store was put back to an older one, and that
+/// was accepted.
+pub fn origin(deployment: DeploymentId, tenant: TenantId, epoch: u32) -> String {
+    format!("strongroom/{deployment}/{tenant}/{epoch}")
+}
+
+/// A log without its epoch, and the epoch. `None` for what `origin` does not make.
+pub fn log_and_epoch(origin: &str) -> Option<(&str, u32)> {
+    let (log, epoch) = origin.rsplit_once('/')?;
+    let number: u32 = epoch.parse().ok()?;
+    (log.starts_with("strongroom/") && number.to_string() == epoch).then_some((log, number))
 }
 
 /// The public key that a log is verified with.
@@ -42,6 +50,9 @@ pub enum NoteError {
     /// It has signatures, and none by this key.
     #[error("it is signed by another key")]
     OtherKey,
+    /// The key has signed it, and it is of another log.
+    #[error("it is the checkpoint of another log")]
+    OtherLog,
     /// Its text, or the signature itself, was changed after it was signed.
     #[error("its signature is not that of its text")]
     Signature,
@@ -66,25 +77,42 @@ impl LogKey {
 
     /// The public half of `key`, for the log that is called `name`.
     pub fn of(name: &str, key: &SigningKey) -> Result<Self, SigningError> {
-        let VerifyingKey::Okp { x, .. } = key.verifying_key()? else { return Err(SigningError) };
-        let public = BASE64URL_NOPAD.decode(x.as_bytes()).ok().and_then(|public| public.try_into().ok());
-        Ok(Self::new(name, public.ok_or(SigningError)?))
+        Ok(Self::new(name, public_half(key)?))
     }
 
     /// Reads `to_string`. Anything else is `None`, a wrong id too.
     pub fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once('+')?;
-        let (id, key) = rest.split_once('+')?;
-        let bytes = BASE64.decode(key.as_bytes()).ok()?;
-        let ([ED25519], public) = bytes.split_first_chunk()? else { return None };
-        let found = Self::new(name, public.try_into().ok()?);
-        (is_name(name) && HEXLOWER.encode(&found.id()) == id).then_some(found)
+        let (name, public) = parse_verifier(text, ED25519)?;
+        Some(Self::new(name, public))
     }
 
     /// The same key, for the log that is called `name`.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
         Self::new(name, self.public)
+    }
+
+    /// Whether the other one is the same key, for the same log, in whichever epoch.
+    pub fn is_of_log(&self, other: &Self) -> bool {
+        let same = match (log_and_epoch(&self.name), log_and_epoch(&other.name)) {
+            (Some((log, _)), Some((other, _))) => log == other,
+            _ => self.name == other.name,
+        };
+        same && self.public == other.public
+    }
+
+    /// Reads a note that this key has signed of its log, in the epoch of its name or one before.
+    ///
+    /// # Errors
+    /// As `open`, and that it is of another log.
+    pub fn open_of_log(&self, note: &[u8]) -> Result<(TreeHead, usize), NoteError> {
+        let named = TreeHead::unverified(note)?.origin;
+        let earlier = match (log_and_epoch(&named), log_and_epoch(&self.name)) {
+            (Some((log, then)), Some((own, now))) => log == own && then < now,
+            _ => false,
+        };
+        let (head, others) = if earlier { self.named(&named).open(note)? } else { self.open(note)? };
+        if earlier || head.origin == self.name { Ok((head, others)) } else { Err(NoteError::OtherLog) }
     }
 
     /// What the log is called.
@@ -98,13 +126,11 @@ impl LogKey {
     }
 
     fn id(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = sha256(&[self.name.as_bytes(), b"\n", &[ED25519], &self.public]);
-        [a, b, c, d]
+        key_id(&self.name, ED25519, &self.public)
     }
 
     fn verifies(&self, text: &str, signature: &[u8]) -> bool {
-        let key = VerifyingKey::Okp { crv: "Ed25519".to_owned(), x: BASE64URL_NOPAD.encode(&self.public) };
-        key.verify(SigningAlgorithm::EdDsa, text.as_bytes(), signature)
+        verifies(&self.public, text.as_bytes(), signature)
     }
 
     /// Reads a note that this key has signed. Signatures of others are ignored; how many there are comes with it.
@@ -140,8 +166,7 @@ impl LogKey {
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[ED25519][..], &self.public].concat();
-        write!(f, "{}+{}+{}", self.name, HEXLOWER.encode(&self.id()), BASE64.encode(&key))
+        f.write_str(&verifier(&self.name, ED25519, &self.public))
     }
 }
 
@@ -189,8 +214,39 @@ pub fn sign_text(name: &str, text: &str, key: &SigningKey) -> Result<String, Sig
     Ok(format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&[&id[..], &signed].concat())))
 }
 
+/// The public half of an Ed25519 key.
+pub(super) fn public_half(key: &SigningKey) -> Result<[u8; 32], SigningError> {
+    let VerifyingKey::Okp { x, .. } = key.verifying_key()? else { return Err(SigningError) };
+    BASE64URL_NOPAD.decode(x.as_bytes()).ok().and_then(|public| public.try_into().ok()).ok_or(SigningError)
+}
+
+pub(super) fn verifies(public: &[u8; 32], text: &[u8], signature: &[u8]) -> bool {
+    let key = VerifyingKey::Okp { crv: "Ed25519".to_owned(), x: BASE64URL_NOPAD.encode(public) };
+    key.verify(SigningAlgorithm::EdDsa, text, signature)
+}
+
+/// What tells keys of one name apart. `kind` is the type of signature.
+pub(super) fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[kind], public]);
+    [a, b, c, d]
+}
+
+/// A key as a line of text.
+pub(super) fn verifier(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    format!("{name}+{}+{}", HEXLOWER.encode(&key_id(name, kind, public)), BASE64.encode(&[&[kind][..], public].concat()))
+}
+
+/// Reads `verifier`. Anything else is `None`, a wrong id too.
+pub(super) fn parse_verifier(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
+    let (name, rest) = text.split_once('+')?;
+    let (_, key) = rest.split_once('+')?;
+    let bytes = BASE64.decode(key.as_bytes()).ok()?;
+    let public: [u8; 32] = bytes.strip_prefix(&[kind])?.try_into().ok()?;
+    (is_name(name) && verifier(name, kind, &public) == text).then_some((name, public))
+}
+
 /// Name and bytes of a signature line.
-fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
+pub(super) fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let parts = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '));
     let (name, bytes) = parts.filter(|(name, _)| is_name(name)).ok_or(NoteError::Malformed("a signature line is malformed"))?;
     let bytes = BASE64.decode(bytes.as_bytes()).map_err(|_| NoteError::Malformed("a signature is not base64"))?;
@@ -198,7 +254,10 @@ fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
 }
 
 /// The signed text with its line end, and the lines of signatures.
-fn split(note: &[u8]) -> Result<(&str, &str), NoteError> {
+pub(super) fn split(note: &[u8]) -> Result<(&str, &str), NoteError> {
+    if note.len() > NOTE_BYTES_MAX {
+        return Err(NoteError::Malformed("it is too long"));
+    }
     let note = std::str::from_utf8(note).map_err(|_| NoteError::Malformed("it is not UTF-8"))?;
     if note.chars().any(|letter| letter.is_control() && letter != '\n') {
         return Err(NoteError::Malformed("it has control characters"));
@@ -209,7 +268,7 @@ fn split(note: &[u8]) -> Result<(&str, &str), NoteError> {
     Ok((text, signatures.ok_or(NoteError::Malformed("its end is cut off"))?))
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '+')
 }
 
@@ -224,7 +283,7 @@ mod tests {
     }
 
     fn head() -> TreeHead {
-        TreeHead { origin: origin(DeploymentId([1; 16]), TenantId([2; 16])), size: 20_852_163, root: [7; 32] }
+        TreeHead { origin: origin(DeploymentId([1; 16]), TenantId([2; 16]), 0), size: 20_852_163, root: [7; 32] }
     }
 
     /// The example of tlog-checkpoint has this form: origin, size, root, signature.
@@ -246,6 +305,24 @@ mod tests {
         // Signed, and then another text put above the signature.
         let moved = note.replace("20852163", "20852164");
         assert_eq!(public.open(moved.as_bytes()), Err(NoteError::Signature));
+    }
+
+    #[test]
+    fn notes_of_earlier_epochs_are_of_the_same_log() {
+        let key = key();
+        let note = |epoch| {
+            let head = TreeHead { origin: origin(DeploymentId([1; 16]), TenantId([2; 16]), epoch), ..head() };
+            (LogKey::of(&head.origin, &key).unwrap(), head.sign(&key).unwrap(), head)
+        };
+        let ((first, old, head), (second, new, _)) = (note(0), note(1));
+        assert_eq!(second.open_of_log(old.as_bytes()), Ok((head, 0)));
+        assert_eq!(first.open_of_log(new.as_bytes()), Err(NoteError::OtherKey), "of a later epoch");
+        assert!(second.open(old.as_bytes()).is_err() && first.is_of_log(&second) && first != second);
+        let other = TreeHead { origin: "strongroom/x/y/0".to_owned(), ..self::head() };
+        assert!(second.open_of_log(other.sign(&key).unwrap().as_bytes()).is_err());
+        assert!(!first.is_of_log(&LogKey::of("strongroom/x/y/0", &key).unwrap()));
+        assert!(!first.is_of_log(&LogKey::of(first.name(), &self::key()).unwrap()));
+        assert_eq!([log_and_epoch("strongroom/d/t/007"), log_and_epoch("a/b/0"), log_and_epoch("x")], [None; 3]);
     }
 
     /// The vkey of the Go checksum database, and its id, as published.

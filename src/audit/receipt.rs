@@ -10,7 +10,7 @@ use std::fmt;
 use data_encoding::BASE64;
 
 use super::merkle::Hash;
-use super::note::{LogKey, NOTE_BYTES_MAX, NoteError, TreeHead};
+use super::note::{LogKey, NOTE_BYTES_MAX, NoteError, TreeHead, log_and_epoch};
 use super::proof::verify_inclusion;
 
 const FORM: &str = "c2sp.org/tlog-proof@v1";
@@ -97,13 +97,22 @@ impl Proof {
 
     /// The tree that the event is in, if the key signed it.
     pub fn verify(&self, key: &LogKey) -> Result<TreeHead, ProofError> {
-        let (head, _) = key.open(self.checkpoint.as_bytes())?;
-        if head.origin != key.name() || self.receipt.origin != key.name() {
+        // The event may be of an epoch before that of the checkpoint, which has it all the same; and the key may be named after
+        // one before.
+        let signed = TreeHead::unverified(self.checkpoint.as_bytes())?.origin;
+        let (named, of) = (key.named(&signed), key.named(&self.receipt.origin));
+        let named = if named.is_of_log(key) { named } else { key.clone() };
+        let (head, _) = named.open(self.checkpoint.as_bytes())?;
+        if head.origin != named.name() || !of.is_of_log(key) || epoch(&of) > epoch(&named) {
             return Err(ProofError::OtherLog);
         }
         let Receipt { index, leaf, .. } = self.receipt;
         if verify_inclusion(leaf, index, head.size, &self.path, &head.root) { Ok(head) } else { Err(ProofError::NotThere) }
     }
+}
+
+fn epoch(key: &LogKey) -> u32 {
+    log_and_epoch(key.name()).map_or(0, |(_, epoch)| epoch)
 }
 
 impl fmt::Display for Proof {

@@ -132,6 +132,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
         Command::Audit(Group { verb: audit::Audit::Verify(verify), flags }) => {
             return verify.run(&Output::new(flags.format(environment)?));
         }
+        Command::Audit(Group { verb: audit::Audit::AcceptRollback(accept), flags }) => {
+            accept.run(|| asking(&flags), &Output::new(Format::Table))?;
+        }
         Command::Audit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb: reference::Reference::Check(check), .. }) => {

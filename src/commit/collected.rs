@@ -23,6 +23,8 @@ pub(super) struct Commit {
     /// Tenants whose keys this server drops once the commit is durable, with those of all tenants below them.
     pub(super) dropped: Vec<TenantId>,
     pub(super) events: Vec<(Arc<Tenant>, Prepared)>,
+    /// Events that other tenants' logs have before that of the request: the first ones of new epochs.
+    pub(super) begun: Vec<(Arc<Tenant>, Prepared)>,
     pub(super) valid_until: Option<Timestamp>,
     /// What the background jobs are to do at once.
     pub(super) wake: Option<Wake>,

@@ -207,7 +207,9 @@ impl Groups {
                 continue;
             }
             let Some(next) = feed.tail.as_ref().and_then(|tail| Head::of(tenant.id(), tail).ok()) else { continue };
-            let chained = feed.complete && feed.changed.first().is_none_or(|row| row.prev_root == tenant.head().root);
+            // One that went back was put back, or the database has lost commits: nothing that is known of it counts.
+            let behind = feed.seq() < tenant.position();
+            let chained = !behind && feed.complete && feed.changed.first().is_none_or(|row| row.prev_root == tenant.head().root);
             let changed = chained.then(|| changed_keys(feed));
             if changed.as_deref().is_none_or(|changed| tenant.keys_changed(changed)) {
                 // Another server changed its keys, or may have: what is loaded may not open what is stored.

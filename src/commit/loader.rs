@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::epoch::LogEpoch;
 use super::log::{Head, LoadError};
+use super::opening::decode;
 use super::refresh::Freshness;
-use super::tenant::Tenant;
+use super::tenant::{Entry, Tenant};
 use super::tenants::KeyError;
 use super::wraps::{open, own_seal};
 use crate::crypto::WrapContext;
@@ -49,6 +51,11 @@ impl Loader<'_> {
                 Head::verified(&keyring, deployment, id, &newest)?
             }
         };
-        Ok(Arc::new(Tenant::new((id, row.parent), keyring, own, freshness, head)))
+        let tenant = Tenant::new((id, row.parent), keyring, own, freshness, head);
+        let address = LogEpoch::address();
+        let key = tenant.keyring().record_key(&address);
+        let Some(row) = store.record(id, key).await?.value else { return Ok(Arc::new(tenant)) };
+        let epoch = decode::<LogEpoch>(&tenant, &address, key, &Entry::new(Some(row))).map_err(|_| KeyError::Damaged(id))?;
+        Ok(Arc::new(tenant.in_epoch(epoch.value.epoch)))
     }
 }

@@ -9,12 +9,14 @@
 //!
 //! This folder must not know HTTP, engines or policies; it knows stores and seals only by their traits.
 
+mod anchors;
 mod apply;
 mod archive;
 mod budget;
 mod collected;
 mod committer;
 mod derived;
+mod epoch;
 mod group;
 mod history;
 mod holds;
@@ -49,10 +51,12 @@ use std::sync::Arc;
 
 use crate::mount::Mount;
 
+pub use anchors::{Anchors, AnchorsError, accepted_beside};
 pub use archive::{ArchiveSettings, Archiver, Segments};
 pub use collected::{Item, Notes};
 pub use committer::{Attempt, Committer};
 pub use derived::Mark;
+pub use epoch::{Begun, begin_epochs};
 pub use history::missing;
 pub use jobs::Upkeep;
 pub use keys::{KeyState, Seals};

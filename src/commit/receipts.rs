@@ -22,13 +22,14 @@ impl Receipts {
         let mut receipts = Vec::new();
         for (place, item) in items.iter().enumerate() {
             if let (Some(_), Some((tenant, event))) = (item.attempt.receipt(), item.commit.events.first()) {
-                let (tenant, at) = (tenant.id(), counts.get(&tenant.id()).copied().unwrap_or(0));
+                let (epoch, tenant) = (tenant.epoch(), tenant.id());
+                let at = counts.get(&tenant).copied().unwrap_or(0);
                 let log = logs.get(&tenant).map(|batch| &batch.log);
                 // The row's own leaf: what is said here must be what is stored.
                 let stored = log.filter(|log| log.leaves.as_chunks::<32>().0.get(at) == Some(&event.leaf));
                 receipts.extend(stored.map(|log| {
                     let index = log.tail.first_index + at as u64;
-                    (place, Receipt { origin: origin(deployment, tenant), index, leaf: event.leaf })
+                    (place, Receipt { origin: origin(deployment, tenant, epoch), index, leaf: event.leaf })
                 }));
             }
             for (tenant, _) in &item.commit.events {

@@ -13,8 +13,9 @@ use super::tenant::Tenant;
 use super::tenants::{Tenants, store_refusal};
 use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
+use crate::audit::anchor::Anchor;
 use crate::audit::event::{Event, Word};
-use crate::audit::note::{LogKey, TreeHead, origin, sign_text};
+use crate::audit::note::{LogKey, TreeHead, log_and_epoch, origin, sign_text};
 use crate::crypto::{SigningAlgorithm, SigningError, SigningKey};
 use crate::id::TenantId;
 use crate::record::{Address, Kind, Listing};
@@ -44,10 +45,10 @@ impl LogSecret {
 
 impl Txn {
     /// The public key that a tenant's log is verified with; none until the first checkpoint is to be signed.
-    pub async fn log_key(&mut self, tenant: TenantId) -> Result<Option<LogKey>, Refusal> {
+    pub async fn log_key(&mut self, tenant: &Tenant) -> Result<Option<LogKey>, Refusal> {
         let (root, deployment) = (self.tenants().root(), self.tenants().deployment());
         let Some(found) = self.read::<LogSecret>(&root, &LogSecret::address()).await? else { return Ok(None) };
-        LogKey::of(&origin(deployment, tenant), &found.value.key()).map(Some).map_err(unusable)
+        LogKey::of(&origin(deployment, tenant.id(), tenant.epoch()), &found.value.key()).map(Some).map_err(unusable)
     }
 
     /// Signs a text of the deployment that is no log, under the name in its first line. None as long as there is no key.
@@ -63,7 +64,7 @@ pub struct Signer {
     committer: Arc<Committer>,
     key: Option<SigningKey>,
     /// Up to where each log was signed or found signed.
-    signed: HashMap<TenantId, Head>,
+    signed: HashMap<TenantId, (u32, Head)>,
 }
 
 impl Signer {
@@ -94,12 +95,26 @@ impl Signer {
         self.signed.retain(|id, _| loaded.iter().any(|tenant| tenant.id() == *id));
         for tenant in loaded {
             // One log that does not verify keeps no other from being signed.
-            match sign(self.committer.tenants(), &tenant, key, self.signed.get(&tenant.id())).await {
-                Ok(Some(head)) => drop(self.signed.insert(tenant.id(), head)),
+            let (tenants, id, epoch) = (self.committer.tenants(), tenant.id(), tenant.epoch());
+            // What was known of an epoch before is not in the store any more.
+            let known = self.signed.get(&id).filter(|(known, _)| *known == epoch).map(|(_, head)| head);
+            match sign(tenants, &tenant, key, known).await {
+                Ok(Some(head)) => {
+                    tenants.anchors().note(id, Anchor { epoch, size: head.frontier.size(), root: head.root });
+                    self.signed.insert(id, (epoch, head));
+                }
                 Ok(None) => {}
-                Err(refusal) => tracing::warn!(?refusal, tenant = %tenant.id(), "a log was not signed"),
+                // What is in memory of it is of a state that the store does not have.
+                Err(Refusal::RolledBack) => tenants.forget(id),
+                Err(refusal) => {
+                    tracing::warn!(?refusal, tenant = %id, "a log was not signed");
+                    if matches!(tenants.lost(&tenant, &tenant.head()).await, Ok(Some(_))) {
+                        tenants.forget(id);
+                    }
+                }
             }
         }
+        self.committer.tenants().save_anchors().await;
         Ok(())
     }
 }
@@ -112,7 +127,11 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
     if size == known_size {
         return Ok(None);
     }
-    let name = origin(tenants.deployment(), id);
+    let anchor = tenants.anchor(tenant);
+    if anchor.is_some_and(|anchor| size < anchor.size) {
+        return Err(rolled_back(tenants, tenant).await);
+    }
+    let name = origin(tenants.deployment(), id, tenant.epoch());
     let last = tenants.checkpoints(id, 0..=u64::MAX, true, 1).await?.pop();
     let last_size = last.as_ref().map_or(0, |last| last.size);
     if size < known_size || last_size < known_size {
@@ -121,8 +140,13 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
     let mut head = match (last, known) {
         (None, _) => Head::genesis(),
         (Some(last), Some(known)) if last_size == known_size && last.root == known.root => known.clone(),
-        (Some(last), _) => signed_head(tenants, tenant, &LogKey::of(&name, key).map_err(unusable)?, &last).await?,
+        (Some(last), _) => match signed_head(tenants, tenant, &LogKey::of(&name, key).map_err(unusable)?, &last).await {
+            // It was signed in an epoch before, and given up.
+            Err(Refusal::Internal(_)) if !last.note.starts_with(name.as_bytes()) && tenant.epoch() > 0 => Head::genesis(),
+            found => found?,
+        },
     };
+    let anchored = anchor.is_none_or(|anchor| (anchor.size, anchor.root) == (head.frontier.size(), head.root));
     loop {
         let rows = tenants.log_rows(id, head.seq + 1, ROWS).await?;
         if rows.is_empty() {
@@ -131,6 +155,9 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
         for row in &rows {
             head = follow(tenants, tenant, &head, row)?;
         }
+    }
+    if !anchored && tenants.lost(tenant, &head).await?.is_some() {
+        return Err(Refusal::RolledBack);
     }
     if head.frontier.size() > last_size {
         let tree = TreeHead { origin: name, size: head.frontier.size(), root: head.root };
@@ -145,6 +172,12 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
 /// Where the log stood at its last checkpoint, if this deployment signed that one, and it is of this log.
 async fn signed_head(tenants: &Tenants, tenant: &Tenant, key: &LogKey, last: &Checkpoint) -> Result<Head, Refusal> {
     let id = tenant.id();
+    // It may be of an epoch before.
+    let signed_as = TreeHead::unverified(&last.note).map(|head| head.origin).unwrap_or_default();
+    let key = match (log_and_epoch(key.name()), log_and_epoch(&signed_as)) {
+        (Some((log, now)), Some((of, then))) if log == of && then <= now => key.named(&signed_as),
+        _ => key.clone(),
+    };
     let tree = TreeHead { origin: key.name().to_owned(), size: last.size, root: last.root };
     if key.open(&last.note) != Ok((tree, 0)) {
         return Err(forked(id, "its last checkpoint was not signed with the key of this deployment"));
@@ -167,6 +200,14 @@ pub(super) fn follow(tenants: &Tenants, tenant: &Tenant, head: &Head, row: &LogR
         Ok(next)
     } else {
         Err(forked(id, &format!("row {} does not follow the one before it", row.tail.seq)))
+    }
+}
+
+/// Of a log that is shorter than its anchor. The newest row says what is there; its own hashes decide.
+async fn rolled_back(tenants: &Tenants, tenant: &Tenant) -> Refusal {
+    match tenants.lost(tenant, &Head::genesis()).await {
+        Err(refusal) => refusal,
+        Ok(_) => Refusal::RolledBack,
     }
 }
 

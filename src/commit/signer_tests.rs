@@ -42,7 +42,7 @@ async fn copied(tenants: &Tenants, key: &SigningKey) -> BTreeMap<String, Vec<u8>
     let (root, mut files) = (tenants.root(), BTreeMap::new());
     let checkpoints = tenants.checkpoints(root.id(), 0..=u64::MAX, false, usize::MAX >> 1).await.unwrap();
     let newest = checkpoints.last().unwrap().clone();
-    let name = origin(tenants.deployment(), root.id());
+    let name = origin(tenants.deployment(), root.id(), 0);
     files.insert(copy::KEY.to_owned(), format!("{}\n", LogKey::of(&name, key).unwrap()).into_bytes());
     files.insert(copy::CHECKPOINT.to_owned(), newest.note.clone());
     files.extend(checkpoints.into_iter().map(|found| (format!("{}{}", copy::CHECKPOINTS, found.size), found.note)));
@@ -111,7 +111,7 @@ async fn honest(seed: u64) {
     signer.round().await.unwrap();
     committer.stop().await;
     let key = signer.key.unwrap();
-    let public = LogKey::of(&origin(tenants.deployment(), tenants.root().id()), &key).unwrap();
+    let public = LogKey::of(&origin(tenants.deployment(), tenants.root().id(), 0), &key).unwrap();
     let files = copied(&tenants, &key).await;
     let report = copy::verify(&files, Some(public), None, &mut |_| {}).unwrap();
     assert_eq!(report.findings, [], "seed {seed}");

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::derived::{Derived, Shelf};
+use super::epoch::LogEpoch;
 use super::keys::KeyState;
 use super::log::Head;
 use super::recent::{ByHash, Recent};
 use super::refresh::Freshness;
 use super::reserve::Reserve;
+use crate::audit::anchor::Anchor;
 use crate::crypto::{Keyring, RecordOpener};
 use crate::id::{ObjectId, TenantId};
 use crate::namespace::OwnSeal;
@@ -35,6 +37,10 @@ pub struct Tenant {
     pub(super) freshness: Freshness,
     /// The record that changes with the tenant's stored keys.
     key_state: RecordKey,
+    /// The record that says which epoch of its log this is, and what it said.
+    epoch: (RecordKey, u32),
+    /// What its store was found not to extend. Nothing is done in it then, but to begin a new epoch.
+    pub(super) ended: OnceLock<Anchor>,
     reserve: Reserve,
     state: RwLock<State>,
 }
@@ -89,7 +95,9 @@ impl Tenant {
         let state =
             State { head, recent, records: ByHash::default(), names: ByHash::default(), derived: Shelf::default(), bytes: 0 };
         let key_state = keyring.record_key(&KeyState::address());
-        Self { id, parent, keyring, own, freshness, key_state, reserve: Reserve::default(), state: RwLock::new(state) }
+        let (epoch, ended) = ((keyring.record_key(&LogEpoch::address()), 0), OnceLock::new());
+        let (reserve, state) = (Reserve::default(), RwLock::new(state));
+        Self { id, parent, keyring, own, freshness, key_state, epoch, ended, reserve, state }
     }
 
     /// Which tenant it is.
@@ -122,9 +130,20 @@ impl Tenant {
         &self.reserve
     }
 
-    /// Whether these changes mean that its stored keys are others now.
+    /// The epoch of its log, from 0.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.1
+    }
+
+    /// The same tenant, once its epoch was read.
+    pub(super) fn in_epoch(mut self, epoch: u32) -> Self {
+        self.epoch.1 = epoch;
+        self
+    }
+
+    /// Whether these changes mean that its stored keys are others now, or that its log has a new epoch: it is loaded anew then.
     pub(super) fn keys_changed(&self, changed: &[(u64, [u8; 32])]) -> bool {
-        changed.iter().any(|(_, key)| *key == self.key_state.0)
+        changed.iter().any(|(_, key)| *key == self.key_state.0 || *key == self.epoch.0.0)
     }
 
     /// What ends its tokens and accessors; empty for the root.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 
+use super::anchors::{Anchors, AnchorsError};
 use super::budget::LoadBudget;
 use super::keys::Seals;
 use super::loader::Loader;
@@ -44,6 +45,18 @@ pub enum KeyError {
     /// There is no such tenant in the store, or its keys are destroyed.
     #[error("tenant {0} is not there, or erased")]
     Gone(TenantId),
+    /// Its log is not the one that was signed.
+    #[error(
+        "rolled back: the store does not have the {1} events that were signed in the log of tenant {0}; put back the newer state, \
+         or give up what is missing: strongroom audit accept-rollback --anchors FILE"
+    )]
+    RolledBack(TenantId, u64),
+    /// Its log could not be read.
+    #[error("the log of tenant {0} could not be held against its anchor")]
+    Unproven(TenantId),
+    /// The anchors.
+    #[error(transparent)]
+    Anchors(#[from] AnchorsError),
     /// The store has no deployment yet.
     #[error("the deployment is not initialised")]
     Uninitialised,
@@ -53,7 +66,8 @@ impl KeyError {
     /// Whether it may pass by itself.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Store(_) => true,
+            // The last two until somebody does something about it; meanwhile the server stays up, and sealed.
+            Self::Store(_) | Self::Unproven(_) | Self::RolledBack(..) | Self::Anchors(_) => true,
             Self::Seal(_, error) => error.is_outage(),
             _ => false,
         }
@@ -86,24 +100,27 @@ pub struct Tenants {
     waking: tokio::sync::Notify,
     pub(super) readers: OnceLock<Vec<Arc<News>>>,
     pub(super) archive: OnceLock<Arc<Archive>>,
-    loading: Loading,
+    pub(super) loading: Loading,
+    pub(super) anchors: Arc<Anchors>,
 }
 
 impl Tenants {
     /// Opens the root and the edge of the deployment in `store`. `lease_ttl` is what the server's configuration says.
-    /// Fails when no seal opens them.
+    /// Fails when no seal opens them, or when their logs do not extend their anchors and nobody has accepted that.
     pub async fn open(
         store: Arc<dyn Store>,
         seals: Seals,
         clock: Arc<dyn Clock>,
         lease_ttl: LeaseTtl,
+        anchors: Arc<Anchors>,
     ) -> Result<Arc<Self>, KeyError> {
         let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
         let with = Loader { store: &*store, seals: &seals.list, deployment: deployment.id, clock: &*clock };
         let root = with.load(deployment.root, None).await?;
         let edge = with.load(deployment.edge, None).await?;
+        anchors.open(root.keyring(), &deployment)?;
         let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
-        Ok(Arc::new(Self {
+        let tenants = Self {
             store,
             seals: ArcSwap::from_pointee(seals),
             clock,
@@ -120,7 +137,12 @@ impl Tenants {
             readers: OnceLock::new(),
             archive: OnceLock::new(),
             loading: Loading::default(),
-        }))
+            anchors,
+        };
+        for tenant in [tenants.root(), tenants.edge()] {
+            tenants.check_fixed(&tenant).await?;
+        }
+        Ok(Arc::new(tenants))
     }
 
     /// The tenant that all others descend from.
@@ -211,7 +233,8 @@ impl Tenants {
 
     /// All tenants that are loaded now.
     pub fn all(&self) -> Vec<Arc<Tenant>> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        loaded.values().filter(|tenant| tenant.ended.get().is_none()).cloned().collect()
     }
 
     /// How many tenants' keys are in memory, the edge log's among them.
@@ -221,7 +244,7 @@ impl Tenants {
 
     /// Whether this very object is the loaded one of its tenant.
     pub(super) fn is_loaded(&self, tenant: &Arc<Tenant>) -> bool {
-        self.get(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
+        self.fresh(tenant.id()).is_some_and(|loaded| Arc::ptr_eq(&loaded, tenant))
     }
 
     /// Loads the root and the edge again when their keys were changed: nobody else would.
@@ -232,9 +255,14 @@ impl Tenants {
                 continue;
             }
             let seals = self.seals();
-            match self.loader(&seals).load(tenant.id(), None).await {
+            let loaded = self.loader(&seals).load(tenant.id(), None).await;
+            let checked = match loaded {
+                Ok(new) => self.check_fixed(&new).await.map(|()| new),
+                Err(error) => Err(error),
+            };
+            match checked {
                 Ok(new) => {
-                    self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(new.id(), Arc::clone(&new));
+                    self.insert(&new);
                     slot.store(new);
                 }
                 Err(error) => tracing::error!(%error, "keys that were changed do not load; trying again"),
@@ -264,13 +292,19 @@ impl Tenants {
         Some(chain)
     }
 
-    /// The loaded tenant. One whose seals were not heard of for too long is none, whoever has noticed that yet.
+    /// The loaded tenant. One whose seals were not heard of for too long is none, whoever has noticed that yet; and neither is one
+    /// that waits for a new epoch of its log.
     pub(super) fn get(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+        self.fresh(tenant).filter(|tenant| tenant.ended.get().is_none())
+    }
+
+    /// The same, also if it waits for a new epoch.
+    pub(super) fn fresh(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
         let found = self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
         found.filter(|tenant| !tenant.freshness.has_lapsed(&*self.clock, self.keyring_times()))
     }
 
-    fn loader<'a>(&'a self, seals: &'a Seals) -> Loader<'a> {
+    pub(super) fn loader<'a>(&'a self, seals: &'a Seals) -> Loader<'a> {
         Loader { store: &*self.store, seals: &seals.list, deployment: self.deployment, clock: &*self.clock }
     }
 
@@ -291,7 +325,11 @@ impl Tenants {
         let seals = self.seals();
         match self.loader(&seals).load(namespace.tenant, Some((parent, namespace))).await {
             Ok(tenant) => {
-                self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(&tenant));
+                if self.lost(&tenant, &tenant.head()).await?.is_some() {
+                    failure.note(Refusal::RolledBack, self.clock.uptime());
+                    return Err(Refusal::RolledBack);
+                }
+                self.insert(&tenant);
                 self.loading.forget(namespace.tenant);
                 Ok(tenant)
             }
@@ -302,6 +340,10 @@ impl Tenants {
                 Err(key_refusal(error))
             }
         }
+    }
+
+    pub(super) fn insert(&self, tenant: &Arc<Tenant>) {
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.id(), Arc::clone(tenant));
     }
 
     /// Keys of a tenant to be made, and the commitment to its key. `own`: wrapped by this one alone.
@@ -331,8 +373,9 @@ pub(super) fn key_refusal(error: KeyError) -> Refusal {
             tracing::error!(%error, "a tenant's key cannot be opened");
             Refusal::Unavailable("kms unavailable: none of the configured seals has wrapped the key".into())
         }
+        KeyError::RolledBack(..) => Refusal::RolledBack,
         KeyError::Gone(_) => Refusal::NoToken,
-        KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised => {
+        KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised | KeyError::Unproven(_) | KeyError::Anchors(_) => {
             tracing::error!(%error, "a tenant does not load");
             Refusal::Internal("the tenant's stored keys or log do not verify".into())
         }

@@ -37,7 +37,9 @@ impl Deployed {
     /// What one server has of it.
     pub(crate) async fn tenants(&self) -> Arc<Tenants> {
         let seals = Seals { epoch: 0, list: self.seals.clone() };
-        Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock) as Arc<dyn Clock>, LeaseTtl::USUAL).await.unwrap()
+        Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock) as Arc<dyn Clock>, LeaseTtl::USUAL, Arc::default())
+            .await
+            .unwrap()
     }
 }
 

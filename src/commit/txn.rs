@@ -286,8 +286,10 @@ impl Txn {
             self.collected.structural.clear();
             self.collected.dropped.clear();
             self.collected.grants.clear();
+            self.collected.begun.clear();
         }
         self.collected.events.extend(Prepared::all(events).map(|event| (Arc::clone(tenant), event)));
+        self.collected.events.append(&mut self.collected.begun);
         let others: BTreeMap<TenantId, Arc<Tenant>> =
             self.collected.writes.iter().map(|write| (write.tenant.id(), Arc::clone(&write.tenant))).collect();
         for (_, other) in others.into_iter().filter(|(id, _)| *id != tenant.id()) {

@@ -4,6 +4,7 @@
 //! not read the environment. Durations are `std::time::Duration`, sizes are bytes. A value of the file is never
 //! part of an error: it may be a password.
 
+mod anchor;
 mod archive;
 mod audit;
 mod initialize;
@@ -74,6 +75,8 @@ pub struct Config {
     pub audit: Vec<AuditSink>,
     /// Where the audit log is archived.
     pub archive: Option<Archive>,
+    /// The file that says where the audit log stood when it was signed last.
+    pub anchor_file: Option<PathBuf>,
     /// Requests that a new deployment begins with, in order.
     pub initialize: Vec<Initialize>,
     /// Sentences for the operator: keys that are accepted and do nothing.

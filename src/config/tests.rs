@@ -248,6 +248,13 @@ fn errors_name_file_line_and_key_and_no_value() {
             "a.hcl:7: seal \"pkcs11\" pin: must be a text in quotes",
         ),
         ("seal \"shamir\" {}\nseal \"shamir\" {}", "a.hcl:4: seal: another seal has the same name"),
+        ("anchor \"s3\" {}", "a.hcl:3: anchor: only anchor \"file\" is offered"),
+        ("anchor \"file\" {}", "a.hcl:3: anchor: needs path"),
+        ("anchor \"file\" {\n path = \"rel\"\n}", "a.hcl:3: anchor: needs path"),
+        (
+            "anchor \"file\" {\n path = \"/a\"\n}\nanchor \"file\" {\n path = \"/b\"\n}",
+            "a.hcl:6: anchor: is already set in a.hcl:3",
+        ),
         ("telemetry { hunter2 = 1 }", "a.hcl:3: telemetry hunter2: unknown key"),
         ("api_addr = \"hunter2\"", "a.hcl:3: api_addr: must be an address"),
         ("api_addr = hunter2", "a.hcl:3: only plain values"),

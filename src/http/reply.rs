@@ -44,6 +44,10 @@ fn success(answer: Answer, request_id: &str) -> Reply {
     reply
 }
 
+/// Says what to do, too: nothing in the namespace is answered until somebody does it.
+const ROLLED_BACK: &str = "namespace is sealed: rolled back. The store has less of its history than was signed. Put back the newer \
+    state; or give up what is missing: `strongroom audit accept-rollback NAME` in the namespace above";
+
 /// The reply to a refused request: status and `{"errors": [...]}`. Texts are those that clients match on.
 pub(super) fn refuse(refusal: &Refusal) -> Reply {
     let multiple = |text: &str| Some(format!("1 error occurred:\n\t* {text}\n\n"));
@@ -66,6 +70,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
         Refusal::Internal(text) => multiple(text),
         Refusal::Sealed => Some("Vault is sealed".to_owned()),
         Refusal::NamespaceSealed => Some("namespace is sealed".to_owned()),
+        Refusal::RolledBack => Some(ROLLED_BACK.to_owned()),
         Refusal::Locked(path) => Some(format!(
             "API access to this namespace has been locked by an administrator - {path:?} must be unlocked to gain access."
         )),

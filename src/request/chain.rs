@@ -86,12 +86,15 @@ impl Walk<'_> {
             return Ok(false);
         };
         if found.value.sealed {
-            return Err(self.sealed_namespace(name, &found.value));
+            return Err(self.shut(name, &found.value, Refusal::NamespaceSealed));
         }
         if self.caller.is_none() && !self.may_open(txn, &found.value) {
             return Err(Refusal::NoToken);
         }
-        let tenant = txn.enter(&parent, &found.value).await?;
+        let tenant = match txn.enter(&parent, &found.value).await {
+            Err(refusal @ Refusal::RolledBack) => return Err(self.shut(name, &found.value, refusal)),
+            entered => entered?,
+        };
         self.chain.push(Arc::clone(&tenant));
         self.here = tenant;
         self.names.push(name.to_owned());
@@ -116,12 +119,12 @@ impl Walk<'_> {
 
     /// Its own tokens cannot be verified while its keys are closed: whoever has one, or a token above that may list it or do
     /// something there, is told why. To others it looks like an unknown one.
-    fn sealed_namespace(&self, name: &str, namespace: &Namespace) -> Refusal {
+    fn shut(&self, name: &str, namespace: &Namespace, why: Refusal) -> Refusal {
         let told = match &self.caller {
             Some(caller) => self.may_list(caller) || caller.acl.sees_below(&format!("{}{name}/", self.prefix())),
             None => self.is_labelled(namespace),
         };
-        if told { Refusal::NamespaceSealed } else { Refusal::NoToken }
+        if told { why } else { Refusal::NoToken }
     }
 
     async fn look_for_caller(&mut self, txn: &mut Txn) -> Result<(), Refusal> {

@@ -168,7 +168,7 @@ impl Feed {
                     Ok(true) => {}
                     Ok(false) => gone.push(id),
                     // Its events wait until it is unsealed.
-                    Err(Refusal::NamespaceSealed) => drop(self.unreadable.insert(id)),
+                    Err(Refusal::NamespaceSealed | Refusal::RolledBack) => drop(self.unreadable.insert(id)),
                     Err(refusal) => {
                         tracing::warn!(?refusal, tenant = %id, sink = self.news.reader(), "a log was not read; trying again");
                         self.unreadable.insert(id);

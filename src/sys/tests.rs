@@ -58,6 +58,11 @@ fn sudo_is_asked_where_openbao_asks_it() {
             // Ours: what lays or lifts one is not what makes and deletes namespaces.
             assert_eq!(row.need, if row.verb == Verb::Read { Need::Verb } else { Need::Sudo }, "{}", row.pattern);
         } else if row.pattern.starts_with("mounts") || row.pattern.starts_with("namespaces") || row.pattern == "auth" {
+            // OpenBao has no such thing.
+            if row.pattern.ends_with("/accept-rollback") {
+                assert_eq!(row.need, Need::Sudo);
+                continue;
+            }
             assert_eq!(row.need, Need::Verb, "{}", row.pattern);
         }
     }

@@ -1,6 +1,7 @@
 //! The one test binary: everything that is tested from outside. What a machine needs for it is installed by `scripts/test`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
+mod anchors;
 mod app_roles;
 mod apply;
 mod architecture;

@@ -37,7 +37,9 @@ impl Signed {
     /// What was signed of another history than that with these roots.
     pub(super) fn forks(&self, roots: &Roots) -> impl Iterator<Item = Finding> {
         self.0.iter().filter(|(_, head)| roots.at(head.size).is_some_and(|root| root != head.root)).map(|(name, head)| {
-            let detail = format!("the key has signed another history of the first {} events", head.size);
+            let given_up = self.0.last().is_some_and(|(_, last)| last.origin != head.origin);
+            let why = if given_up { ", which was given up since: the store was put back to an older state" } else { "" };
+            let detail = format!("the key has signed another history of the first {} events{why}", head.size);
             Finding::new(Fault::Forked, name, detail)
         })
     }

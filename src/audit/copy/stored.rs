@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::super::event::Event;
 use super::super::merkle::{Hash, leaf_hash, root};
+use super::super::note::BEGIN_EPOCH;
 use super::super::tile::{self, ENTRY_BYTES_MAX, Tile, WIDTH};
 use super::write::large;
 use super::{CHECKPOINT, CHECKPOINTS, Fault, Finding, Folder, KEY, LARGE, UNFINISHED, UNFINISHED_PART, events};
@@ -23,6 +25,8 @@ pub(super) struct Stored<'a> {
     /// Tiles that the tree that was signed does not have; by the one that stands in their place, if one was looked for.
     strays: BTreeMap<(Option<u8>, u64), (String, Option<String>)>,
     unexpected: BTreeSet<String>,
+    /// First events of epochs, and what they say.
+    pub(super) epochs: BTreeMap<u64, String>,
 }
 
 /// What a bundle holds.
@@ -45,7 +49,8 @@ pub(super) struct Found {
 impl<'a> Stored<'a> {
     pub(super) fn new(folder: &'a dyn Folder) -> Self {
         let (large, strays, unexpected) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { folder, checkpoints: Vec::new(), unfinished: false, large, strays, unexpected }
+        let epochs = BTreeMap::new();
+        Self { folder, checkpoints: Vec::new(), unfinished: false, large, strays, unexpected, epochs }
     }
 
     /// Looks at the names of all files; the tree that was signed has `size` events.
@@ -96,9 +101,11 @@ impl<'a> Stored<'a> {
             bundle.findings.push(Finding::new(Fault::Changed, &name, format!("its last {rest} bytes are no entry")));
         }
         for (at, entry) in (wanted.index * WIDTH..).zip(entries) {
-            let leaf = match entry.try_into() {
-                Ok(leaf) => self.beside(at, leaf, &mut bundle.findings)?,
-                Err(_) => leaf_hash(entry),
+            let leaf = if let Ok(leaf) = entry.try_into() {
+                self.beside(at, leaf, &mut bundle.findings)?
+            } else {
+                self.epochs.extend(epoch_begun(entry).map(|detail| (at, detail)));
+                leaf_hash(entry)
             };
             bundle.leaves.push(leaf);
         }
@@ -161,4 +168,14 @@ impl<'a> Stored<'a> {
         let unexpected = self.large.into_iter().filter_map(unused).chain(self.unexpected).map(unexpected);
         strays.chain(unexpected).collect()
     }
+}
+
+/// What an event says, if it is the first of an epoch.
+fn epoch_begun(entry: &[u8]) -> Option<String> {
+    let word = BEGIN_EPOCH.as_bytes();
+    if !entry.windows(word.len()).any(|part| part == word) {
+        return None;
+    }
+    let (_, event) = Event::parse(entry).ok()?;
+    event.detail.filter(|_| event.operation.as_str() == BEGIN_EPOCH && event.caller.is_none())
 }

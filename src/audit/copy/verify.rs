@@ -23,6 +23,9 @@ pub struct Report {
     pub key: Option<LogKey>,
     /// Whether the key is the copy's own: then whoever made the copy may have made it all up.
     pub own_key: bool,
+    /// Where the store was put back to an older state, and that was accepted: the first event of each epoch, and what it says was
+    /// given up.
+    pub epochs: Vec<(u64, String)>,
     /// Everything that is wrong, up to 1,000; none for an honest copy.
     pub findings: Vec<Finding>,
 }
@@ -45,12 +48,13 @@ pub fn verify(
     if let (Some(key), Some(head)) = (&key, &head) {
         check.tree(key, head, kept, progress)?;
     }
-    let Check { stored, mut findings } = check;
+    let Check { mut stored, mut findings } = check;
+    let epochs = std::mem::take(&mut stored.epochs).into_iter().collect();
     if head.is_some() {
         findings.extend(stored.out_of_place());
     }
     findings.truncate(FINDINGS_MAX);
-    Ok(Report { head, key, own_key, findings })
+    Ok(Report { head, key, own_key, epochs, findings })
 }
 
 struct Check<'a> {
@@ -72,7 +76,9 @@ impl Check<'_> {
         let own = text.and_then(LogKey::parse);
         match (&own, &given) {
             (None, _) => self.find(Fault::Changed, KEY, "it is not a public key"),
-            (Some(own), Some(given)) if own != given => {
+            // It may have gone on in a later epoch than that in which the key was named.
+            (Some(own), Some(given)) if own.is_of_log(given) => return Ok(Some(own.clone())),
+            (Some(own), Some(_)) => {
                 self.find(Fault::OtherKey, KEY, format!("the copy names the key {} of {}", own.fingerprint(), own.name()));
             }
             _ => {}
@@ -90,9 +96,8 @@ impl Check<'_> {
 
     /// Opens a note of this log, or says why not.
     fn open(&mut self, key: &LogKey, place: &str, note: &[u8]) -> Option<TreeHead> {
-        match key.open(note) {
-            Ok((head, 0)) if head.origin == key.name() => return Some(head),
-            Ok((_, 0)) => self.find(Fault::Changed, place, "it is the checkpoint of another log"),
+        match key.open_of_log(note) {
+            Ok((head, 0)) => return Some(head),
             Ok(_) => self.find(Fault::Unexpected, place, "it has signatures by others"),
             Err(NoteError::OtherKey) => self.find(Fault::OtherKey, place, "the key has not signed it"),
             Err(error) => self.find(Fault::Changed, place, error.to_string()),

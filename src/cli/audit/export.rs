@@ -133,7 +133,7 @@ impl Log<'_> {
         })?;
         let note = reply.parse::<Envelope<Checkpoint>>()?.data.checkpoint;
         let wrong = |error| Failure::local(format!("the server's checkpoint was refused: {error}"));
-        let (head, _) = key.open(note.as_bytes()).map_err(wrong)?;
+        let (head, _) = key.open_of_log(note.as_bytes()).map_err(wrong)?;
         Ok((head, note))
     }
 
@@ -225,13 +225,13 @@ fn base(folder: &CopyFolder, key: &LogKey, head: &TreeHead) -> Result<Option<Tre
     if files > 0 && !begun {
         return Err(Failure::local(format!("{dir} has files that are no copy of a log: name an empty or new folder")));
     }
-    if let Some(own) = own_key(folder)?.filter(|own| own != key) {
+    if let Some(own) = own_key(folder)?.filter(|own| !own.is_of_log(key)) {
         return Err(Failure::local(format!(
             "{dir} is the copy of another log, or signed with another key:\n  there   {own}\n  server  {key}"
         )));
     }
     let Some(note) = folder.read(CHECKPOINT).map_err(failed)? else { return Ok(None) };
-    let (base, _) = key.open(&note).map_err(|_| damaged(folder.path()))?;
+    let (base, _) = key.open_of_log(&note).map_err(|_| damaged(folder.path()))?;
     if base.size > head.size {
         return Err(Failure::local(format!(
             "{dir} has {} signed events, and the server says that it has signed {}: its log has lost its end. Keep this copy.",

@@ -1,5 +1,6 @@
 //! `audit`: reads, exports and verifies audit logs.
 
+mod accept;
 mod access;
 mod export;
 mod folder;
@@ -15,6 +16,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
 
+pub(super) use accept::AcceptRollback;
 pub(super) use verify::Verify;
 
 /// Search, follow, export and verify the audit log
@@ -27,6 +29,7 @@ pub(super) enum Audit {
     Export(export::Export),
     Verify(Verify),
     Receipt(receipt::Receipt),
+    AcceptRollback(AcceptRollback),
 }
 
 impl Audit {
@@ -39,6 +42,8 @@ impl Audit {
             Self::Export(verb) => verb.run(client, output),
             Self::Verify(verb) => verb.run(output).map(drop),
             Self::Receipt(verb) => verb.run(client, output),
+            // These two ask no server, or not always: `cli::run` has them.
+            Self::AcceptRollback(_) => Ok(()),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Receipt {
         let receipt = receipt.ok_or_else(|| Failure::local("that is not a receipt: ORIGIN INDEX HASH"))?;
         let log = Log { client, namespace: client.namespace(), edge: self.edge };
         let key = log.key()?;
-        if key.name() != receipt.origin {
+        if !key.named(&receipt.origin).is_of_log(&key) {
             return Err(Failure::local(format!(
                 "the receipt is of the log {}, and the namespace's is {}: name the namespace of the request with --namespace",
                 printable(&receipt.origin),

@@ -13,7 +13,7 @@ use super::export::Progress;
 use super::folder::CopyFolder;
 use super::printable;
 use crate::audit::copy::{self, Report};
-use crate::audit::note::{LogKey, TreeHead};
+use crate::audit::note::{LogKey, TreeHead, log_and_epoch};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output, complain};
@@ -114,7 +114,8 @@ fn of_copy(key: &LogKey, folder: &CopyFolder, copies: usize) -> Result<LogKey, F
 fn is_of(note: &[u8], key: Option<&LogKey>, folder: &CopyFolder) -> bool {
     let own = || super::export::own_key(folder).ok().flatten();
     let name = key.cloned().or_else(own).map(|key| key.name().to_owned());
-    TreeHead::unverified(note).is_ok_and(|head| Some(head.origin) == name)
+    let log = |origin: &str| log_and_epoch(origin).map(|(log, _)| log.to_owned());
+    TreeHead::unverified(note).is_ok_and(|head| name.is_some_and(|name| log(&head.origin) == log(&name)))
 }
 
 fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
@@ -139,6 +140,7 @@ fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
             "root": head.map(|head| HEXLOWER.encode(&head.root)),
             "fingerprint": fingerprint,
             "own_key": report.own_key,
+            "epochs": report.epochs.iter().map(|(first, detail)| json!({"first": first, "detail": detail})).collect::<Vec<_>>(),
             "verified": findings.is_empty(),
             "findings": findings,
         });
@@ -151,6 +153,9 @@ fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
     }
     if let Some(fingerprint) = fingerprint {
         output.line(&format!("key          {fingerprint}"))?;
+    }
+    for (first, detail) in &report.epochs {
+        output.line(&format!("epoch        event {first}: {}", printable(detail)))?;
     }
     findings.iter().try_for_each(|finding| output.line(&printable(&finding.to_string())))?;
     output.line(&match findings.len() {

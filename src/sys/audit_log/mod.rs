@@ -93,8 +93,8 @@ async fn prepare(
             Wanted::Archive(source, kept)
         }
         Operation::Key { edge } => {
-            let tenant = source(txn, edge)?.tenant.id();
-            Wanted::Key(txn.log_key(tenant).await?.ok_or(Refusal::NotFound)?)
+            let tenant = source(txn, edge)?.tenant;
+            Wanted::Key(txn.log_key(&tenant).await?.ok_or(Refusal::NotFound)?)
         }
         Operation::Checkpoint { edge } => Wanted::Checkpoint(source(txn, edge)?),
         Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),

@@ -79,7 +79,7 @@ async fn opened(
     txn: &mut Txn,
 ) -> Result<Option<(Arc<Tenant>, Arc<crate::namespace::Namespace>)>, Refusal> {
     match txn.child(parent, name).await {
-        Err(Refusal::NamespaceSealed) => Ok(None),
+        Err(Refusal::NamespaceSealed | Refusal::RolledBack) => Ok(None),
         found => found,
     }
 }

@@ -104,6 +104,8 @@ impl Barrier {
         if self.store.deployment().await?.is_some() {
             return Err(BarrierError::Invalid("Vault is already initialized".into()));
         }
+        // An emptied database is one that was put back, too.
+        self.settings.anchors.begins().map_err(|error| BarrierError::Invalid(error.to_string()))?;
         let NewRoot { seals, record, shares } = self.root_key(request)?;
         self.create(&seals, record.bytes()?).await?;
         let list = match (&self.guard, &record) {

@@ -24,7 +24,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::answer::Refusal;
 use crate::archive::Archive;
-use crate::commit::{Archiver, Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants};
+use crate::commit::{Anchors, Archiver, Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants, begin_epochs};
 use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::sink::Sinks;
@@ -83,6 +83,10 @@ impl BarrierError {
             }
             error @ (Self::Seal(_) | Self::Keys(KeyError::Seal(..))) => {
                 tracing::warn!(%error, "the seal did not do what it was asked");
+                Refusal::Unavailable(error.to_string())
+            }
+            error @ Self::Keys(KeyError::RolledBack(..) | KeyError::Anchors(_) | KeyError::Unproven(_)) => {
+                tracing::error!(%error, "sealed");
                 Refusal::Unavailable(error.to_string())
             }
             error => {
@@ -148,6 +152,8 @@ pub struct Settings {
     pub archive: Option<Arc<Archive>>,
     /// The list of erased namespaces, and how long backups live.
     pub erasure: ErasureSettings,
+    /// Where logs stood when they were signed last.
+    pub anchors: Arc<Anchors>,
 }
 
 /// The server's state.
@@ -245,13 +251,24 @@ impl Barrier {
 
     /// Opens the root's keys and starts committing. `recovery` is the recovery key, if people have brought its shares.
     async fn enter(&self, seals: Seals, recovery: Option<Arc<dyn Seal>>) -> Result<Arc<Open>, BarrierError> {
-        let tenants = Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock), self.settings.lease_ttl).await?;
+        let tenants = Tenants::open(
+            Arc::clone(&self.store),
+            seals,
+            Arc::clone(&self.clock),
+            self.settings.lease_ttl,
+            Arc::clone(&self.settings.anchors),
+        )
+        .await?;
         tenants.announce(&self.settings.api_addr);
         tenants.set_keyring_times(self.settings.keyring_times);
         tenants.tell(self.settings.sinks.news());
         self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
         let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
+        if let Err(refusal) = begin_epochs(&committer).await {
+            committer.stop().await;
+            return Err(BarrierError::Failed(format!("the accepted rollback was not written down: {refusal:?}")));
+        }
         let mut eraser = Eraser::new(Arc::clone(&committer), self.settings.erasure.clone());
         eraser.honour().await;
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer), eraser).run());

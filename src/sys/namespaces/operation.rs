@@ -53,6 +53,8 @@ pub enum Operation {
     ShowHold(String),
     /// Lifts it.
     Lift(String),
+    /// Goes on with a child whose store was put back to an older one.
+    AcceptRollback(String),
 }
 
 /// Which key wraps a namespace's own; none: as it is. `Some(None)`: the deployment's seals.
@@ -146,6 +148,14 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::new(Verb::Delete, HELD, Need::Sudo, &[], "Lifts the legal hold on a child namespace.", |call| {
         Ok(Operation::Lift(name(call)?))
     }),
+    Row::new(
+        Verb::Write,
+        "namespaces/:name/accept-rollback",
+        Need::Sudo,
+        &[],
+        "Goes on with a child namespace whose store has lost signed history, in a new epoch of its log. Needs sudo.",
+        |call| Ok(Operation::AcceptRollback(name(call)?)),
+    ),
     Row::by_verb(Verb::Read, "namespaces/:path*", &[], "Shows a child namespace.", |call| Ok(Operation::Read(name(call)?))),
     Row::by_verb(Verb::Write, "namespaces/:path*", FIELDS, "Makes a child namespace, or writes its metadata.", set),
     Row::by_verb(Verb::Patch, "namespaces/:path*", FIELDS, "Changes the metadata of a child namespace.", patch),

@@ -7,7 +7,7 @@ use super::operation::{Choice, Operation};
 use super::{hold, lock};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
-use crate::commit::{Place, Tenant, Txn};
+use crate::commit::{Begun, Place, Tenant, Txn};
 use crate::engine::directory;
 use crate::json::{Json, Object};
 use crate::namespace::{LegalHold, Namespace};
@@ -55,6 +55,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
         Operation::Hold(name, reason) => hold::lay(tenant, &name, reason, txn).await,
         Operation::ShowHold(name) => hold::show(tenant, &name, txn).await,
         Operation::Lift(name) => hold::lift(tenant, &name, txn).await,
+        Operation::AcceptRollback(name) => accept_rollback(tenant, &name, txn).await,
     }
 }
 
@@ -135,6 +136,20 @@ async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, destroy: Option<
     })))
 }
 
+/// What is accepted is in the event: here, and in the child's log, as the first one of its new epoch.
+async fn accept_rollback(tenant: &Arc<Tenant>, name: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+    read(tenant, name, txn).await?.ok_or_else(|| Refusal::invalid("namespace doesn't exist"))?;
+    let begun = txn.accept_rollback(tenant, name).await?;
+    let Begun { epoch, ended } = begun.ok_or_else(|| Refusal::invalid("the namespace is not rolled back"))?;
+    let root = data_encoding::HEXLOWER.encode(&ended.root);
+    txn.note_detail(format!("given up: {} events with root {root}, signed in epoch {}", ended.size, ended.epoch));
+    Ok(Answer::data(Json::object(|data| {
+        data.field("epoch", &epoch).object("given_up", |lost| {
+            lost.field("epoch", &ended.epoch).field("size", &ended.size).field("root", &root);
+        });
+    })))
+}
+
 /// A namespace and its path below the request's namespace, and how it is shown.
 type Shown = (String, Json);
 
@@ -161,10 +176,12 @@ async fn scan(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<S
         let path = format!("{path}{name}/");
         let hold = hold::of(&parent, namespace.tenant, txn).await?;
         found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace, hold.as_deref())));
-        // What is below a sealed one cannot be read.
+        // What is below a sealed one, or one that was rolled back, cannot be read.
         if !namespace.sealed {
-            let child = txn.enter(&parent, &namespace).await?;
-            waiting.extend(children(&child, &path, txn).await?);
+            match txn.enter(&parent, &namespace).await {
+                Err(Refusal::RolledBack) => {}
+                child => waiting.extend(children(&child?, &path, txn).await?),
+            }
         }
     }
     Ok(found)

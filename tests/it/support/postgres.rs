@@ -107,6 +107,30 @@ impl Database {
         String::from_utf8(dump.stdout).unwrap()
     }
 
+    /// Another database with the same in it; nobody may be connected to this one.
+    pub(crate) fn saved(&self) -> String {
+        let saved = format!("{}saved", self.name);
+        self.server.psql(
+            "postgres",
+            "postgres",
+            &format!("CREATE DATABASE {saved} TEMPLATE {} OWNER strongroom_owner", self.name),
+        );
+        saved
+    }
+
+    /// Puts back what was saved.
+    pub(crate) fn put_back(&self, saved: &str) {
+        let name = &self.name;
+        for statement in [
+            format!("DROP DATABASE {name}"),
+            format!("CREATE DATABASE {name} TEMPLATE {saved} OWNER strongroom_owner"),
+            format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+            format!("GRANT CONNECT ON DATABASE {name} TO strongroom_runtime"),
+        ] {
+            self.server.psql("postgres", "postgres", &statement);
+        }
+    }
+
     /// A store as the server opens it.
     pub(crate) async fn store(&self) -> PostgresStore {
         PostgresStore::connect(&self.url("strongroom_runtime"), &self.key_file(), 4).await.unwrap()

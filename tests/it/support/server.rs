@@ -150,8 +150,13 @@ impl Server {
 
     /// Another server on the same database, open with the same shares.
     pub(crate) fn another(&self) -> Self {
+        self.another_with(|_| String::new())
+    }
+
+    /// The same, with further stanzas.
+    pub(crate) fn another_with(&self, stanzas: impl FnOnce(&Path) -> String) -> Self {
         let database = Rc::clone(self.database.as_ref().unwrap());
-        let mut other = Self::configured(|_| storage_stanza(&database), "", 503);
+        let mut other = Self::configured(|folder| format!("{}\n{}", storage_stanza(&database), stanzas(folder)), "", 503);
         (other.keys, other.target.token) = (self.keys.clone(), self.target.token.clone());
         other.database = Some(database);
         other.unseal();
