@@ -7,6 +7,7 @@ mod process;
 mod seals;
 mod stores;
 mod supervisor;
+mod witness;
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ use supervisor::Supervisor;
 pub use dev::{DevOptions, run_dev};
 pub use doctor::{Finding, Outcome, clock, doctor};
 pub use stores::{migrate, role_statements};
+pub use witness::{WitnessOptions, run_witness};
 
 /// How often the files of certificates are looked at for a change.
 const FILES_LOOKED_AT: Duration = Duration::from_secs(2);
@@ -62,7 +64,7 @@ pub enum AppError {
     /// The seal, or keys that do not open with it.
     #[error(transparent)]
     Barrier(#[from] BarrierError),
-    /// The key file of a seal.
+    /// The key file of a seal, or of a witness.
     #[error(transparent)]
     KeyFile(#[from] crate::seal::static_key::KeyFileError),
     /// A seal's files.
@@ -74,6 +76,9 @@ pub enum AppError {
     /// The anchors of the audit log.
     #[error(transparent)]
     Anchors(#[from] AnchorsError),
+    /// A witness's memory or name.
+    #[error(transparent)]
+    Witness(#[from] crate::witness::WitnessError),
     /// A sink of the audit log.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -40,3 +40,4 @@ pub mod storage;
 pub mod sys;
 pub mod time;
 pub mod tree;
+pub mod witness;

@@ -43,6 +43,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("token_operation", operations::token),
     ("transit_mark", texts::transit_mark),
     ("transit_operation", operations::transit),
+    ("witnessing", stored::witnessing),
 ];
 
 /// Runs one target. An unknown name is a flaw of the caller.

@@ -2,12 +2,14 @@
 
 use strongroom::audit::anchor::{Accepted, Anchored};
 use strongroom::audit::batch::{self, BatchEncoder};
+use strongroom::audit::cosignature::WitnessKey;
 use strongroom::audit::event::Event;
 use strongroom::audit::merkle::Frontier;
 use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
 use strongroom::audit::receipt::{PROOF_BYTES_MAX, Proof, Receipt};
 use strongroom::audit::segment::Segment;
 use strongroom::audit::tile::{self, Tile};
+use strongroom::audit::witnessing::{PROOF_MAX, REQUEST_BYTES_MAX, Submission};
 use strongroom::crypto::sha256;
 
 /// One event.
@@ -103,5 +105,20 @@ pub(super) fn anchors(data: &[u8]) {
     }
     if let Ok(accepted) = Accepted::parse(text) {
         assert_eq!(Accepted::parse(&accepted.text()), Ok(accepted), "what was accepted reads otherwise");
+    }
+}
+
+/// What a witness is asked; and whatever is cosigned in a note.
+pub(super) fn witnessing(data: &[u8]) {
+    if let Some(asked) = Submission::parse(data) {
+        assert!(data.len() <= REQUEST_BYTES_MAX && asked.proof.len() <= PROOF_MAX);
+        assert_eq!(TreeHead::unverified(&asked.note), Ok(asked.head.clone()));
+        // Nothing is shown to extend a tree of one leaf that nobody has.
+        assert!(asked.judge((1, [7; 32])).is_err() || asked.head.root == [7; 32] || !asked.proof.is_empty());
+    }
+    let text = String::from_utf8_lossy(data);
+    if let Some(key) = WitnessKey::parse(&text) {
+        assert_eq!(key.to_string(), text, "a key has two forms");
+        assert!(key.open(data).is_err());
     }
 }

@@ -17,6 +17,7 @@ mod server;
 mod status;
 mod tenant;
 mod transit;
+mod witness;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ const ENVIRONMENT: &str = "Environment (VAULT_ in place of BAO_ works too; BAO_ 
 enum Command {
     Server(server::Server),
     Migrate(server::Migrate),
+    Witness(witness::Witness),
     /// Show whether the server is unsealed; exit code 0 unsealed, 1 no answer, 2 sealed
     Status(OfClient<status::Status>),
     /// Write, read and list secrets
@@ -117,6 +119,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Server(verb) => return verb.run(environment),
         Command::Migrate(verb) => return verb.run(environment, &Output::new(Format::Table)),
+        Command::Witness(verb) => return verb.run(&Output::new(Format::Table)),
         Command::Status(OfClient { verb, flags }) => {
             let (client, output) = asking(&flags)?;
             return verb.run(&client, &output);

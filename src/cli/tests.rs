@@ -36,7 +36,7 @@ fn help_texts_are_as_committed() {
     for (name, text) in found {
         assert_eq!(fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap(), text, "{name}");
         let leaf = name.matches('-').count() == 2
-            || ["status", "server", "migrate", "rollback", "apply"].iter().any(|verb| name.ends_with(verb));
+            || ["status", "server", "migrate", "witness", "rollback", "apply"].iter().any(|verb| name.ends_with(verb));
         assert_eq!(text.contains("Examples:"), leaf, "{name}");
     }
 }

@@ -163,6 +163,14 @@ impl SigningKey {
         Ok(Self { algorithm, document })
     }
 
+    /// The Ed25519 key of these 32 bytes (RFC 8032, section 5.1.5).
+    ///
+    /// # Errors
+    /// They are not 32.
+    pub fn from_seed(seed: &SecretBytes) -> Result<Self, SigningError> {
+        Ok(Self { algorithm: SigningAlgorithm::EdDsa, document: raw::ed_of_seed(seed)? })
+    }
+
     /// A key that was stored.
     pub fn from_document(algorithm: SigningAlgorithm, document: SecretBytes) -> Self {
         Self { algorithm, document }

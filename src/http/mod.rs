@@ -10,3 +10,4 @@ mod cors;
 mod reply;
 pub mod service;
 pub mod tls;
+pub mod witness;

@@ -65,4 +65,5 @@ mod tokens;
 mod transit;
 mod users;
 mod walk;
+mod witness;
 mod wrapping;

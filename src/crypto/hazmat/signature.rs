@@ -99,6 +99,12 @@ pub(in crate::crypto) fn ed_key() -> Result<SecretBytes, Refused> {
     Ok(SecretBytes::new(document.as_ref().to_vec()))
 }
 
+/// The Ed25519 key of 32 bytes.
+pub(in crate::crypto) fn ed_of_seed(seed: &SecretBytes) -> Result<SecretBytes, Refused> {
+    let key = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|_| Refused)?;
+    Ok(SecretBytes::new(key.to_pkcs8().map_err(|_| Refused)?.as_ref().to_vec()))
+}
+
 /// Its public key, 32 bytes.
 pub(in crate::crypto) fn ed_public(key: &SecretBytes) -> Result<Vec<u8>, Refused> {
     let key = Ed25519KeyPair::from_pkcs8(key.expose()).map_err(|_| Refused)?;

@@ -10,7 +10,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["request"],
     &["engine", "auth", "sys", "sink"],
     &["commit"],
-    &["storage", "seal", "outbound", "archive"],
+    &["storage", "seal", "outbound", "archive", "witness"],
     &["audit", "policy", "crypto", "reference", "cert"],
     LEAVES,
 ];
