@@ -13,6 +13,7 @@ use strongroom::sink::Sinks;
 use strongroom::storage::Store;
 use strongroom::storage::sqlite::SqliteStore;
 use strongroom::sys::barrier::{Barrier, Guard, InitRequest, Open, Settings};
+use strongroom::sys::erasure::ErasureSettings;
 use strongroom::time::{Clock, SystemClock};
 
 use crate::postgres::Database;
@@ -55,6 +56,9 @@ impl Deployed {
             api_addr: String::new(),
             keyring_times: KeyringTimes::ENDLESS,
             sinks,
+            archive: None,
+            erasure: ErasureSettings::default(),
+            anchors: Arc::default(),
         };
         let barrier = Barrier::new(Arc::clone(&store), clock, Guard::Auto(vec![seal]), settings);
         let root_token = "bench-root".to_owned();

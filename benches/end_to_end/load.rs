@@ -25,8 +25,9 @@ pub(crate) struct Sample {
     /// From sent to received, nanoseconds, sorted; one for each request that was answered while measuring.
     latencies: Vec<u32>,
     elapsed: Duration,
-    /// What the server's processes used meanwhile, user and system.
+    /// What the server's processes used meanwhile, user and system; and what of it its store's.
     cpu: Duration,
+    store_cpu: Duration,
     /// Answers with another status than 2xx.
     pub(crate) failures: usize,
     pub(crate) memory_mib: u64,
@@ -48,6 +49,11 @@ impl Sample {
     /// Microseconds of the server's processor time for one request.
     pub(crate) fn cpu_per_request(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / count(self.latencies.len())
+    }
+
+    /// What of it a store used that is a process of its own.
+    pub(crate) fn store_cpu_per_request(&self) -> f64 {
+        self.store_cpu.as_secs_f64() * 1e6 / count(self.latencies.len())
     }
 
     /// Share of its core that the server used.
@@ -86,12 +92,13 @@ impl Load {
             });
         }
         tokio::time::sleep(self.warm_up).await;
-        let (began, cpu_before) = (Instant::now(), server.cpu());
+        let (began, cpu_before, store_before) = (Instant::now(), server.cpu(), server.store_cpu());
         phase.set(Phase::Measuring);
         tokio::time::sleep(self.measured).await;
         phase.set(Phase::Over);
         let (elapsed, cpu) = (began.elapsed(), server.cpu().saturating_sub(cpu_before));
-        let mut sample = Sample { latencies: Vec::new(), elapsed, cpu, failures: 0, memory_mib: server.memory_mib() };
+        let store_cpu = server.store_cpu().saturating_sub(store_before);
+        let mut sample = Sample { latencies: Vec::new(), elapsed, cpu, store_cpu, failures: 0, memory_mib: server.memory_mib() };
         for task in tasks {
             let (latencies, failures) = task.await.unwrap();
             sample.latencies.extend(latencies);

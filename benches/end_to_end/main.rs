@@ -1,4 +1,4 @@
-//! The end-to-end benchmark: the real `strongroom` binary beside a bare axum + rustls server, in one run.
+//! The end-to-end benchmark: the real `strongroom` binary beside a bare axum + rustls server and beside OpenBao, in one run.
 //!
 //! Owns the servers that it starts and the load that it sends them. Judges nothing: it prints a table, and
 //! `docs/PERFORMANCE.md` says how to read it. Times are in the unit that their column or name says.
@@ -9,6 +9,7 @@
 mod bare;
 mod client;
 mod load;
+mod openbao;
 mod options;
 mod pin;
 #[path = "../../tests/it/support/postgres.rs"]
@@ -26,7 +27,7 @@ use load::Load;
 use options::Options;
 use pin::Cores;
 use report::Report;
-use server::Server;
+use server::{Kind, Server};
 use workload::Workload;
 
 fn main() {
@@ -56,14 +57,14 @@ fn main() {
 async fn run(options: &Options, cores: &Cores) -> bool {
     // Not in /tmp, which may be memory: a commit must reach a disk.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let servers = start(cores, folder.path()).await;
+    let servers = start(options, cores, folder.path()).await;
     let mut work: Vec<(&Server, Workload)> = Vec::new();
     for server in &servers {
-        work.extend(workload::prepare(server).await.into_iter().map(|workload| (server, workload)));
+        work.extend(workload::prepare(server, options.namespaces).await.into_iter().map(|workload| (server, workload)));
         println!("{}: process {}, {} MiB after start and preparation", server.name, server.pid(), server.memory_mib());
     }
     // The bare server is always measured: it is what the others are compared with.
-    work.retain(|(server, workload)| server.bare || options.wants(&workload.name));
+    work.retain(|(server, workload)| server.kind == Kind::Bare || options.wants(&workload.name));
 
     let mut report = Report::default();
     for round in 1..=options.rounds {
@@ -71,22 +72,37 @@ async fn run(options: &Options, cores: &Cores) -> bool {
             for (server, workload) in &work {
                 let load = Load { connections, warm_up: options.warm_up, measured: options.measured };
                 let sample = load.run(server, workload).await;
-                println!("round {round}: {:<34} {connections:>3} connections {:>9.0} req/s", workload.name, sample.rate());
-                report.add(workload, server.bare, connections, sample);
+                let name = format!("{}: {}", server.name, workload.name);
+                println!("round {round}: {name:<48} {connections:>3} connections {:>9.0} req/s", sample.rate());
+                report.add(workload, server.kind, connections, sample);
             }
         }
     }
     println!("\n{report}");
+    if let Some(file) = &options.json {
+        std::fs::write(file, report.json().to_string()).unwrap();
+    }
     report.failures() == 0
 }
 
-async fn start(cores: &Cores, folder: &Path) -> Vec<Server> {
+async fn start(options: &Options, cores: &Cores, folder: &Path) -> Vec<Server> {
     let mut servers = vec![Server::bare(cores, &folder.join("bare")).await];
     servers.push(Server::on_sqlite(cores, &folder.join("sqlite")).await);
-    if Path::new("/usr/lib/postgresql").exists() {
+    let postgresql = Path::new("/usr/lib/postgresql").exists();
+    if postgresql {
         servers.push(Server::on_postgres(cores, &folder.join("postgresql")).await);
     } else {
         println!("PostgreSQL's server programs are not installed: it is not measured");
+    }
+    match openbao::program() {
+        _ if !options.openbao => {}
+        Some(program) => {
+            servers.push(openbao::on_raft(&program, cores, &folder.join("openbao")).await);
+            if postgresql {
+                servers.push(openbao::on_postgres(&program, cores, &folder.join("openbao-postgresql")).await);
+            }
+        }
+        None => println!("OpenBao is not installed (scripts/test --install does it): it is not measured"),
     }
     servers
 }

@@ -1,13 +1,17 @@
 //! What the command line asks for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 const USAGE: &str = "cargo bench --bench end_to_end -- [options]
 
-  --quick              one short round, under a minute in all
+  --quick              one short round, under three minutes in all
   --rounds N           rounds (3); medians are over rounds
   --seconds N          measured seconds of each cell (3)
   --connections A,B    connections at a time (1,8,64)
+  --namespaces N       namespaces in the workload over many (1,000; with --quick 100)
+  --without-openbao    does not start OpenBao
+  --json FILE          writes every cell there, too
   --only WORD          workloads whose name holds WORD, and the bare server";
 
 /// Options of a run.
@@ -16,6 +20,12 @@ pub(crate) struct Options {
     pub(crate) connections: Vec<usize>,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
+    /// How many the workload over namespaces has.
+    pub(crate) namespaces: usize,
+    /// Whether OpenBao is measured, where it is installed.
+    pub(crate) openbao: bool,
+    /// Where to write the cells as JSON.
+    pub(crate) json: Option<PathBuf>,
     only: Option<String>,
 }
 
@@ -27,6 +37,9 @@ impl Options {
             connections: vec![1, 8, 64],
             warm_up: Duration::from_secs(1),
             measured: Duration::from_secs(3),
+            namespaces: 1_000,
+            openbao: true,
+            json: None,
             only: None,
         };
         let mut arguments = arguments.iter();
@@ -36,20 +49,25 @@ impl Options {
                 "--bench" => {}
                 "--quick" => {
                     options.rounds = 1;
-                    options.warm_up = Duration::from_millis(300);
-                    options.measured = Duration::from_secs(1);
+                    options.namespaces = 100;
+                    options.connections = vec![1, 64];
+                    options.warm_up = Duration::from_millis(200);
+                    options.measured = Duration::from_millis(700);
                 }
+                "--namespaces" => options.namespaces = number(arguments.next())?,
                 "--rounds" => options.rounds = number(arguments.next())?,
                 "--seconds" => options.measured = Duration::from_secs(number(arguments.next())?),
                 "--connections" => {
                     let list = arguments.next().ok_or(USAGE)?.split(',');
                     options.connections = list.map(|word| word.parse().map_err(|_| USAGE)).collect::<Result<_, _>>()?;
                 }
+                "--without-openbao" => options.openbao = false,
+                "--json" => options.json = Some(arguments.next().ok_or(USAGE)?.into()),
                 "--only" => options.only = Some(arguments.next().ok_or(USAGE)?.clone()),
                 _ => return Err(USAGE.to_owned()),
             }
         }
-        if options.rounds == 0 || options.measured.is_zero() || options.connections.contains(&0) {
+        if options.rounds == 0 || options.measured.is_zero() || options.namespaces == 0 || options.connections.contains(&0) {
             return Err(USAGE.to_owned());
         }
         Ok(options)

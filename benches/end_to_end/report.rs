@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::load::Sample;
+use crate::server::Kind;
 use crate::way::Way;
 use crate::workload::Workload;
 
@@ -18,21 +19,24 @@ pub(crate) struct Report {
 }
 
 struct Cell {
+    server: &'static str,
     workload: String,
-    bare: bool,
+    kind: Kind,
     way: Way,
     connections: usize,
     samples: Vec<Sample>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, workload: &Workload, bare: bool, connections: usize, sample: Sample) {
-        let same = |cell: &&mut Cell| cell.workload == workload.name && cell.connections == connections;
+    pub(crate) fn add(&mut self, workload: &Workload, kind: Kind, connections: usize, sample: Sample) {
+        let same = |cell: &&mut Cell| {
+            cell.server == workload.server && cell.workload == workload.name && cell.connections == connections
+        };
         if let Some(cell) = self.cells.iter_mut().find(same) {
             cell.samples.push(sample);
         } else {
-            let (workload, way) = (workload.name.clone(), workload.way);
-            self.cells.push(Cell { workload, bare, way, connections, samples: vec![sample] });
+            let (server, workload, way) = (workload.server, workload.name.clone(), workload.way);
+            self.cells.push(Cell { server, workload, kind, way, connections, samples: vec![sample] });
         }
     }
 
@@ -43,37 +47,96 @@ impl Report {
 
     /// Whether other work took the servers' core, or the load's.
     fn disturbed(&self) -> bool {
-        let loaded =
-            self.cells.iter().filter(|cell| cell.bare && cell.way == Way::Kept && cell.connections >= LOADED_CONNECTIONS);
+        let loaded = self
+            .cells
+            .iter()
+            .filter(|cell| cell.kind == Kind::Bare && cell.way == Way::Kept && cell.connections >= LOADED_CONNECTIONS);
         loaded.flat_map(|cell| &cell.samples).any(|sample| sample.busy() < BUSY_MIN)
     }
 
-    /// The share of the bare server's rate in the same round, at as many connections that are made in the same way.
-    fn ratio(&self, cell: &Cell) -> f64 {
-        let compares = |other: &&Cell| other.bare && other.connections == cell.connections && cell.way.compares_with(other.way);
-        let Some(bare) = self.cells.iter().find(compares) else { return f64::NAN };
-        median(cell.samples.iter().zip(&bare.samples).map(|(own, bare)| own.rate() / bare.rate()))
+    /// The rate's share of the bare server's in the same round, at as many connections that are made in the same way.
+    fn to_bare(&self, cell: &Cell) -> f64 {
+        let compares = |other: &&Cell| {
+            other.kind == Kind::Bare && other.connections == cell.connections && cell.way.compares_with(other.way)
+        };
+        self.cells.iter().find(compares).map_or(f64::NAN, |bare| cell.ratio(bare))
+    }
+
+    /// How many times OpenBao's rate it is, in the same round: of that on a store of the same kind. What OpenBao does not do at all
+    /// is compared with what its users do instead.
+    fn to_openbao(&self, cell: &Cell) -> f64 {
+        let peer = if cell.server == "postgresql" { "openbao on postgresql" } else { "openbao" };
+        let workload = match cell.workload.as_str() {
+            "tokenless KV read, 1 secret" | "resolve 1 reference" => "KV read, 1 secret",
+            same => same,
+        };
+        let compares = |other: &&Cell| {
+            cell.kind == Kind::Strongroom
+                && other.server == peer
+                && other.workload == workload
+                && other.connections == cell.connections
+        };
+        self.cells.iter().find(compares).map_or(f64::NAN, |peer| cell.ratio(peer))
+    }
+
+    /// Every cell: medians over rounds, in the units that the names say.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let known = |value: f64| if value.is_nan() { serde_json::Value::Null } else { value.into() };
+        let cells = self.cells.iter().map(|cell| {
+            serde_json::json!({
+                "server": cell.server, "workload": cell.workload, "connections": cell.connections, "rounds": cell.samples.len(),
+                "requests_per_second": cell.median(Sample::rate),
+                "p50_milliseconds": known(cell.median(|sample| sample.quantile(0.5))),
+                "p99_milliseconds": known(cell.median(|sample| sample.quantile(0.99))),
+                "to_bare": known(self.to_bare(cell)), "to_openbao": known(self.to_openbao(cell)),
+                "cpu_microseconds_per_request": known(cell.median(Sample::cpu_per_request)),
+                "cpu_of_the_store_microseconds_per_request": known(cell.median(Sample::store_cpu_per_request)),
+                "core_busy": cell.median(Sample::busy), "resident_mebibytes": cell.memory_mib(),
+            })
+        });
+        serde_json::json!({ "disturbed": self.disturbed(), "failures": self.failures(), "cells": cells.collect::<Vec<_>>() })
+    }
+}
+
+impl Cell {
+    fn median(&self, value: impl Fn(&Sample) -> f64) -> f64 {
+        median(self.samples.iter().map(value))
+    }
+
+    /// Round by round.
+    fn ratio(&self, other: &Self) -> f64 {
+        median(self.samples.iter().zip(&other.samples).map(|(own, other)| own.rate() / other.rate()))
+    }
+
+    fn memory_mib(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.memory_mib).max().unwrap_or(0)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| workload | connections | req/s | p50 ms | p99 ms | to bare | CPU µs/req | core busy | RSS MiB |")?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(
+            f,
+            "| server | workload | connections | req/s | p50 ms | p99 ms | to bare | to OpenBao | CPU µs/req | of it the store's | core busy | RSS MiB |"
+        )?;
+        writeln!(f, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for cell in &self.cells {
-            let of = |value: fn(&Sample) -> f64| median(cell.samples.iter().map(value));
+            let to_openbao = Some(self.to_openbao(cell)).filter(|times| !times.is_nan());
             writeln!(
                 f,
-                "| {} | {} | {:.0} | {:.3} | {:.3} | {:.1}% | {:.1} | {:.0}% | {} |",
+                "| {} | {} | {} | {:.0} | {:.3} | {:.3} | {:.1}% | {} | {:.1} | {:.1} | {:.0}% | {} |",
+                cell.server,
                 cell.workload,
                 cell.connections,
-                of(Sample::rate),
-                of(|sample| sample.quantile(0.5)),
-                of(|sample| sample.quantile(0.99)),
-                self.ratio(cell) * 100.0,
-                of(Sample::cpu_per_request),
-                of(Sample::busy) * 100.0,
-                cell.samples.iter().map(|sample| sample.memory_mib).max().unwrap_or(0),
+                cell.median(Sample::rate),
+                cell.median(|sample| sample.quantile(0.5)),
+                cell.median(|sample| sample.quantile(0.99)),
+                self.to_bare(cell) * 100.0,
+                to_openbao.map_or_else(String::new, |times| format!("{times:.1}x")),
+                cell.median(Sample::cpu_per_request),
+                cell.median(Sample::store_cpu_per_request),
+                cell.median(Sample::busy) * 100.0,
+                cell.memory_mib(),
             )?;
         }
         if self.disturbed() {

@@ -23,12 +23,22 @@ use crate::way::Way;
 const START_TRIES: u32 = 1_000;
 const START_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What a server is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// TLS and HTTP with nothing behind: the most that can be had.
+    Bare,
+    /// What users would take instead.
+    OpenBao,
+    /// Ours.
+    Strongroom,
+}
+
 /// A running server; it ends with this value.
 pub(crate) struct Server {
     /// How the report calls it.
     pub(crate) name: &'static str,
-    /// What the others are compared with.
-    pub(crate) bare: bool,
+    pub(crate) kind: Kind,
     /// A token that may do everything; empty where there are none.
     pub(crate) root_token: String,
     process: Child,
@@ -48,7 +58,7 @@ impl Server {
         command.arg(crate::bare::ARGUMENT).arg(folder).stdout(File::create(&address_file).unwrap());
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         let address = wait_for(&address_file, |text| text.strip_suffix('\n')?.parse().ok()).await;
-        Self::new("bare", String::new(), (process, None), address, folder)
+        Self::new(("bare", Kind::Bare), String::new(), (process, None), address, folder)
     }
 
     /// The real binary in development mode: `SQLite`, with every commit on disk before its answer.
@@ -61,7 +71,7 @@ impl Server {
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         // Written when the server is open.
         let address = wait_for(&folder.join("env"), address_in_env).await;
-        Self::new("sqlite", root_token.to_owned(), (process, None), address, folder)
+        Self::new(("sqlite", Kind::Strongroom), root_token.to_owned(), (process, None), address, folder)
     }
 
     /// The real binary as it is configured in production, with a database server of its own beside it.
@@ -101,30 +111,36 @@ impl Server {
         command.stdout(Stdio::null()).stderr(File::create(folder.join("log")).unwrap());
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         wait_until_it_listens(address).await;
-        let postmaster = database.key_file().with_file_name("data").join("postmaster.pid");
-        let store = wait_for(&postmaster, |text| text.lines().next()?.parse().ok()).await;
-        Self::new("postgresql", String::new(), (process, Some(store)), address, folder).initialised().await
+        let store = postmaster(&database).await;
+        let name = ("postgresql", Kind::Strongroom);
+        Self::new(name, String::new(), (process, Some(store)), address, folder).initialised().await
     }
 
-    fn new(
-        name: &'static str,
+    pub(crate) fn new(
+        (name, kind): (&'static str, Kind),
         root_token: String,
         (process, store): (Child, Option<u32>),
         address: SocketAddr,
         folder: &Path,
     ) -> Self {
         let (folder, connector) = (folder.to_owned(), Way::Kept.connector(folder));
-        Self { name, bare: name == "bare", root_token, process, store, address, folder, connector }
+        Self { name, kind, root_token, process, store, address, folder, connector }
     }
 
     async fn initialised(mut self) -> Self {
         let mut connection = self.connect().await;
         let answer = connection.json(&client::request("POST", "sys/init", "", "{}")).await;
         answer.pointer("/root_token").unwrap().as_str().unwrap().clone_into(&mut self.root_token);
+        self.make_mounts().await;
+        self
+    }
+
+    /// Those that development mode has from the start.
+    pub(crate) async fn make_mounts(&self) {
+        let mut connection = self.connect().await;
         let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
         connection.expect_success(&client::request("POST", "sys/mounts/secret", &self.root_token, mount)).await;
         connection.expect_success(&client::request("POST", "sys/auth/cert", &self.root_token, r#"{"type":"cert"}"#)).await;
-        self
     }
 
     /// Where it is.
@@ -152,18 +168,17 @@ impl Server {
 
     /// User and system time so far, of the server and of its store.
     pub(crate) fn cpu(&self) -> Duration {
-        let ticks: u64 = self.processes().into_iter().map(usage::ticks).sum();
-        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+        time_of([self.pid()]) + self.store_cpu()
+    }
+
+    /// The same of its store, where that is a process of its own.
+    pub(crate) fn store_cpu(&self) -> Duration {
+        time_of(self.store.into_iter().flat_map(|first| std::iter::once(first).chain(usage::children(first))))
     }
 
     /// Resident memory of the server, without its store.
     pub(crate) fn memory_mib(&self) -> u64 {
         usage::resident_kib(self.pid()) / 1_024
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        let store = self.store.into_iter().flat_map(|first| std::iter::once(first).chain(usage::children(first)));
-        std::iter::once(self.pid()).chain(store).collect()
     }
 }
 
@@ -175,11 +190,16 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> SocketAddr {
+fn time_of(processes: impl IntoIterator<Item = u32>) -> Duration {
+    let ticks: u64 = processes.into_iter().map(usage::ticks).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+}
+
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-async fn wait_until_it_listens(address: SocketAddr) {
+pub(crate) async fn wait_until_it_listens(address: SocketAddr) {
     for _ in 0..START_TRIES {
         if TcpStream::connect(address).is_ok() {
             return;
@@ -187,6 +207,12 @@ async fn wait_until_it_listens(address: SocketAddr) {
         tokio::time::sleep(START_INTERVAL).await;
     }
     panic!("nothing listens on {address}: the server did not start")
+}
+
+/// The first process of a database's server.
+pub(crate) async fn postmaster(database: &Database) -> u32 {
+    let file = database.key_file().with_file_name("data").join("postmaster.pid");
+    wait_for(&file, |text| text.lines().next()?.parse().ok()).await
 }
 
 fn address_in_env(text: &str) -> Option<SocketAddr> {

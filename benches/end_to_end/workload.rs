@@ -1,9 +1,10 @@
 //! What is asked of a server, over and over; and what must be there before: one function for each group of workloads.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::client::{self, Connection};
-use crate::server::Server;
+use crate::server::{Kind, Server};
 use crate::way::Way;
 
 /// Names in the workloads over many.
@@ -14,22 +15,31 @@ const VALUE_BYTES: usize = 200;
 /// References that are resolved at once.
 const BATCH: usize = 100;
 
+/// Policies of the token that has many, besides `default`.
+const POLICIES: usize = 20;
+/// How long after the mounts of new namespaces requests for them are sent: OpenBao's do not work at once.
+const MOUNTS_SETTLE: Duration = Duration::from_secs(1);
+
 const POLICY: &str = r#"
 path "secret/data/*" { capabilities = ["create", "read", "update"] }
 path "sys/references/*" { capabilities = ["update"] }
 path "transit/*" { capabilities = ["update"] }
+path "+/secret/data/*" { capabilities = ["read"] }
 "#;
 
 /// Requests that are sent in turn, again and again.
 pub(crate) struct Workload {
+    /// Whose it is.
+    pub(crate) server: &'static str,
+    /// The same for what is compared.
     pub(crate) name: String,
     pub(crate) way: Way,
     pub(crate) requests: Rc<[Vec<u8>]>,
 }
 
 /// Makes what must be there, a policy and a token with it; returns what to measure.
-pub(crate) async fn prepare(server: &Server) -> Vec<Workload> {
-    if server.bare {
+pub(crate) async fn prepare(server: &Server, namespaces: usize) -> Vec<Workload> {
+    if server.kind == Kind::Bare {
         let one = || vec![client::request("GET", "bare", "", "")];
         return vec![
             workload(server, "400 B of JSON", one()),
@@ -38,9 +48,13 @@ pub(crate) async fn prepare(server: &Server) -> Vec<Workload> {
         ];
     }
     let mut connection = server.connect().await;
-    let token = service_token(&mut connection, &server.root_token).await;
+    let token = service_token(&mut connection, &server.root_token, "bench", POLICY).await;
     let mut all = secrets(server, &mut connection, &token).await;
-    all.extend(references(server, &mut connection, &token).await);
+    all.push(with_many_policies(server, &mut connection).await);
+    all.push(over_namespaces(server, &mut connection, &token, namespaces).await);
+    if server.kind == Kind::Strongroom {
+        all.extend(references(server, &mut connection, &token).await);
+    }
     all.extend(transit(server, &mut connection, &token).await);
     all.extend(with_certificates(server, &mut connection).await);
     all
@@ -60,12 +74,54 @@ async fn secrets(server: &Server, connection: &mut Connection, token: &str) -> V
     }
     let one = client::request("GET", "secret/data/read/0", token, "");
     let lookup = client::request("GET", "auth/token/lookup-self", token, "");
+    let write = client::request("POST", "secret/data/write/0", token, &body);
+    let mixed = std::iter::repeat_n(&one, 19).chain([&write]).cloned().collect();
     vec![
-        workload(server, "KV read, 1 secret", vec![one]),
+        workload(server, "KV read, 1 secret", vec![one.clone()]),
         workload(server, "KV read, 1,000 secrets", requests("GET", "read", "")),
         workload(server, "KV write, 1,000 secrets", requests("POST", "write", &body)),
+        workload(server, "KV 19 reads, 1 write", mixed),
         workload(server, "token lookup-self", vec![lookup]),
     ]
+}
+
+/// The same read with a token that many policies with templates are attached to. Needs the secrets.
+async fn with_many_policies(server: &Server, connection: &mut Connection) -> Workload {
+    let mut names = Vec::with_capacity(POLICIES);
+    for number in 1..POLICIES {
+        let policy = format!(
+            r#"path "secret/data/team{number}/{{{{identity.entity.id}}}}/*" {{ capabilities = ["read", "list"] }}
+               path "secret/metadata/team{number}/+/{{{{identity.entity.name}}}}" {{ capabilities = ["read"] }}"#
+        );
+        let body = serde_json::json!({ "policy": policy }).to_string();
+        let path = format!("sys/policies/acl/team{number}");
+        connection.expect_success(&client::request("POST", &path, &server.root_token, &body)).await;
+        names.push(format!("team{number}"));
+    }
+    names.push("bench".to_owned());
+    let token = token_with(connection, &server.root_token, &names).await;
+    workload(server, "KV read, 20 policies", vec![client::request("GET", "secret/data/read/0", &token, "")])
+}
+
+/// A secret of each of many namespaces in turn.
+async fn over_namespaces(server: &Server, connection: &mut Connection, token: &str, count: usize) -> Workload {
+    let root = &server.root_token;
+    let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
+    for number in 0..count {
+        connection.expect_success(&client::request("POST", &format!("sys/namespaces/n{number}"), root, "{}")).await;
+        connection.expect_success(&client::request("POST", &format!("n{number}/sys/mounts/secret"), root, mount)).await;
+    }
+    if server.kind == Kind::OpenBao {
+        tokio::time::sleep(MOUNTS_SETTLE).await;
+    }
+    let body = format!(r#"{{"data":{{"value":"{}"}}}}"#, "v".repeat(VALUE_BYTES));
+    let mut reads = Vec::with_capacity(count);
+    for number in 0..count {
+        let path = format!("n{number}/secret/data/a");
+        connection.expect_success(&client::request("POST", &path, root, &body)).await;
+        reads.push(client::request("GET", &path, token, ""));
+    }
+    workload(server, &format!("KV read, {count} namespaces"), reads)
 }
 
 /// Logins with a client certificate, a connection for each, and reads without a token. Needs the secrets.
@@ -80,13 +136,19 @@ async fn with_certificates(server: &Server, connection: &mut Connection) -> Vec<
         connection.expect_success(&client::request("POST", &path, &server.root_token, &body.to_string())).await;
     }
     let read = || client::request("GET", "secret/data/read/0", "", "");
-    let mut all = vec![workload(server, "tokenless KV read, 1 secret", vec![read()]).made(Way::Showing)];
+    let without_token = server.kind == Kind::Strongroom;
+    let mut all = Vec::new();
+    if without_token {
+        all.push(workload(server, "tokenless KV read, 1 secret", vec![read()]).made(Way::Showing));
+    }
     for (way, handshake) in [(Way::Anew, "full handshake"), (Way::Resumed, "resumed handshake")] {
         for kind in ["service", "batch"] {
             let login = client::request("POST", "auth/cert/login", "", &serde_json::json!({ "name": kind }).to_string());
             all.push(workload(server, &format!("cert login, {kind} token, {handshake}"), vec![login]).made(way));
         }
-        all.push(workload(server, &format!("tokenless KV read, {handshake}"), vec![read()]).made(way));
+        if without_token {
+            all.push(workload(server, &format!("tokenless KV read, {handshake}"), vec![read()]).made(way));
+        }
     }
     all
 }
@@ -121,9 +183,13 @@ async fn transit(server: &Server, connection: &mut Connection, token: &str) -> V
         connection.expect_success(&client::request("POST", &format!("transit/keys/{name}"), root, &body)).await;
     }
     let ask = |path: &str, body: &str| vec![client::request("POST", &format!("transit/{path}"), token, body)];
-    // 64 bytes in base64.
-    let text = format!("{}==", "A".repeat(86));
+    // 64 bytes, and 4,096, in base64.
+    let (text, long) = (format!("{}==", "A".repeat(86)), format!("{}==", "A".repeat(5_462)));
+    let encrypted = connection.json(ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#)).first().unwrap()).await;
+    let ciphertext = encrypted.pointer("/data/ciphertext").unwrap();
     vec![
+        workload(server, "transit encrypt 4 KiB", ask("encrypt/aes", &format!(r#"{{"plaintext":"{long}"}}"#))),
+        workload(server, "transit decrypt 64 B", ask("decrypt/aes", &format!(r#"{{"ciphertext":{ciphertext}}}"#))),
         workload(server, "transit encrypt 64 B", ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#))),
         workload(server, "transit datakey", ask("datakey/plaintext/aes", "")),
         workload(server, "transit sign ed25519", ask("sign/ed", &format!(r#"{{"input":"{text}"}}"#))),
@@ -131,14 +197,18 @@ async fn transit(server: &Server, connection: &mut Connection, token: &str) -> V
 }
 
 fn workload(server: &Server, name: &str, requests: Vec<Vec<u8>>) -> Workload {
-    Workload { name: format!("{}: {name}", server.name), way: Way::Kept, requests: requests.into() }
+    Workload { server: server.name, name: name.to_owned(), way: Way::Kept, requests: requests.into() }
 }
 
 /// A token as a service has one: a policy that allows what is measured, besides `default`.
-async fn service_token(connection: &mut Connection, root: &str) -> String {
-    let policy = serde_json::json!({ "policy": POLICY }).to_string();
-    connection.expect_success(&client::request("POST", "sys/policies/acl/bench", root, &policy)).await;
-    let request = client::request("POST", "auth/token/create", root, r#"{"policies":["bench"],"ttl":"24h"}"#);
-    let answer = connection.json(&request).await;
+async fn service_token(connection: &mut Connection, root: &str, name: &str, policy: &str) -> String {
+    let policy = serde_json::json!({ "policy": policy }).to_string();
+    connection.expect_success(&client::request("POST", &format!("sys/policies/acl/{name}"), root, &policy)).await;
+    token_with(connection, root, &[name.to_owned()]).await
+}
+
+async fn token_with(connection: &mut Connection, root: &str, policies: &[String]) -> String {
+    let body = serde_json::json!({ "policies": policies, "ttl": "24h" }).to_string();
+    let answer = connection.json(&client::request("POST", "auth/token/create", root, &body)).await;
     answer.pointer("/auth/client_token").unwrap().as_str().unwrap().to_owned()
 }
