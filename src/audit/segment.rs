@@ -9,7 +9,7 @@
 //! from the leaves. What has no length here is length (u32) ‖ bytes; numbers are big-endian.
 
 use super::merkle::{Frontier, Hash};
-use super::note::{LogKey, NOTE_BYTES_MAX, NoteError, TreeHead, origin};
+use super::note::{LogKey, NOTE_BYTES_MAX, NoteError, TreeHead, log_and_epoch, origin};
 use super::proof::verify_consistency;
 use crate::crypto::sha256;
 use crate::id::{DeploymentId, TenantId};
@@ -181,10 +181,8 @@ impl Segment {
 
 /// Which epoch of a tenant's log a checkpoint's origin names; `None` for that of another log.
 pub fn epoch(named: &str, deployment: DeploymentId, tenant: TenantId) -> Option<u32> {
-    let (log, epoch) = named.rsplit_once('/')?;
-    let own = origin(deployment, tenant);
-    let number: u32 = epoch.parse().ok().filter(|number: &u32| number.to_string() == epoch)?;
-    own.rsplit_once('/').is_some_and(|(own, _)| own == log).then_some(number)
+    let (_, epoch) = log_and_epoch(named)?;
+    (named == origin(deployment, tenant, epoch)).then_some(epoch)
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {

@@ -27,7 +27,7 @@ fn segment(key: &SigningKey, (from, to, signed): (usize, usize, usize), each: us
         batch: vec![6; 100],
         summary: Vec::new(),
     };
-    let head = TreeHead { origin: origin(DEPLOYMENT, TENANT), size: signed as u64, root: root(&all) };
+    let head = TreeHead { origin: origin(DEPLOYMENT, TENANT, 1), size: signed as u64, root: root(&all) };
     let note = head.sign(key).unwrap().into_bytes();
     let rows = all[from..to].chunks(each).enumerate().map(row).collect();
     Segment { deployment: DEPLOYMENT, tenant: TENANT, before, rows, proof: consistency(to, &all).unwrap(), note }
@@ -35,7 +35,7 @@ fn segment(key: &SigningKey, (from, to, signed): (usize, usize, usize), each: us
 
 fn keys() -> (SigningKey, LogKey) {
     let key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
-    let public = LogKey::of(&origin(DEPLOYMENT, TENANT), &key).unwrap();
+    let public = LogKey::of(&origin(DEPLOYMENT, TENANT, 1), &key).unwrap();
     (key, public)
 }
 

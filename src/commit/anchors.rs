@@ -12,9 +12,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::faults::{KeyError, key_refusal};
 use super::log::Head;
 use super::tenant::Tenant;
-use super::tenants::{KeyError, Tenants, key_refusal};
+use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::audit::anchor::{Accepted, Anchor, AnchorError, Anchored, FILE_BYTES_MAX};
 use crate::audit::proof::{consistency_stretches, verify_consistency};

@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::tenants::{Tenants, store_refusal};
+use super::faults::store_refusal;
+use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::id::TenantId;
 use crate::storage::{Glance, LogRow};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::faults::{KeyError, key_refusal};
 use super::tenant::Tenant;
-use super::tenants::{KeyError, Tenants, key_refusal};
+use super::tenants::Tenants;
 use super::txn::Txn;
 use super::wraps::{open, own_seal, wraps};
 use crate::answer::Refusal;

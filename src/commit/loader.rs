@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::epoch::LogEpoch;
+use super::faults::KeyError;
 use super::log::{Head, LoadError};
 use super::opening::decode;
 use super::refresh::Freshness;
 use super::tenant::{Entry, Tenant};
-use super::tenants::KeyError;
 use super::wraps::{open, own_seal};
 use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};

@@ -54,7 +54,7 @@ impl Txn {
         let (kind, mount, directory) = address;
         let directory = tenant.keyring().dir_key(kind, mount, directory);
         let read = self.tenants.store().names(tenant.id(), directory, after, limit).await;
-        let fill = read.map_err(|error| super::tenants::store_refusal(&error))?;
+        let fill = read.map_err(|error| super::faults::store_refusal(&error))?;
         let open = |(key, sealed): (RecordKey, Vec<u8>)| {
             let name = tenant.keyring().open_name(&key, &directory, &sealed);
             let name = name.map_err(|error| damaged("name", tenant, (key, directory), error))?;
@@ -74,7 +74,7 @@ impl Txn {
             .store()
             .names(tenant.id(), directory, None, NAMES_MAX + 1)
             .await
-            .map_err(|error| super::tenants::store_refusal(&error))?;
+            .map_err(|error| super::faults::store_refusal(&error))?;
         metrics::directory_read(asked.elapsed());
         if fill.value.len() > NAMES_MAX {
             return Err(Refusal::invalid(format!("the directory has more than {NAMES_MAX} names and cannot be listed")));

@@ -1,10 +1,11 @@
 //! Reading all logs from outside of requests: where they stand, whose they are, and what their rows say. Straight from the
 //! store, so that what other servers wrote is seen too; nothing of it is remembered, and it leaves no event.
 
+use super::faults::store_refusal;
 use super::news::{News, Unread};
 use super::opening::decode;
 use super::tenant::{Entry, Tenant};
-use super::tenants::{Tenants, store_refusal};
+use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::audit::merkle::leaf_hash;
 use crate::audit::{batch, changed};

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::faults::KeyError;
 use super::tenant::Tenant;
-use super::tenants::{KeyError, Tenants};
+use super::tenants::Tenants;
 use crate::seal::Seal;
 use crate::time::Clock;
 

@@ -102,7 +102,7 @@ impl Txn {
         }
         let mut state = Rewrap::clone(&state);
         let read = self.tenants().store().records(tenant.id(), state.after.map(RecordKey), ROWS).await;
-        let fill = read.map_err(|error| super::tenants::store_refusal(&error))?;
+        let fill = read.map_err(|error| super::faults::store_refusal(&error))?;
         let (position, whole) = (fill.seq, fill.value.len() < ROWS);
         for row in fill.value {
             state.after = Some(row.key.0);

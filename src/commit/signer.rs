@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::committer::{Attempt, Committer};
+use super::faults::store_refusal;
 use super::log::Head;
 use super::tenant::Tenant;
-use super::tenants::{Tenants, store_refusal};
+use super::tenants::Tenants;
 use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
 use crate::audit::anchor::Anchor;

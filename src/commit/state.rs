@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use super::faults::store_refusal;
 use super::log::Head;
 use super::tenant::Tenant;
-use super::tenants::{Tenants, store_refusal};
+use super::tenants::Tenants;
 use super::txn::Txn;
 use crate::answer::Refusal;
 use crate::record::RecordKey;

@@ -3,9 +3,10 @@
 
 use std::ops::RangeInclusive;
 
+use super::faults::store_refusal;
 use super::history::missing;
 use super::log::Head;
-use super::tenants::{Tenants, store_refusal};
+use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::audit::merkle::{Frontier, Hash};
 use crate::id::TenantId;

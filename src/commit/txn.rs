@@ -364,7 +364,7 @@ impl Txn {
             return Ok(entry);
         }
         let asked = Instant::now();
-        let fill = self.tenants.store().record(tenant.id(), key).await.map_err(|error| super::tenants::store_refusal(&error))?;
+        let fill = self.tenants.store().record(tenant.id(), key).await.map_err(|error| super::faults::store_refusal(&error))?;
         metrics::record_read(asked.elapsed());
         let entry = Arc::new(Entry::new(fill.value));
         tenant.fill(key, fill.seq, &entry);

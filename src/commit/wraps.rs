@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tenants::KeyError;
+use super::faults::KeyError;
 use crate::crypto::{Keyring, TenantKey, WrapContext, equal};
 use crate::id::{DeploymentId, TenantId};
 use crate::namespace::OwnSeal;

@@ -183,10 +183,10 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Vec<u8>, Fault> {
         let opener = self.try_opener(kind, sealed)?;
-        let opened = self.try_open_record_with(&opener, kind, key, directory, expires_at, sealed)?;
+        let record = self.try_open_record_with(&opener, kind, key, directory, expires_at, sealed)?;
         let (prefix, _) = sealed.split_at_checked(PREFIX).ok_or(Fault::Truncated)?;
         let place = self.place(kind, prefix)?;
-        Ok(self.seal_row(&place, &row(key, directory, expires_at), &opened.payload, Fresh::random()))
+        Ok(self.seal_row(&place, &row(key, directory, expires_at), &record.payload, Fresh::random()))
     }
 
     fn try_rewrap(&self, kind: u8, sealed: &[u8]) -> Result<Vec<u8>, Fault> {

@@ -195,8 +195,8 @@ impl Seal for AwsKms {
         if own.deletion_date().is_some() {
             return Ok(fate(Some(&own)));
         }
-        // Not by an alias, which KMS does not take here.
-        let key = own.arn().unwrap_or_else(|| own.key_id()).to_owned();
+        // Not by an alias, which KMS does not take here; keys of other accounts neither.
+        let key = own.key_id().to_owned();
         let days = i32::try_from(days).unwrap_or(i32::MAX);
         let scheduling = self.client.schedule_key_deletion().key_id(key).pending_window_in_days(days);
         scheduling.send().await.map_err(|error| self.failed(&error))?;

@@ -127,7 +127,9 @@ fn records_changed_behind_the_server_are_found_and_named(server: &mut Server) {
     // With its number, and with that of the newest state.
     put_back(&mut database, &old);
     database.overwrite(&forged.record, "sealed", &forged.record.sealed);
-    rules.iter().for_each(|row| put_back(&mut database, row));
+    for row in &rules {
+        put_back(&mut database, row);
+    }
     // Two records in each other's place.
     database.overwrite(&one.record, "sealed", &other.record.sealed);
     database.overwrite(&other.record, "sealed", &one.record.sealed);

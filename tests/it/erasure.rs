@@ -126,7 +126,7 @@ fn listed(root: &Client, file: &Path, number: usize) -> String {
         {
             return note;
         }
-        assert!(begun.elapsed() < PATIENCE, "{file:?} does not name {number}");
+        assert!(begun.elapsed() < PATIENCE, "{} does not name {number}", file.display());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

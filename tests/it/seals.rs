@@ -227,7 +227,7 @@ fn a_start_without_the_kms_heals_by_itself() {
         kms.all(does);
         server.start_again(503);
         let begun = Instant::now();
-        while server.output().matches("the seal or the store is away").count() <= round {
+        while server.output().matches("sealed; trying again").count() <= round {
             assert!(begun.elapsed() < PATIENCE, "{}", server.output());
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -6,13 +6,13 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use data_encoding::BASE64;
 use sha2::Sha256;
 use strongroom::audit::note::{LogKey, TreeHead};
 use strongroom::crypto::{SigningAlgorithm, SigningKey};
+use strongroom::time::{Clock as _, SystemClock};
 
 use crate::support::Target;
 use crate::support::client::{Client, Reply};
@@ -135,7 +135,7 @@ fn a_witness_cosigns_what_extends_all_before_it_and_nothing_else() {
         let checked = run(&tools::python(), &arguments, &[], None);
         let words: Vec<&str> = checked.stdout.split_whitespace().collect();
         assert_eq!((checked.code, &words[..2]), (0, &[ORIGIN, &size.to_string()][..]), "{}", checked.stderr);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = u64::try_from(SystemClock.now().0 / 1_000_000_000).unwrap();
         assert!(words[2].parse::<u64>().unwrap().abs_diff(now) < 600);
     }
 

@@ -214,8 +214,8 @@ struct ReadKey(Mutex<Option<LogKey>>);
 #[async_trait]
 impl Attempt for ReadKey {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = txn.tenants().root().id();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = txn.log_key(root).await?;
+        let root = txn.tenants().root();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = txn.log_key(&root).await?;
         Ok(Answer::Empty)
     }
 }

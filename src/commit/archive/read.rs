@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::faults::store_refusal;
 use super::super::tenant::Tenant;
-use super::super::tenants::{Tenants, store_refusal};
+use super::super::tenants::Tenants;
 use super::segment::{log_rows, of_event};
 use crate::answer::Refusal;
 use crate::archive::{Archive, ArchiveError, Name};

@@ -137,7 +137,7 @@ impl Attempt for Expiry {
         let limit = before(txn.now(), retention);
         let next = expired.saturating_add(1)..=u64::MAX;
         let all = txn.tenants().store().archived(self.tenant.id(), next, false, SEGMENTS).await;
-        let all = all.map_err(|error| super::super::tenants::store_refusal(&error))?;
+        let all = all.map_err(|error| super::super::faults::store_refusal(&error))?;
         let is_due = |archived: &Archived| archived.time < limit && archived.size <= self.pruned;
         let (due, later): (Vec<Archived>, Vec<Archived>) = all.into_iter().partition(is_due);
         let next_due = later.first().map(|archived| after(archived.time, retention));

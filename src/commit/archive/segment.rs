@@ -91,5 +91,5 @@ pub(super) async fn verified(
 /// The segment that has an event, if one was archived.
 pub(super) async fn of_event(tenants: &Tenants, tenant: &Tenant, index: u64) -> Result<Option<Archived>, Refusal> {
     let found = tenants.store().archived(tenant.id(), index.saturating_add(1)..=u64::MAX, false, 1).await;
-    Ok(found.map_err(|error| super::super::tenants::store_refusal(&error))?.pop().filter(|found| found.first_index <= index))
+    Ok(found.map_err(|error| super::super::faults::store_refusal(&error))?.pop().filter(|found| found.first_index <= index))
 }

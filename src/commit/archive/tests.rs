@@ -45,7 +45,7 @@ fn archive(path: &Path, keep: Option<Duration>, retention: Option<Duration>) -> 
         keep_in_database: keep,
         retention,
         retention_min: Duration::ZERO,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     };
     Arc::new(Archive::new(settings).unwrap())
 }

@@ -247,7 +247,7 @@ struct Key(Mutex<Option<LogKey>>);
 impl Attempt for Key {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let (root, name) = (txn.tenants().root(), list::name(txn.tenants().deployment()));
-        let key = txn.log_key(root.id()).await?.map(|key| key.named(&name));
+        let key = txn.log_key(&root).await?.map(|key| key.named(&name));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
         Ok(Answer::Empty)
     }

@@ -93,7 +93,7 @@ async fn list(place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
 async fn signed(place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let erased = all(place, txn).await?.iter().map(|erasure| (erasure.tenant, erasure.begun)).collect();
     let name = list::name(txn.tenants().deployment());
-    let key = txn.log_key(place.tenant.id()).await?.ok_or(Refusal::NotFound)?.named(&name);
+    let key = txn.log_key(&place.tenant).await?.ok_or(Refusal::NotFound)?.named(&name);
     let note = txn.sign_text(&name, &list::text(&name, &erased)).await?.ok_or(Refusal::NotFound)?;
     Ok(Answer::data(Json::object(|data| {
         data.field("key", &key.to_string()).field("note", &note);

@@ -16,7 +16,7 @@ use crate::support::server::{Server, storage_stanza};
 use crate::support::tools;
 
 /// For what comes within seconds on a machine with nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until there is something.
 #[track_caller]
