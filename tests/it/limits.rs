@@ -2,6 +2,7 @@
 //! `docs/LIMITS.md`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -192,6 +193,10 @@ const CALLERS: &[Case] = &[
     }),
 ];
 
+/// How often something is sent whose refusal may come while it is still being sent: the connection ends then, now and then before the
+/// answer is read.
+const TRIES: usize = 20;
+
 fn send(client: &Client, sent: &Sent) -> Reply {
     let (header, body) = match &sent.body {
         Body::None => ("application/json", String::new()),
@@ -199,7 +204,15 @@ fn send(client: &Client, sent: &Sent) -> Reply {
         Body::Text(text) => ("application/json", text.clone()),
         Body::Form(text) => ("application/x-www-form-urlencoded", text.clone()),
     };
-    client.send(sent.method, &format!("/v1/{}", sent.path), &[("Content-Type", header)], body.as_bytes())
+    let target = format!("/v1/{}", sent.path);
+    let mut cut = None;
+    for _ in 0..TRIES {
+        match client.try_send(sent.method, &target, &[("Content-Type", header)], body.as_bytes()) {
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => cut = Some(error),
+            answered => return answered.unwrap(),
+        }
+    }
+    panic!("{} {target}: {cut:?}", sent.method)
 }
 
 #[test]
