@@ -1,21 +1,19 @@
 //! One HTTP client for all commands.
 
 use std::io::Read as _;
-use std::net::ToSocketAddrs as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::{Method, Request, Uri};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::DefaultConnector;
 use zeroize::Zeroizing;
 
 use super::environment::{Environment, Flags};
 use super::failure::Failure;
 use crate::json::Json;
+use crate::outbound::tls::{self, FileError, Files, Host, Role};
 use crate::secret::SecretText;
 use crate::time::{Timestamp, parse_duration};
 
@@ -102,12 +100,11 @@ impl Client {
             .max_redirects(0)
             .timeout_global(Some(options.timeout))
             .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls(&options, uri.scheme_str() == Some("https"))?);
+            .tls_config(tls_config(&options, uri.scheme_str() == Some("https"))?);
         if matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
             config = config.proxy(None);
         }
-        let resolver = Addressed { host: host.trim_matches(['[', ']']).to_owned(), port };
-        let agent = ureq::Agent::with_parts(config.build(), DefaultConnector::default(), resolver);
+        let agent = ureq::Agent::with_parts(config.build(), DefaultConnector::default(), Host::new(host, port));
         Ok(Self { agent, base, options })
     }
 
@@ -222,66 +219,20 @@ fn read_body(body: ureq::Body) -> std::io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn tls(options: &ClientOptions, https: bool) -> Result<TlsConfig, Failure> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).disable_verification(options.skip_verify);
-    if !https {
-        return Ok(config.root_certs(RootCerts::new_with_certs(&[])).build());
-    }
-    let roots = match &options.ca_cert {
-        Some(file) => chain(file, "BAO_CACERT, --ca-cert")?,
-        None => {
-            rustls_native_certs::load_native_certs().certs.iter().map(|root| Certificate::from_der(root).to_owned()).collect()
-        }
+fn tls_config(options: &ClientOptions, https: bool) -> Result<TlsConfig, Failure> {
+    let client = options.client_cert.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()));
+    let files = Files { authorities: options.ca_cert.as_deref(), client };
+    let config = if https { tls::of_files(files).map_err(|error| wrong_file(&error))? } else { tls::trusting(&[]) };
+    Ok(config.disable_verification(options.skip_verify).build())
+}
+
+fn wrong_file(error: &FileError) -> Failure {
+    let named_by = match error.role {
+        Role::Authorities => "BAO_CACERT, --ca-cert",
+        Role::Chain => "BAO_CLIENT_CERT",
+        Role::Key => "BAO_CLIENT_KEY",
     };
-    config = config.root_certs(RootCerts::new_with_certs(&roots));
-    if let Some((cert_file, key_file)) = &options.client_cert {
-        let chain = chain(cert_file, "BAO_CLIENT_CERT")?;
-        let pem = Zeroizing::new(read(key_file, "BAO_CLIENT_KEY")?);
-        let wrong = |_| Failure::local(format!("{} holds no private key in PEM form (BAO_CLIENT_KEY)", key_file.display()));
-        config = config.client_cert(Some(ClientCert::new_with_certs(&chain, PrivateKey::from_pem(&pem).map_err(wrong)?)));
-    }
-    Ok(config.build())
-}
-
-fn read(file: &Path, named_by: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| Failure::local(format!("{} cannot be read: {error} ({named_by})", file.display())))
-}
-
-fn chain(file: &Path, named_by: &str) -> Result<Vec<Certificate<'static>>, Failure> {
-    let pem = read(file, named_by)?;
-    let items = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
-        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let chain: Vec<_> = items.collect();
-    if chain.is_empty() {
-        return Err(Failure::local(format!("{} holds no certificate in PEM form ({named_by})", file.display())));
-    }
-    Ok(chain)
-}
-
-/// Finds the host of the address, whatever name stands in the request: that one is for the certificate.
-#[derive(Debug)]
-struct Addressed {
-    host: String,
-    port: u16,
-}
-
-impl Resolver for Addressed {
-    fn resolve(
-        &self,
-        _uri: &Uri,
-        _config: &ureq::config::Config,
-        _timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut found = self.empty();
-        let addresses = (self.host.as_str(), self.port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?;
-        for address in addresses.take(8) {
-            found.push(address);
-        }
-        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
-    }
+    Failure::local(format!("{error} ({named_by})"))
 }
 
 #[cfg(test)]

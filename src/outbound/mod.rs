@@ -6,13 +6,13 @@
 
 mod allow;
 mod post;
+pub mod tls;
 
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use crate::secret::SecretText;
@@ -167,15 +167,11 @@ fn settings(
     to: &Destination,
     authorities: Option<&str>,
 ) -> Result<ureq::config::ConfigBuilder<ureq::typestate::AgentScope>, FetchError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let roots = match authorities {
         _ if !to.is_https() => Vec::new(),
-        Some(pem) => certificates(pem)?,
-        None => {
-            rustls_native_certs::load_native_certs().certs.iter().map(|root| Certificate::from_der(root).to_owned()).collect()
-        }
+        Some(pem) => tls::certificates(pem.as_bytes()).ok_or(FetchError::NoAuthority)?,
+        None => tls::of_system(),
     };
-    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(RootCerts::new_with_certs(&roots));
     Ok(ureq::Agent::config_builder()
         .https_only(to.is_https())
         .http_status_as_error(false)
@@ -186,21 +182,12 @@ fn settings(
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(FETCH_TIMEOUT))
         .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build()))
+        .tls_config(tls::trusting(&roots).build()))
 }
 
 /// Whether a text has certificates in PEM form.
 pub fn has_authorities(pem: &str) -> bool {
-    certificates(pem).is_ok()
-}
-
-fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let items = ureq::tls::parse_pem(pem.as_bytes()).filter_map(|item| match item {
-        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let found: Vec<_> = items.collect();
-    if found.is_empty() { Err(FetchError::NoAuthority) } else { Ok(found) }
+    tls::certificates(pem.as_bytes()).is_some()
 }
 
 /// A URL in an error: bounded, and without what may be a secret in it.

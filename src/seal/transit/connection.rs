@@ -1,22 +1,19 @@
 //! How the other server is asked: HTTP, over TLS as the configuration says, bounded in time and size.
 
-use std::fs;
 use std::io::Read as _;
-use std::net::ToSocketAddrs as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::{HeaderValue, Method, Request, Uri};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::DefaultConnector;
 use zeroize::Zeroizing;
 
 use super::super::Failure;
 use super::token::Token;
 use crate::config::{Transit as Settings, TransitTls};
+use crate::outbound::tls::{self, Files, Host};
 
 /// The longest answer, bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
@@ -37,9 +34,6 @@ pub(super) struct Connection {
     tls: Option<TlsSettings>,
     timeout: Duration,
 }
-
-/// What TLS is made of.
-type Files<'a> = Option<&'a TlsSettings>;
 
 struct TlsSettings {
     ca_cert: Option<PathBuf>,
@@ -94,7 +88,7 @@ impl Connection {
             _ => settings.address.clone(),
         };
         let tls = https.then(|| TlsSettings::of(&settings.tls));
-        let host = Host { name: name.trim_matches(['[', ']']).to_owned(), port };
+        let host = Host::new(name, port);
         let agent = Mutex::new(agent(tls.as_ref(), &host, settings.timeout)?);
         let (address, namespace, timeout) = (settings.address.clone(), settings.namespace.clone(), settings.timeout);
         Ok(Self { agent, base, address, host, namespace, tls, timeout })
@@ -169,7 +163,15 @@ impl TlsSettings {
     }
 }
 
-fn agent(tls: Files<'_>, host: &Host, timeout: Duration) -> Result<ureq::Agent, String> {
+fn agent(files: Option<&TlsSettings>, host: &Host, timeout: Duration) -> Result<ureq::Agent, String> {
+    let tls = match files {
+        None => tls::trusting(&[]),
+        Some(files) => {
+            let client = files.client.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()));
+            let files = Files { authorities: files.ca_cert.as_deref(), client };
+            tls::of_files(files).map_err(|error| error.to_string())?
+        }
+    };
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -179,64 +181,6 @@ fn agent(tls: Files<'_>, host: &Host, timeout: Duration) -> Result<ureq::Agent, 
         .timeout_connect(Some(timeout / 2))
         .timeout_global(Some(timeout))
         .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls_config(tls)?);
+        .tls_config(tls.build());
     Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), host.clone()))
-}
-
-fn tls_config(tls: Files<'_>) -> Result<TlsConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-    let Some(tls) = tls else {
-        return Ok(config.root_certs(RootCerts::new_with_certs(&[])).build());
-    };
-    let roots = match &tls.ca_cert {
-        Some(file) => certificates(file)?,
-        None => {
-            rustls_native_certs::load_native_certs().certs.iter().map(|root| Certificate::from_der(root).to_owned()).collect()
-        }
-    };
-    let mut config = config.root_certs(RootCerts::new_with_certs(&roots));
-    if let Some((chain, key_file)) = &tls.client {
-        let wrong = |_| format!("{} holds no private key in PEM form", key_file.display());
-        let key = PrivateKey::from_pem(&read(key_file)?).map_err(wrong)?;
-        config = config.client_cert(Some(ClientCert::new_with_certs(&certificates(chain)?, key)));
-    }
-    Ok(config.build())
-}
-
-fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    fs::read(file).map(Zeroizing::new).map_err(|error| format!("{} cannot be read: {error}", file.display()))
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, String> {
-    let pem = read(file)?;
-    let items = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
-        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let found: Vec<_> = items.collect();
-    if found.is_empty() { Err(format!("{} holds no certificate in PEM form", file.display())) } else { Ok(found) }
-}
-
-/// Where the other server is, whatever name its certificate must have.
-#[derive(Clone, Debug)]
-struct Host {
-    name: String,
-    port: u16,
-}
-
-impl Resolver for Host {
-    fn resolve(
-        &self,
-        _uri: &Uri,
-        _config: &ureq::config::Config,
-        _timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let mut found = self.empty();
-        let addresses = (self.name.as_str(), self.port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?;
-        for address in addresses.take(8) {
-            found.push(address);
-        }
-        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
-    }
 }

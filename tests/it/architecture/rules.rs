@@ -26,6 +26,7 @@ pub(super) const PEERS: &[(&str, &str, &str)] = &[
     ("audit", "crypto", "the log's tree is made of SHA-256"),
     ("cert", "crypto", "a certificate is known by its SHA-256"),
     ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
+    ("seal", "outbound", "another server that keeps a root key is called with the same TLS"),
     ("sys", "sink", "an open server feeds the sinks of its log"),
     ("sys", "auth", "sys/auth lists and mounts the methods; capabilities are those of tokens"),
     ("sys", "engine", "sys/mounts lists, makes and removes mounts of every engine"),
