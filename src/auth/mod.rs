@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod kubernetes;
 pub mod login;
 pub mod name;
+mod named;
 pub mod origin;
 pub mod parameters;
 pub mod policies;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::named;
 use super::parameters::TokenParameters;
 use super::token::grant;
 use super::token::role::TokenRole;
@@ -11,7 +12,7 @@ use crate::commit::{Tenant, Txn};
 use crate::engine::directory::Mounted;
 use crate::id::MountId;
 use crate::mount::Engine;
-use crate::record::{Address, Record};
+use crate::record::Record;
 
 /// A role or user.
 pub struct Principal {
@@ -65,8 +66,7 @@ impl Listing<'_> {
     ) -> Result<Vec<Principal>, Refusal> {
         let mut found = Vec::new();
         for name in txn.names(self.tenant, R::KIND, self.mount, "").await?.iter().take(self.limit) {
-            let address = Address { kind: R::KIND, mount: self.mount, directory: String::new(), name: name.to_string() };
-            let Some(record) = txn.read::<R>(self.tenant, &address).await? else { continue };
+            let Some(record) = txn.read::<R>(self.tenant, &named::address::<R>(self.mount, name)).await? else { continue };
             let (parameters, alias) = say(&record.value, name);
             let policies = grant::policies_of_login(&parameters.policies.value, parameters.no_default_policy).unwrap_or_default();
             found.push(Principal { policies, alias, ..self.principal(kind, name) });

@@ -7,6 +7,7 @@ use super::role::{Role, RoleId};
 use super::secret_id::{self, Found};
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit};
+use crate::auth::named;
 use crate::auth::parameters::TokenParameters;
 use crate::auth::token::cidr::Cidr;
 use crate::commit::{Place, Txn};
@@ -59,7 +60,7 @@ async fn role_of(role_id: &SecretText, place: &Place, txn: &mut Txn) -> Result<O
     let address = RoleId::address(place.mount.id, role_id.expose());
     let Some(found) = txn.read::<RoleId>(&place.tenant, &address).await? else { return Ok(None) };
     let name = found.value.name.clone();
-    let role = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, &name)).await?;
+    let role = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, &name)).await?;
     Ok(role.map(|role| (name, role.value)).filter(|(_, role)| role.role_id == role_id.expose()))
 }
 
@@ -74,7 +75,7 @@ async fn valid(text: &SecretText, role: &Role, place: &Place, txn: &mut Txn) -> 
 
 /// What holds for the renewal of a token of a role, as the role is now. `Invalid` when it is gone.
 pub async fn renew(name: &str, place: &Place, txn: &mut Txn) -> Result<TokenParameters, Refusal> {
-    let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, name)).await?;
+    let found = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, name)).await?;
     let gone = || Refusal::invalid(format!("role {name:?} does not exist during renewal"));
     found.map(|found| found.value.parameters.clone()).ok_or_else(gone)
 }

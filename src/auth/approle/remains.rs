@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::role::{Role, RoleId};
 use super::secret_id::{self, Accessor, SecretId};
 use crate::answer::Refusal;
+use crate::auth::named;
 use crate::commit::{Place, Tenant, Txn};
 use crate::id::MountId;
 use crate::record::{Address, Kind, Listing, SYSTEM};
@@ -54,7 +55,7 @@ pub async fn clear(limit: usize, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<
 pub async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, Refusal> {
     let names = txn.names(&place.tenant, Kind::AppRole, place.mount.id, "").await?;
     for name in names.iter().take(limit) {
-        let address = Role::address(place.mount.id, name);
+        let address = named::address::<Role>(place.mount.id, name);
         let Some(role) = txn.read::<Role>(&place.tenant, &address).await? else { continue };
         txn.remove::<Role>(&place.tenant, &address).await?;
         txn.forget::<RoleId>(&place.tenant, &RoleId::address(place.mount.id, &role.value.role_id));

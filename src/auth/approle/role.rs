@@ -141,11 +141,6 @@ impl Role {
         }
     }
 
-    /// Where the role with this name is.
-    pub(super) fn address(mount: MountId, name: &str) -> Address {
-        Address { kind: Kind::AppRole, mount, directory: String::new(), name: name.to_owned() }
-    }
-
     /// A role that anybody could log in with from anywhere is none.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let bound = !self.secret_id_bound_cidrs.is_empty() || !self.parameters.bound_cidrs.value.is_empty();

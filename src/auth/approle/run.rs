@@ -10,9 +10,8 @@ use super::secret_id;
 use super::setting::Setting;
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::login::LoginCall;
-use crate::auth::name::canonical;
+use crate::auth::named::{self, list};
 use crate::commit::{Place, Txn};
-use crate::engine::listing::{NAMES_MAX, Range};
 use crate::engine::table::Call;
 use crate::json::Json;
 use crate::record::Kind;
@@ -32,7 +31,7 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
             })))
         }
         Operation::WriteRoleId(name, role_id) => {
-            let before = role(&name, place, txn).await?.ok_or(Refusal::UnsupportedPath)?;
+            let before = named::find::<Role>(&name, place, txn).await?.ok_or(Refusal::UnsupportedPath)?;
             store(&name, Some(&before), &Role { role_id, ..Role::clone(&before) }, place, txn).await?;
             Ok(Answer::Empty)
         }
@@ -41,7 +40,7 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
         Operation::ResetSetting(name, setting) => write_setting(&name, setting, None, place, txn).await,
         Operation::Issue(name, issue) => {
             let missing = || Refusal::Missing(format!("role {name:?} does not exist"));
-            let role = role(&name, place, txn).await?.ok_or_else(missing)?;
+            let role = named::find::<Role>(&name, place, txn).await?.ok_or_else(missing)?;
             secret_id::issue(*issue, &role, place, txn).await
         }
         Operation::Accessors(name, range) => {
@@ -61,26 +60,19 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
 
 /// Whether a role is there, for policies that tell making one from changing one.
 pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
-    match canonical(call.captures.get(0)) {
-        Ok(name) => txn.exists(&place.tenant, &Role::address(place.mount.id, &name)).await,
-        Err(_) => Ok(false),
-    }
-}
-
-async fn role(name: &str, place: &Place, txn: &mut Txn) -> Result<Option<Arc<Role>>, Refusal> {
-    Ok(txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, name)).await?.map(|found| found.value))
+    named::exists::<Role>(place, call, txn).await
 }
 
 async fn shown(name: &str, place: &Place, txn: &mut Txn) -> Result<Arc<Role>, Refusal> {
-    role(name, place, txn).await?.ok_or(Refusal::NotFound)
+    named::find::<Role>(name, place, txn).await?.ok_or(Refusal::NotFound)
 }
 
 async fn needed(name: &str, place: &Place, txn: &mut Txn) -> Result<Arc<Role>, Refusal> {
-    role(name, place, txn).await?.ok_or_else(|| Refusal::invalid(format!("role {name:?} does not exist")))
+    named::find::<Role>(name, place, txn).await?.ok_or_else(|| Refusal::invalid(format!("role {name:?} does not exist")))
 }
 
 async fn write(name: &str, change: Change, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let before = role(name, place, txn).await?;
+    let before = named::find::<Role>(name, place, txn).await?;
     let (role, warnings) = change.apply(before.as_deref(), txn.lease_ttl().at(&place.mount.config))?;
     store(name, before.as_deref(), &role, place, txn).await?;
     Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
@@ -98,12 +90,12 @@ async fn store(name: &str, before: Option<&Role>, role: &Role, place: &Place, tx
             txn.remove::<RoleId>(&place.tenant, &RoleId::address(place.mount.id, &before.role_id)).await?;
         }
     }
-    txn.put(&place.tenant, &Role::address(place.mount.id, name), role, None).await
+    txn.put(&place.tenant, &named::address::<Role>(place.mount.id, name), role, None).await
 }
 
 async fn delete(name: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    if let Some(role) = role(name, place, txn).await? {
-        txn.remove::<Role>(&place.tenant, &Role::address(place.mount.id, name)).await?;
+    if let Some(role) = named::find::<Role>(name, place, txn).await? {
+        named::remove::<Role>(name, place, txn).await?;
         txn.remove::<RoleId>(&place.tenant, &RoleId::address(place.mount.id, &role.role_id)).await?;
         RoleRemains::leave(&role.id, place, txn).await?;
     }
@@ -121,7 +113,7 @@ async fn write_setting(
     if setting == Setting::LocalSecretIds {
         return Err(Refusal::UnsupportedOperation);
     }
-    let before = match (role(name, place, txn).await?, &change) {
+    let before = match (named::find::<Role>(name, place, txn).await?, &change) {
         (Some(before), _) => before,
         (None, None) => return Ok(Answer::Empty),
         (None, Some(_)) => return Err(Refusal::UnsupportedPath),
@@ -164,9 +156,4 @@ async fn destroy(name: &str, which: &Which, place: &Place, txn: &mut Txn) -> Res
 
 fn no_accessor(accessor: &str) -> String {
     format!("failed to find accessor entry for secret_id_accessor: {accessor:?}")
-}
-
-async fn list(kind: Kind, directory: &str, range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let names = txn.names(&place.tenant, kind, place.mount.id, directory).await?;
-    Answer::keys(range.of(&names, NAMES_MAX)?)
 }

@@ -1,11 +1,12 @@
 //! Revocation lists of a mount: `crls/`.
 
 use crate::answer::{Answer, Refusal};
+use crate::auth::named;
 use crate::cert::Crl;
 use crate::commit::{Place, Txn};
 use crate::engine::table::{Call, Field};
 use crate::json::Json;
-use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::record::{DecodeError, Kind, Listing, Record};
 use crate::secret::SecretBytes;
 
 /// The most lists of one mount: each login looks at all of them.
@@ -40,22 +41,17 @@ pub(super) fn given(call: &Call<'_>) -> Result<Crl, Refusal> {
     }
 }
 
-fn address(place: &Place, name: &str) -> Address {
-    Address { kind: Kind::CertCrl, mount: place.mount.id, directory: String::new(), name: name.to_owned() }
-}
-
 /// All lists of a mount.
 pub(super) async fn all(place: &Place, txn: &mut Txn) -> Result<Vec<std::sync::Arc<Crl>>, Refusal> {
     let mut lists = Vec::new();
     for name in &*txn.names(&place.tenant, Kind::CertCrl, place.mount.id, "").await? {
-        lists.extend(txn.read::<Crl>(&place.tenant, &address(place, name)).await?.map(|found| found.value));
+        lists.extend(named::find::<Crl>(name, place, txn).await?);
     }
     Ok(lists)
 }
 
 pub(super) async fn read(name: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let found = txn.read::<Crl>(&place.tenant, &address(place, name)).await?;
-    let crl = found.ok_or_else(|| unknown(name))?.value;
+    let crl = named::find::<Crl>(name, place, txn).await?.ok_or_else(|| unknown(name))?;
     Ok(Answer::data(Json::object(|data| {
         data.object("serials", |serials| {
             for serial in crl.serials() {
@@ -66,7 +62,7 @@ pub(super) async fn read(name: &str, place: &Place, txn: &mut Txn) -> Result<Ans
 }
 
 pub(super) async fn write(name: &str, crl: &Crl, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let address = address(place, name);
+    let address = named::address::<Crl>(place.mount.id, name);
     let names = txn.names(&place.tenant, Kind::CertCrl, place.mount.id, "").await?;
     if txn.read::<Crl>(&place.tenant, &address).await?.is_none() && names.len() >= LISTS_MAX {
         return Err(Refusal::invalid(format!("at most {LISTS_MAX} revocation lists")));
@@ -76,24 +72,10 @@ pub(super) async fn write(name: &str, crl: &Crl, place: &Place, txn: &mut Txn) -
 }
 
 pub(super) async fn delete(name: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let address = address(place, name);
+    let address = named::address::<Crl>(place.mount.id, name);
     txn.read::<Crl>(&place.tenant, &address).await?.ok_or_else(|| unknown(name))?;
     txn.remove::<Crl>(&place.tenant, &address).await?;
     Ok(Answer::Empty)
-}
-
-/// Removes some of the lists of a disabled mount; whether none is left.
-pub(super) async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, Refusal> {
-    let names = txn.names(&place.tenant, Kind::CertCrl, place.mount.id, "").await?;
-    for name in names.iter().take(limit) {
-        txn.remove::<Crl>(&place.tenant, &address(place, name)).await?;
-    }
-    Ok(names.len() <= limit)
-}
-
-/// Whether there is one, for policies that tell making one from changing one.
-pub(super) async fn exists(name: &str, place: &Place, txn: &mut Txn) -> Result<bool, Refusal> {
-    txn.exists(&place.tenant, &address(place, name)).await
 }
 
 fn unknown(name: &str) -> Refusal {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::config::CertConfig;
 use super::crl;
-use super::role::{self, CertRole};
+use super::role::CertRole;
 use crate::answer::Refusal;
+use crate::auth::named;
 use crate::cert::{Crl, Presented, Revocation};
 use crate::commit::{Place, Txn};
 use crate::record::Kind;
@@ -78,7 +79,7 @@ async fn candidates(wanted: Wanted<'_>, place: &Place, txn: &mut Txn) -> Result<
     };
     let mut candidates = Vec::with_capacity(names.len());
     for name in names {
-        let found = txn.read::<CertRole>(&place.tenant, &role::address(place, &name)).await?;
+        let found = txn.read::<CertRole>(&place.tenant, &named::address::<CertRole>(place.mount.id, &name)).await?;
         candidates.extend(found.map(|found| Matched { name, role: found.value }));
     }
     Ok(candidates)

@@ -9,12 +9,11 @@ use crate::answer::Refusal;
 use crate::auth::name::{NAME_BYTES_MAX, canonical};
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
 use crate::cert::{Bundle, Identity};
-use crate::commit::Place;
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
 use crate::json::Json;
 use crate::mount::LeaseTtl;
-use crate::record::{Address, Kind, Listing};
+use crate::record::{Kind, Listing};
 
 /// The most roles of one mount: a login that names none looks at all of them.
 pub(super) const ROLES_MAX: usize = 1_000;
@@ -74,11 +73,6 @@ pub(super) const FIELDS: [Field; 31] = with_token_fields([
 
 const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
     Field { name, kind, help }
-}
-
-/// Where a role is.
-pub(super) fn address(place: &Place, name: &str) -> Address {
-    Address { kind: Kind::CertRole, mount: place.mount.id, directory: String::new(), name: name.to_owned() }
 }
 
 /// The name in the path of a call.

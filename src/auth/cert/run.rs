@@ -11,13 +11,13 @@ use super::role::{self, CertRole, ROLES_MAX};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit, has_same_policies};
 use crate::auth::name::canonical;
+use crate::auth::named::{self, list};
 use crate::auth::origin::Origin;
 use crate::auth::parameters::TokenParameters;
 use crate::auth::token::TokenEntry;
 use crate::auth::token::cidr::may_come_from;
-use crate::cert::Identity;
+use crate::cert::{Crl, Identity};
 use crate::commit::{Place, Txn};
-use crate::engine::listing::{NAMES_MAX, Range};
 use crate::engine::table::Call;
 use crate::record::Kind;
 
@@ -28,14 +28,14 @@ const FAILED: &str = "invalid certificate or no client certificate supplied";
 pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
         Operation::Login(name) => login(name.as_deref(), place, call, txn).await,
-        Operation::Roles(range) => list(Kind::CertRole, &range, place, txn).await,
+        Operation::Roles(range) => list(Kind::CertRole, "", &range, place, txn).await,
         Operation::ReadRole(name) => read_role(&name, place, txn).await,
         Operation::WriteRole(name, change) => write_role(&name, *change, place, txn).await,
         Operation::DeleteRole(name) => {
-            txn.remove::<CertRole>(&place.tenant, &role::address(place, &name)).await?;
+            named::remove::<CertRole>(&name, place, txn).await?;
             Ok(Answer::Empty)
         }
-        Operation::Crls(range) => list(Kind::CertCrl, &range, place, txn).await,
+        Operation::Crls(range) => list(Kind::CertCrl, "", &range, place, txn).await,
         Operation::ReadCrl(name) => crl::read(&name, place, txn).await,
         Operation::WriteCrl(name, list) => crl::write(&name, &list, place, txn).await,
         Operation::DeleteCrl(name) => crl::delete(&name, place, txn).await,
@@ -52,9 +52,9 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
 pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
     let name = call.captures.get(0);
     if call.path.as_str().starts_with("crls/") {
-        return crl::exists(name, place, txn).await;
+        return txn.exists(&place.tenant, &named::address::<Crl>(place.mount.id, name)).await;
     }
-    txn.exists(&place.tenant, &role::address(place, name)).await
+    txn.exists(&place.tenant, &named::address::<CertRole>(place.mount.id, name)).await
 }
 
 /// What a renewal of a token that this method gave is granted by. Only on a connection with the certificate that it was
@@ -82,15 +82,11 @@ pub async fn renew(
 
 /// Removes what a disabled mount kept, some of it at a time; whether nothing is left.
 pub async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, Refusal> {
-    let mut left = limit;
-    let names = txn.names(&place.tenant, Kind::CertRole, place.mount.id, "").await?;
-    for name in names.iter().take(left) {
-        txn.remove::<CertRole>(&place.tenant, &role::address(place, name)).await?;
-    }
-    left = left.saturating_sub(names.len());
-    let done = crl::purge(place, left, txn).await?;
+    let roles = named::remove_some::<CertRole>(place, limit, txn).await?;
+    let left = limit.saturating_sub(roles);
+    let lists = named::remove_some::<Crl>(place, left, txn).await?;
     txn.remove::<CertConfig>(&place.tenant, &CertConfig::address(place.mount.id)).await?;
-    Ok(done && names.len() <= limit)
+    Ok(lists <= left && roles <= limit)
 }
 
 async fn login(name: Option<&str>, place: &Place, call: LoginCall<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
@@ -137,18 +133,13 @@ fn metadata(name: &str, role: &CertRole, identity: &Identity) -> BTreeMap<String
     own.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(role.metadata_extensions(identity)).collect()
 }
 
-async fn list(kind: Kind, range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let names = txn.names(&place.tenant, kind, place.mount.id, "").await?;
-    Answer::keys(range.of(&names, NAMES_MAX)?)
-}
-
 async fn read_role(name: &str, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let found = txn.read::<CertRole>(&place.tenant, &role::address(place, name)).await?;
-    found.map(|found| Answer::data(found.value.json())).ok_or(Refusal::NotFound)
+    let found = named::find::<CertRole>(name, place, txn).await?;
+    found.map(|role| Answer::data(role.json())).ok_or(Refusal::NotFound)
 }
 
 async fn write_role(name: &str, change: role::Change, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let address = role::address(place, name);
+    let address = named::address::<CertRole>(place.mount.id, name);
     let before = if let Some(found) = txn.read::<CertRole>(&place.tenant, &address).await? {
         found.value
     } else {

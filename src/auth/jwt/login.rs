@@ -9,6 +9,7 @@ use super::validate;
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit};
 use crate::auth::name::canonical;
+use crate::auth::named;
 use crate::auth::parameters::TokenParameters;
 use crate::auth::signed::{Claims, Reason};
 use crate::commit::{Place, Txn};
@@ -61,7 +62,7 @@ async fn proven(
     let Ok(name) = canonical(if role.is_empty() { &config.default_role } else { role }) else {
         return Ok(Err("there is no such role"));
     };
-    let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, &name)).await?;
+    let found = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, &name)).await?;
     let Some(role) = found.map(|found| found.value).filter(|role| role.role_type == RoleType::Jwt) else {
         return Ok(Err("there is no such role"));
     };
@@ -122,7 +123,7 @@ fn is_name(text: &str) -> bool {
 
 /// What holds for the renewal of a token of a role, as the role is now. `Invalid` when it is gone.
 pub async fn renew(name: &str, place: &Place, txn: &mut Txn) -> Result<TokenParameters, Refusal> {
-    let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, name)).await?;
+    let found = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, name)).await?;
     let gone = || Refusal::invalid(format!("role {name:?} does not exist during renewal"));
     found.map(|found| found.value.parameters.clone()).ok_or_else(gone)
 }

@@ -14,6 +14,7 @@ use crate::answer::{Answer, Refusal};
 use crate::auth::effort::Redeemed;
 use crate::auth::login::{LoginCall, Proven, admit};
 use crate::auth::name::canonical;
+use crate::auth::named;
 use crate::auth::signed::{Claims, Issuer, Jws, Provider, Reason, Source, Url, object};
 use crate::commit::{Place, Txn};
 use crate::crypto::{self, VerifyingAlgorithm};
@@ -216,7 +217,7 @@ async fn client(place: &Place, txn: &mut Txn) -> Result<Option<Client>, Refusal>
 
 async fn role(name: &str, place: &Place, txn: &mut Txn) -> Result<Option<(String, Arc<Role>)>, Refusal> {
     let Ok(name) = canonical(name) else { return Ok(None) };
-    let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, &name)).await?;
+    let found = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, &name)).await?;
     Ok(found.map(|found| (name, found.value)).filter(|(_, role)| role.role_type == RoleType::Oidc))
 }
 

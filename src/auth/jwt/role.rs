@@ -10,10 +10,9 @@ use crate::auth::parameters::{self, TokenParameters, with_token_fields};
 use crate::auth::signed::{Leeway, Leeways, Scalar};
 use crate::engine::table::Field;
 use crate::fields::Fields;
-use crate::id::MountId;
 use crate::json::{Json, Object};
 use crate::mount::LeaseTtl;
-use crate::record::{Address, Kind, Listing};
+use crate::record::{Kind, Listing};
 
 /// A role.
 #[expect(clippy::struct_field_names, reason = "as the API names them")]
@@ -243,11 +242,6 @@ impl Role {
             verbose_oidc_logging: false,
             parameters: TokenParameters::default(),
         }
-    }
-
-    /// Where the role with this name is.
-    pub(super) fn address(mount: MountId, name: &str) -> Address {
-        Address { kind: Kind::JwtRole, mount, directory: String::new(), name: name.to_owned() }
     }
 
     /// How much is let pass of a token's times.

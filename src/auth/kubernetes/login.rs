@@ -8,6 +8,7 @@ use super::role::Role;
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit};
 use crate::auth::name::canonical;
+use crate::auth::named;
 use crate::auth::parameters::TokenParameters;
 use crate::auth::signed::{Claims, Leeways, Reason};
 use crate::auth::token::cidr::may_come_from;
@@ -70,7 +71,7 @@ async fn proven(
         Err(reason) => return Ok(Err(reason)),
     };
     let Ok(name) = canonical(role) else { return Ok(Err("there is no such role")) };
-    let Some(found) = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, &name)).await? else {
+    let Some(found) = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, &name)).await? else {
         return Ok(Err("there is no such role"));
     };
     let role = found.value;
@@ -120,7 +121,7 @@ fn somebody(account: &Account, role_name: String, role: &Role) -> Proven {
 
 /// What holds for the renewal of a token of a role, as the role is now. `Invalid` when it is gone.
 pub async fn renew(name: &str, place: &Place, txn: &mut Txn) -> Result<TokenParameters, Refusal> {
-    let found = txn.read::<Role>(&place.tenant, &Role::address(place.mount.id, name)).await?;
+    let found = txn.read::<Role>(&place.tenant, &named::address::<Role>(place.mount.id, name)).await?;
     let gone = || Refusal::invalid(format!("role {name:?} does not exist during renewal"));
     found.map(|found| found.value.parameters.clone()).ok_or_else(gone)
 }

@@ -10,10 +10,9 @@ use crate::auth::signed::{Claims, Reason};
 use crate::auth::token::grant::matches_any;
 use crate::engine::table::Field;
 use crate::fields::Fields;
-use crate::id::MountId;
 use crate::json::Json;
 use crate::mount::LeaseTtl;
-use crate::record::{Address, Kind, Listing};
+use crate::record::{Kind, Listing};
 
 /// What is said about a role that takes tokens for any audience.
 const ANY_AUDIENCE: &str = "the role has no audience: a token that a workload gave to another service logs in with it, too";
@@ -126,11 +125,6 @@ impl Change {
 }
 
 impl Role {
-    /// Where the role with this name is.
-    pub(super) fn address(mount: MountId, name: &str) -> Address {
-        Address { kind: Kind::KubernetesRole, mount, directory: String::new(), name: name.to_owned() }
-    }
-
     /// Checks that a token of an account is for this role.
     pub(super) fn check(&self, account: &Account, claims: &Claims) -> Result<(), Reason> {
         let audiences = claims.texts("aud").map_err(|_| "its audience is neither text nor a list of texts")?.unwrap_or_default();

@@ -6,6 +6,7 @@ use super::failed::{FailedLogins, unlock};
 use super::user::User;
 use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit, has_same_policies};
+use crate::auth::named;
 use crate::auth::parameters::TokenParameters;
 use crate::auth::token::entry::TokenEntry;
 use crate::commit::{Place, Txn};
@@ -22,7 +23,7 @@ pub(super) async fn login(
     call: LoginCall<'_>,
     txn: &mut Txn,
 ) -> Result<Answer, Refusal> {
-    let address = User::address(place.mount.id, name);
+    let address = named::address::<User>(place.mount.id, name);
     let user = txn.read::<User>(&place.tenant, &address).await?.map(|found| found.value);
     let failed = FailedLogins::of(name, place, txn).await?;
     let verdict = call.effort.check(user.as_ref().map(|user| &user.password), password).await?;
@@ -59,7 +60,7 @@ pub(super) async fn login(
 
 /// What holds for the renewal of a user's token, as the user is now. `Invalid` when the user is gone, or has other policies.
 pub async fn renew(name: &str, entry: &TokenEntry, place: &Place, txn: &mut Txn) -> Result<TokenParameters, Refusal> {
-    let found = txn.read::<User>(&place.tenant, &User::address(place.mount.id, name)).await?;
+    let found = txn.read::<User>(&place.tenant, &named::address::<User>(place.mount.id, name)).await?;
     let user = found.ok_or_else(|| Refusal::invalid("the user does not exist any more, not renewing"))?.value;
     if !has_same_policies(entry, &user.parameters) {
         return Err(Refusal::invalid("policies have changed, not renewing"));

@@ -7,11 +7,10 @@ use super::operation::{NewPassword, Operation, needs_password};
 use super::user::User;
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::login::LoginCall;
-use crate::auth::name::canonical;
+use crate::auth::named::{self, list};
 use crate::auth::parameters::{Change, TokenParameters};
 use crate::commit::{Place, Txn};
 use crate::engine::identity;
-use crate::engine::listing::{NAMES_MAX, Range};
 use crate::engine::table::Call;
 use crate::record::Kind;
 
@@ -19,14 +18,14 @@ use crate::record::Kind;
 pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
         Operation::Login(name, password) => login(&name, &password, place, call, txn).await,
-        Operation::Users(range) => list(&range, place, txn).await,
+        Operation::Users(range) => list(Kind::User, "", &range, place, txn).await,
         Operation::Read(name) => {
-            let user = user(&name, place, txn).await?.ok_or(Refusal::NotFound)?;
+            let user = named::find::<User>(&name, place, txn).await?.ok_or(Refusal::NotFound)?;
             let last = identity::last_login(txn, &place.tenant, (&place.mount.accessor, &name)).await?;
             Ok(Answer::data(user.json(last.as_deref())))
         }
         Operation::Write(name, password, change) => {
-            let before = user(&name, place, txn).await?;
+            let before = named::find::<User>(&name, place, txn).await?;
             write(&name, before, password, *change, place, call, txn).await
         }
         Operation::Delete(name) => remove(&name, place, txn).await.map(|()| Answer::Empty),
@@ -43,10 +42,7 @@ pub async fn run(operation: Operation, place: &Place, call: LoginCall<'_>, txn: 
 
 /// Whether a user is there, for policies that tell making one from changing one.
 pub async fn exists(place: &Place, call: &Call<'_>, txn: &mut Txn) -> Result<bool, Refusal> {
-    match canonical(call.captures.get(0)) {
-        Ok(name) => txn.exists(&place.tenant, &User::address(place.mount.id, &name)).await,
-        Err(_) => Ok(false),
-    }
+    named::exists::<User>(place, call, txn).await
 }
 
 /// Removes up to `limit` users of a disabled mount. True when none is left; what was counted against names expires.
@@ -58,12 +54,8 @@ pub async fn purge(place: &Place, limit: usize, txn: &mut Txn) -> Result<bool, R
     Ok(names.len() <= limit)
 }
 
-async fn user(name: &str, place: &Place, txn: &mut Txn) -> Result<Option<Arc<User>>, Refusal> {
-    Ok(txn.read::<User>(&place.tenant, &User::address(place.mount.id, name)).await?.map(|found| found.value))
-}
-
 async fn needed(name: &str, place: &Place, txn: &mut Txn) -> Result<Arc<User>, Refusal> {
-    user(name, place, txn).await?.ok_or_else(|| Refusal::invalid("username does not exist"))
+    named::find::<User>(name, place, txn).await?.ok_or_else(|| Refusal::invalid("username does not exist"))
 }
 
 async fn write(
@@ -84,16 +76,11 @@ async fn write(
         (None, Some(before)) => before.password.duplicate(),
         (None, None) => return Err(needs_password()),
     };
-    txn.put(&place.tenant, &User::address(place.mount.id, name), &User { password, parameters }, None).await?;
+    txn.put(&place.tenant, &named::address::<User>(place.mount.id, name), &User { password, parameters }, None).await?;
     Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
 }
 
 async fn remove(name: &str, place: &Place, txn: &mut Txn) -> Result<(), Refusal> {
     identity::forget_last_login(txn, &place.tenant, (&place.mount.accessor, name)).await?;
-    txn.remove::<User>(&place.tenant, &User::address(place.mount.id, name)).await
-}
-
-async fn list(range: &Range, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let names = txn.names(&place.tenant, Kind::User, place.mount.id, "").await?;
-    Answer::keys(range.of(&names, NAMES_MAX)?)
+    named::remove::<User>(name, place, txn).await
 }

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::auth::parameters::TokenParameters;
 use crate::crypto::password::PasswordHash;
 use crate::engine::identity::LastLogin;
-use crate::id::MountId;
 use crate::json::Json;
-use crate::record::{Address, DecodeError, Kind, Listing, Record};
+use crate::record::{DecodeError, Kind, Listing, Record};
 use crate::secret::{SecretBytes, SecretText};
 
 /// A user. Its record is JSON, and never kept open: it holds the hash.
@@ -52,11 +51,6 @@ impl Record for User {
 }
 
 impl User {
-    /// Where the user with this name is.
-    pub(super) fn address(mount: MountId, name: &str) -> Address {
-        Address { kind: Kind::User, mount, directory: String::new(), name: name.to_owned() }
-    }
-
     /// The `data` of a read.
     pub(super) fn json(&self, last: Option<&LastLogin>) -> Json {
         Json::object(|data| {
