@@ -21,6 +21,7 @@ mod witness;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -90,6 +91,9 @@ struct Group<V: Subcommand> {
     flags: Flags,
 }
 
+/// A call that lasts longer hangs, and is left behind.
+const LEAVE_MODULES_MAX: Duration = Duration::from_secs(2);
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let arguments = std::env::args_os().map(double_dash);
@@ -102,7 +106,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(cli, &Environment::of_process()) {
+    let done = run(cli, &Environment::of_process());
+    // The end of the process takes the libraries of modules down, and would crash whoever is still in one.
+    crate::seal::pkcs11::gate::leave(LEAVE_MODULES_MAX);
+    match done {
         Ok(code) => code,
         Err(failure) => {
             output::complain(&failure.to_string());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::seals::{TIMES, get, health, initialised, sqlite, start_with, wait_for, wait_for_line};
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put};
+use crate::support::full;
 use crate::support::postgres::Database;
 use crate::support::server::{Server, storage_stanza};
 use crate::support::softhsm::{PIN, SoftHsm, library, unreliable};
@@ -60,6 +61,18 @@ fn opens_by_itself(server: &mut Server) {
 #[test]
 fn a_module_opens_a_server_by_itself_on_sqlite() {
     opens_by_itself(&mut uninitialised());
+}
+
+/// The end of the process takes down what the module stands on.
+#[test]
+fn a_server_that_ends_while_the_module_works_does_not_crash() {
+    let busy = |folder: &Path| server_of(folder, &library(), "").replace("keyring_refresh = \"1s\"", "keyring_refresh = \"1ms\"");
+    let mut server = Server::configured(busy, "", 501);
+    initialised(&server);
+    for _ in 0..if full() { 200 } else { 10 } {
+        assert!(server.stop().success(), "{}", server.output());
+        server.start_again(200);
+    }
 }
 
 #[test]

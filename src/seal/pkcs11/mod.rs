@@ -1,12 +1,14 @@
 //! The seal `pkcs11`: an AES key in a hardware security module (or in software with its interface), which never leaves it.
 //!
-//! Owns the thread that the module is called on (`token.rs`; what it answers: `codes.rs`): its functions block, and one that hangs must not
+//! Owns the thread that the module is called on (`token.rs`; what it answers: `codes.rs`; the end of the process: `gate.rs`): its functions block, and one that hangs must not
 //! hang the server. A wrap is a format byte, a nonce of 12 bytes and what AES-GCM gave; what it is bound to is its associated data.
 //! The module is foreign code in the server's process and memory: whoever names it in the configuration trusts it with everything.
 
 mod codes;
+pub mod gate;
 mod token;
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -75,18 +77,24 @@ impl Pkcs11 {
     }
 }
 
-/// Until nobody has the seal any more.
-fn serve(mut token: Token, waiting: &Receiver<Call>) {
+/// Until nobody has the seal any more, or the process ends.
+fn serve(token: Token, waiting: &Receiver<Call>) {
+    // Letting it go closes its session, which is a call of the module.
+    let mut token = ManuallyDrop::new(token);
     while let Ok(Call { key, does, bound, answer }) = waiting.recv() {
         // Whoever asked may have given up while the module hung.
         if answer.is_closed() {
             continue;
         }
+        let Some(_inside) = gate::enter() else { return };
         let done = match does {
             Does::Wrap(plaintext) => token.wrap(&key, &plaintext, &bound).map(SecretBytes::new),
             Does::Unwrap(wrap) => token.unwrap(&key, &wrap, &bound),
         };
         let _ = answer.send(done);
+    }
+    if let Some(_inside) = gate::enter() {
+        drop(ManuallyDrop::into_inner(token));
     }
 }
 
