@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -40,15 +41,24 @@ impl Upkeep {
         Self { committer, damaged: Mutex::default() }
     }
 
-    /// One round. Returns true when more is left to do at once.
-    pub async fn tick(&self) -> bool {
-        let mut more = false;
+    /// What concerns no tenant alone. Returns true when more is left to do at once.
+    pub async fn around(&self) -> bool {
         self.drop_sealed().await;
-        for tenant in self.committer.tenants().all() {
-            more |= self.expire(&tenant).await;
-            more |= self.rewrap(&tenant).await;
+        self.erase().await
+    }
+
+    /// A step in one tenant, likewise.
+    pub async fn visit(&self, tenant: &Arc<Tenant>) -> bool {
+        self.expire(tenant).await | self.rewrap(tenant).await
+    }
+
+    /// How long nothing expires in a tenant in which nothing is written. Zero as long as that is not known.
+    pub async fn nothing_expires_for(&self, tenant: &Tenant) -> Duration {
+        let tenants = self.committer.tenants();
+        match tenants.store().next_expiry(tenant.id()).await {
+            Ok(next) => next.map_or(Duration::MAX, |next| next.since(tenants.clock().now())),
+            Err(_) => Duration::ZERO,
         }
-        more | self.erase().await
     }
 
     /// Drops the keys of namespaces that another server has sealed. What they would be used for is refused already: every

@@ -57,6 +57,11 @@ impl Recent {
         }
     }
 
+    /// The newest position at which anything changed.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// Whether `key` may have changed after `position`.
     pub(super) fn changed_after(&self, key: &[u8; 32], position: u64) -> bool {
         if position >= self.newest {

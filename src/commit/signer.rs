@@ -1,7 +1,7 @@
 //! Signs checkpoints of the logs of loaded tenants. What is signed always extends what was signed before: each row from the last
 //! checkpoint on is verified and hashed again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::committer::{Attempt, Committer};
 use super::faults::store_refusal;
 use super::log::Head;
+use super::rounds::Rounds;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
@@ -66,12 +67,13 @@ pub struct Signer {
     key: Option<SigningKey>,
     /// Up to where each log was signed or found signed.
     signed: HashMap<TenantId, (u32, Head)>,
+    rounds: Rounds,
 }
 
 impl Signer {
     /// Signs logs of the tenants of `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, key: None, signed: HashMap::new() }
+        Self { committer, key: None, signed: HashMap::new(), rounds: Rounds::default() }
     }
 
     /// Rounds for ever.
@@ -92,24 +94,27 @@ impl Signer {
             self.key = step.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let Some(key) = &self.key else { return Ok(()) };
-        let loaded = self.committer.tenants().all();
-        self.signed.retain(|id, _| loaded.iter().any(|tenant| tenant.id() == *id));
-        for tenant in loaded {
+        let loaded: HashSet<TenantId> = self.committer.tenants().all().iter().map(|tenant| tenant.id()).collect();
+        self.signed.retain(|id, _| loaded.contains(id));
+        for turn in self.rounds.turns(self.committer.tenants(), Tenant::position) {
+            let tenant = &turn.tenant;
             // One log that does not verify keeps no other from being signed.
             let (tenants, id, epoch) = (self.committer.tenants(), tenant.id(), tenant.epoch());
             // What was known of an epoch before is not in the store any more.
             let known = self.signed.get(&id).filter(|(known, _)| *known == epoch).map(|(_, head)| head);
-            match sign(tenants, &tenant, key, known).await {
-                Ok(Some(head)) => {
-                    tenants.anchors().note(id, Anchor { epoch, size: head.frontier.size(), root: head.root });
-                    self.signed.insert(id, (epoch, head));
+            match sign(tenants, tenant, key, known).await {
+                Ok(signed) => {
+                    if let Some(head) = signed {
+                        tenants.anchors().note(id, Anchor { epoch, size: head.frontier.size(), root: head.root });
+                        self.signed.insert(id, (epoch, head));
+                    }
+                    self.rounds.idle(&turn, Duration::MAX);
                 }
-                Ok(None) => {}
                 // What is in memory of it is of a state that the store does not have.
                 Err(Refusal::RolledBack) => tenants.forget(id),
                 Err(refusal) => {
                     tracing::warn!(?refusal, tenant = %id, "a log was not signed");
-                    if matches!(tenants.lost(&tenant, &tenant.head()).await, Ok(Some(_))) {
+                    if matches!(tenants.lost(tenant, &tenant.head()).await, Ok(Some(_))) {
                         tenants.forget(id);
                     }
                 }

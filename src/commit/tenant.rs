@@ -220,6 +220,11 @@ impl Tenant {
         self.state().head.seq
     }
 
+    /// The newest position at which a record changed, as far as this server knows: events alone leave it as it is.
+    pub fn changed(&self) -> u64 {
+        self.state().recent.newest()
+    }
+
     /// The time of its newest event.
     pub(super) fn time(&self) -> Timestamp {
         self.state().head.time

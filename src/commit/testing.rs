@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Seals, Tenants, new_tenant};
+use super::{Committer, Seals, Tenants, Upkeep, new_tenant};
 use crate::crypto::RootKey;
 use crate::id::{DeploymentId, MountId};
 use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
@@ -10,6 +10,16 @@ use crate::seal::{LocalSeal, Seal};
 use crate::storage::sqlite::SqliteStore;
 use crate::storage::{Deployment, Store};
 use crate::time::{Clock, ManualClock, Timestamp};
+
+/// A step of upkeep in every loaded tenant. True when more is left to do.
+pub(crate) async fn upkeep(committer: &Arc<Committer>) -> bool {
+    let upkeep = Upkeep::new(Arc::clone(committer));
+    let mut more = upkeep.around().await;
+    for tenant in committer.tenants().all() {
+        more |= upkeep.visit(&tenant).await;
+    }
+    more
+}
 
 /// A deployment with its root and its edge, on SQLite in a folder that ends with it.
 pub(crate) struct Deployed {

@@ -80,6 +80,9 @@ pub trait Store: Send + Sync {
     /// Keys of records that expire at or before `before`, earliest first, at most `limit`.
     async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError>;
 
+    /// When the next of a tenant's records expires, be that in the past.
+    async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError>;
+
     /// Tenants in a state other than `Active` (jobs look for work here), at most `limit`.
     async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError>;
 

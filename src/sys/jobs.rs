@@ -12,7 +12,7 @@ use crate::audit::event::{Event, Word};
 use crate::auth::token::is_live;
 use crate::auth::token::revoke::{self, Walk};
 use crate::auth::{approle, cert, jwt, kubernetes, userpass};
-use crate::commit::{Attempt, Committer, Place, Tenant, Txn, Upkeep, Wake};
+use crate::commit::{Attempt, Committer, Place, Rounds, Tenant, Txn, Upkeep, Wake};
 use crate::engine::directory;
 use crate::engine::{cubbyhole, identity, kv, transit};
 use crate::id::TenantId;
@@ -32,6 +32,7 @@ const SECRETS: usize = 32;
 pub(super) struct Jobs {
     committer: Arc<Committer>,
     upkeep: Upkeep,
+    rounds: Rounds,
     /// Where the next look at a tenant's tokens begins.
     looked_at: HashMap<TenantId, RecordKey>,
     /// The same of cubbyholes, by the accessor of their holder.
@@ -49,7 +50,8 @@ impl Jobs {
     pub(super) fn new(committer: Arc<Committer>, eraser: Eraser) -> Self {
         let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer)), HashMap::new());
-        Self { committer, upkeep, looked_at, cubbyholes_looked_at, walks, keys_looked_at, eraser, thorough: false }
+        let rounds = Rounds::default();
+        Self { committer, upkeep, rounds, looked_at, cubbyholes_looked_at, walks, keys_looked_at, eraser, thorough: false }
     }
 
     /// Rounds for ever: the next at once while there is more to do, otherwise after a pause.
@@ -65,19 +67,41 @@ impl Jobs {
 
     /// One round. True when more is left to do at once.
     async fn tick(&mut self) -> bool {
-        let mut more = self.upkeep.tick().await | self.eraser.round().await;
-        for tenant in self.committer.tenants().all() {
-            more |= self.end_trees(&tenant).await | self.end_paths(&tenant).await;
-            more |= self.tidy_tokens(&tenant).await;
-            more |= self.tidy_cubbyholes(&tenant).await;
-            more |= self.purge_mounts(&tenant).await;
-            more |= self.clear_remains(&tenant).await;
-            more |= self.rotate_keys(&tenant).await;
-            more |= self.rotate_transit(&tenant).await;
-            more |= self.rotate_keyring(&tenant).await;
+        let mut more = self.upkeep.around().await | self.eraser.round().await;
+        if self.thorough {
+            self.rounds.restart();
+        }
+        for turn in self.rounds.turns(self.committer.tenants(), Tenant::changed) {
+            if self.visit(&turn.tenant).await {
+                more = true;
+            } else if !self.is_on_the_way_in(turn.tenant.id()) {
+                let pause = self.upkeep.nothing_expires_for(&turn.tenant).await;
+                self.rounds.idle(&turn, pause);
+            }
         }
         self.thorough &= !self.looked_at.is_empty();
         more | self.thorough
+    }
+
+    /// A step of each job in one tenant. True when more is left to do there at once.
+    async fn visit(&mut self, tenant: &Arc<Tenant>) -> bool {
+        let mut more = self.upkeep.visit(tenant).await;
+        more |= self.end_trees(tenant).await | self.end_paths(tenant).await;
+        more |= self.tidy_tokens(tenant).await;
+        more |= self.tidy_cubbyholes(tenant).await;
+        more |= self.purge_mounts(tenant).await;
+        more |= self.clear_remains(tenant).await;
+        more |= self.rotate_keys(tenant).await;
+        more |= self.rotate_transit(tenant).await;
+        more | self.rotate_keyring(tenant).await
+    }
+
+    /// Whether a walk through a tenant is not at its end yet.
+    fn is_on_the_way_in(&self, tenant: TenantId) -> bool {
+        self.looked_at.contains_key(&tenant)
+            || self.cubbyholes_looked_at.contains_key(&tenant)
+            || self.walks.contains_key(&tenant)
+            || self.keys_looked_at.contains_key(&tenant)
     }
 
     /// Removes rows of dead tokens, a stretch of the accessors at a time. A tenant whose ancestors are not loaded has no

@@ -10,7 +10,7 @@ use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::{Origin, policies};
 use crate::commit::testing::Deployed;
-use crate::commit::{Attempt, Committer, Place, Txn, Upkeep, testing};
+use crate::commit::{Attempt, Committer, Place, Txn, testing};
 use crate::engine::table::{Call, Match, Verb, find};
 use crate::fields::{Fields, Query};
 use crate::id::MountId;
@@ -284,7 +284,7 @@ async fn tokens_expire_with_their_parents_and_are_cleared_away() {
     assert_eq!(world.accessors().await, 3, "rows go later");
     world.committer.run(Arc::new(Step::Tidy)).await.unwrap();
     assert_eq!(world.accessors().await, 2, "a row that has expired is opened by the job of expiry first");
-    Upkeep::new(Arc::clone(&world.committer)).tick().await;
+    testing::upkeep(&world.committer).await;
     world.committer.run(Arc::new(Step::Tidy)).await.unwrap();
     assert_eq!(world.accessors().await, 1);
 }

@@ -242,6 +242,10 @@ impl Store for PostgresStore {
         self.read_expired(tenant, before, limit).await
     }
 
+    async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
+        self.read_next_expiry(tenant).await
+    }
+
     async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
         self.read_tenants_in(state, limit).await
     }

@@ -100,6 +100,14 @@ impl PostgresStore {
         rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
     }
 
+    pub(super) async fn read_next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
+        let text =
+            "SELECT min(expires_at) FROM strongroom.record WHERE tenant_id = $1 AND expires_at IS NOT NULL HAVING count(*) > 0";
+        let rows = rows!(self, tenant, text);
+        let place = Place { table: "record", row: &tenant.0 };
+        rows.first().map(|row| place.number(row, 0, "expires_at").map(Timestamp)).transpose()
+    }
+
     pub(super) async fn read_log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
         let text = "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves, summary \
                     FROM strongroom.log WHERE tenant_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3";

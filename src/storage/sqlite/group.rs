@@ -66,7 +66,7 @@ impl Group for SqliteGroup {
     ) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
         let connection = self.writer.connection().await?;
         let rows = sqlx::query(
-            "SELECT key, name FROM record WHERE tenant_id = ?1 AND dir = ?2 AND dir <> zeroblob(32) ORDER BY key LIMIT ?3",
+            "SELECT key, name FROM record WHERE tenant_id = ?1 AND dir = ?2 AND dir <> zeroblob(32) ORDER BY key LIMIT +?3",
         )
         .bind(&tenant.0[..])
         .bind(&directory.0[..])

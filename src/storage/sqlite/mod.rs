@@ -183,7 +183,7 @@ impl Store for SqliteStore {
         for tenant in tenants {
             let connection = writer.connection().await?;
             let found: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM (SELECT group_id FROM log WHERE tenant_id = ?1 ORDER BY seq DESC LIMIT ?3) WHERE group_id = ?2",
+                "SELECT count(*) FROM (SELECT group_id FROM log WHERE tenant_id = ?1 ORDER BY seq DESC LIMIT +?3) WHERE group_id = ?2",
             )
             .bind(&tenant.0[..])
             .bind(&group[..])
@@ -199,6 +199,10 @@ impl Store for SqliteStore {
 
     async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
         read::expired(&self.readers, tenant, before, limit).await
+    }
+
+    async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
+        read::next_expiry(&self.readers, tenant).await
     }
 
     async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
@@ -220,9 +224,9 @@ impl Store for SqliteStore {
         }
         let mut deleted = 0;
         for text in [
-            "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT ?2)",
-            "DELETE FROM checkpoint WHERE rowid IN (SELECT rowid FROM checkpoint WHERE tenant_id = ?1 LIMIT ?2)",
-            "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT ?2)",
+            "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT +?2)",
+            "DELETE FROM checkpoint WHERE rowid IN (SELECT rowid FROM checkpoint WHERE tenant_id = ?1 LIMIT +?2)",
+            "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT +?2)",
             // What is in the archive is deleted there first.
             "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0 AND NOT EXISTS (SELECT 1 FROM archived WHERE tenant_id = ?1)",
         ] {

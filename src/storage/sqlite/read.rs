@@ -1,4 +1,6 @@
 //! Reads outside a group: one statement each, so each sees one snapshot.
+//!
+//! Limits are written `+?3`: `SQLite` plans a statement whose limit is a bare parameter anew at every use.
 
 use sqlx::SqlitePool;
 
@@ -18,10 +20,9 @@ const RECORD: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id 
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key = ?2";
 const NAMES: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.name \
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.dir = ?2 AND r.dir <> \
-    x'0000000000000000000000000000000000000000000000000000000000000000' AND r.key > ?4 ORDER BY r.key LIMIT ?3";
-
+    x'0000000000000000000000000000000000000000000000000000000000000000' AND r.key > ?4 ORDER BY r.key LIMIT +?3";
 const RECORDS: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed \
-    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key > ?2 ORDER BY r.key LIMIT ?3";
+    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key > ?2 ORDER BY r.key LIMIT +?3";
 
 pub(super) async fn deployment(pool: &SqlitePool) -> Result<Option<Deployment>, StoreError> {
     let row = sqlx::query("SELECT id, root, edge, dev, seal, format FROM deployment").fetch_optional(pool).await?;
@@ -78,7 +79,7 @@ pub(super) async fn expired(
     limit: usize,
 ) -> Result<Vec<RecordKey>, StoreError> {
     let rows = sqlx::query(
-        "SELECT key FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT ?3",
+        "SELECT key FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT +?3",
     )
     .bind(&tenant.0[..])
     .bind(before.0)
@@ -89,8 +90,14 @@ pub(super) async fn expired(
     rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
 }
 
+pub(super) async fn next_expiry(pool: &SqlitePool, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
+    let text = "SELECT min(expires_at) FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL";
+    let next: Option<i64> = sqlx::query_scalar(text).bind(&tenant.0[..]).fetch_one(pool).await?;
+    Ok(next.map(Timestamp))
+}
+
 pub(super) async fn tenants_in(pool: &SqlitePool, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
-    let rows = sqlx::query("SELECT tenant_id FROM tenant WHERE state = ?1 AND state <> 0 ORDER BY tenant_id LIMIT ?2")
+    let rows = sqlx::query("SELECT tenant_id FROM tenant WHERE state = ?1 AND state <> 0 ORDER BY tenant_id LIMIT +?2")
         .bind(i64::from(state.code()))
         .bind(rows_limit(limit))
         .fetch_all(pool)
@@ -102,7 +109,7 @@ pub(super) async fn tenants_in(pool: &SqlitePool, state: TenantState, limit: usi
 pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
     let rows = sqlx::query(
         "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves, summary FROM log \
-         WHERE tenant_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
+         WHERE tenant_id = ?1 AND seq >= ?2 ORDER BY seq LIMIT +?3",
     )
     .bind(&tenant.0[..])
     .bind(from_seq)
@@ -125,7 +132,7 @@ pub(super) async fn glance(
                 "SELECT seq, first_index, count, time, substr(leaves, 1, 32), summary, iif(length(summary) = 0, batch, x''), length(batch) = 0 FROM log \
                  WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq ",
                 $order,
-                " LIMIT ?4"
+                " LIMIT +?4"
             )
         };
     }
@@ -146,7 +153,7 @@ pub(super) async fn checkpoints(
             concat!(
                 "SELECT size, root, note FROM checkpoint WHERE tenant_id = ?1 AND size >= ?2 AND size <= ?3 ORDER BY size ",
                 $order,
-                " LIMIT ?4"
+                " LIMIT +?4"
             )
         };
     }
@@ -168,7 +175,7 @@ pub(super) async fn archived(
                 "SELECT first_index, size, first_seq, last_seq, time, bytes, digest, epoch FROM archived \
                  WHERE tenant_id = ?1 AND size >= ?2 AND size <= ?3 ORDER BY size ",
                 $order,
-                " LIMIT ?4"
+                " LIMIT +?4"
             )
         };
     }

@@ -9,7 +9,7 @@ use super::{Change, change, rotate_due};
 use crate::answer::{Answer, Data, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::commit::testing::Deployed;
-use crate::commit::{Attempt, Committer, Txn, Upkeep};
+use crate::commit::{Attempt, Committer, Txn, testing};
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -55,8 +55,7 @@ impl Replica {
     }
 
     async fn wrap_all(&self) {
-        let upkeep = Upkeep::new(Arc::clone(&self.0));
-        while upkeep.tick().await {}
+        while testing::upkeep(&self.0).await {}
     }
 }
 

@@ -9,7 +9,7 @@ use super::lock;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::commit::testing::Deployed;
-use crate::commit::{Attempt, Committer, Tenants, Txn, Upkeep};
+use crate::commit::{Attempt, Committer, Tenants, Txn, testing};
 use crate::id::TenantId;
 use crate::time::Timestamp;
 
@@ -86,7 +86,7 @@ async fn a_sealed_namespace_is_out_of_the_memory_of_every_server_until_it_is_uns
     assert!(matches!(one.does(Step::Enter).await, Err(Refusal::NamespaceSealed)));
     // The other one has not heard of it, and refuses nevertheless: what it relied on is not current any more.
     assert!(matches!(other.does(Step::Enter).await, Err(Refusal::NamespaceSealed)));
-    Upkeep::new(Arc::clone(&other.committer)).tick().await;
+    testing::upkeep(&other.committer).await;
     assert_eq!(other.open(), [], "the other server's job drops them");
     // Sealing twice is no error.
     other.does(Step::Seal).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_sealed_namespace_is_out_of_the_memory_of_every_server_until_it_is_uns
     other.does(Step::Unseal).await.unwrap();
     for replica in [&one, &other] {
         replica.does(Step::Enter).await.unwrap();
-        Upkeep::new(Arc::clone(&replica.committer)).tick().await;
+        testing::upkeep(&replica.committer).await;
         assert_eq!(replica.open().len(), 2, "nothing is left that would drop them again");
     }
 }

@@ -210,6 +210,8 @@ pub(super) async fn expired_records_are_found_earliest_first(store: &dyn Store) 
     assert_eq!(store.expired(ids[0], Timestamp(200), 10).await.unwrap(), keys(&[2, 3]));
     assert_eq!(store.expired(ids[0], Timestamp(i64::MAX), 3).await.unwrap(), keys(&[2, 3, 4]));
     assert_eq!(store.expired(ids[1], Timestamp(i64::MAX), 3).await.unwrap(), Vec::new());
+    assert_eq!(store.next_expiry(ids[0]).await.unwrap(), Some(Timestamp(100)));
+    assert_eq!(store.next_expiry(ids[1]).await.unwrap(), None);
 }
 
 pub(super) async fn misuse_is_refused_and_changes_nothing(store: &dyn Store) {
