@@ -32,7 +32,7 @@ use crate::logging::{self, LogControl, LogFormat, LogLevel};
 use crate::metrics;
 use crate::mount::LeaseTtl;
 use crate::outbound::Outbound;
-use crate::request::Outsiders;
+use crate::request::Shared;
 use crate::secret::SecretText;
 use crate::sink::{SinkError, Sinks};
 use crate::stanza::LookUp;
@@ -244,8 +244,7 @@ impl From<&Listener> for ListenerSettings {
 struct Running {
     barrier: Arc<Barrier>,
     clock: Arc<dyn Clock>,
-    outsiders: Arc<Outsiders>,
-    issuers: Arc<Issuers>,
+    shared: Arc<Shared>,
     process: Arc<Process>,
     stop: watch::Sender<bool>,
     certificates: Vec<Arc<TlsReloader>>,
@@ -278,9 +277,9 @@ impl Running {
     fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>, process: Process, outbound: Outbound) -> Result<Self, AppError> {
         let (stop, _) = watch::channel(false);
         let (certificates, listeners) = (Vec::new(), JoinSet::new());
-        let (outsiders, process, signals) = (Arc::default(), Arc::new(process), Signals::catch()?);
-        let issuers = Arc::new(Issuers::new(outbound));
-        Ok(Self { barrier, clock, outsiders, issuers, process, stop, certificates, listeners, signals })
+        let (shared, process) = (Arc::new(Shared::new(Issuers::new(outbound))), Arc::new(process));
+        let signals = Signals::catch()?;
+        Ok(Self { barrier, clock, shared, process, stop, certificates, listeners, signals })
     }
 
     /// Serves a listener. Returns the address, which the operating system chose where the port was 0.
@@ -290,7 +289,7 @@ impl Running {
         let tls = settings.tls.map(|files| self.certificate(files)).transpose()?;
         let (barrier, process) = (Arc::clone(&self.barrier), Arc::clone(&self.process));
         let service = Arc::new(Service::new(
-            (barrier, Arc::clone(&self.outsiders), Arc::clone(&self.issuers), process),
+            (barrier, Arc::clone(&self.shared), process),
             settings.unauthenticated,
             settings.request_bytes_max,
             settings.request_duration_max,

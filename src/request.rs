@@ -36,12 +36,11 @@ use crate::sys::auditing;
 use crate::sys::barrier::Step;
 use crate::sys::process;
 
-pub use outsiders::Outsiders;
 pub use route::{Body, Credential, Headers, Incoming, NoHeaders, Route};
 
 use dispatch::{Called, Location, Target};
 use event::Trace;
-use outsiders::Admission;
+use outsiders::{Admission, Outsiders};
 
 /// What came out of a request, and what the server has to do about it besides answering.
 pub struct Outcome {
@@ -67,19 +66,29 @@ pub enum Errand {
     Ceremony(Step),
 }
 
+/// What all requests to a server share.
+pub struct Shared {
+    /// Callers without a verified credential.
+    outsiders: Outsiders,
+    /// Who signs tokens that are logged in with.
+    issuers: Issuers,
+}
+
+impl Shared {
+    /// Nobody has asked for anything yet.
+    pub fn new(issuers: Issuers) -> Self {
+        Self { outsiders: Outsiders::default(), issuers }
+    }
+}
+
 /// Handles one request.
-pub async fn handle(
-    committer: &Committer,
-    (outsiders, issuers): (&Arc<Outsiders>, &Arc<Issuers>),
-    incoming: Incoming,
-) -> Outcome {
+pub async fn handle(committer: &Committer, shared: &Arc<Shared>, incoming: Incoming) -> Outcome {
     let route = Route::parse(&incoming);
     let call = Arc::new(Call {
         receipt: incoming.receipt.then(OnceLock::new),
         incoming,
         route,
-        outsiders: Arc::clone(outsiders),
-        issuers: Arc::clone(issuers),
+        shared: Arc::clone(shared),
         errand: Mutex::default(),
         admission: OnceLock::new(),
         effort: Effort::default(),
@@ -94,8 +103,7 @@ pub async fn handle(
 struct Call {
     incoming: Incoming,
     route: Result<Route, Refusal>,
-    outsiders: Arc<Outsiders>,
-    issuers: Arc<Issuers>,
+    shared: Arc<Shared>,
     errand: Mutex<Option<Errand>>,
     /// Filled in once the event is durable, if the client wants to know where it stands.
     receipt: Option<OnceLock<Receipt>>,
@@ -153,7 +161,7 @@ impl Call {
         let edge = txn.tenants().edge();
         // They are the tenant's, and so is the key of their hashes.
         trace.headers.clear();
-        let admit = || self.outsiders.admit(self.incoming.remote.ip(), txn.now());
+        let admit = || self.shared.outsiders.admit(self.incoming.remote.ip(), txn.now());
         // Counted once, however often it is decided.
         match self.admission.get_or_init(admit) {
             Admission::Logged => self.conclude(txn, &trace, &edge, outcome),
@@ -192,7 +200,7 @@ impl Call {
             trace.asked(&asked);
         }
 
-        let (effort, issuers, passcodes) = (&self.effort, &*self.issuers, &*self.incoming.passcodes);
+        let (effort, issuers, passcodes) = (&self.effort, &self.shared.issuers, &*self.incoming.passcodes);
         let call =
             Called { asked: &asked, location: &location, target: &target, route, origin: &origin, effort, issuers, passcodes };
         if route.help {
@@ -233,7 +241,7 @@ impl Call {
     /// A login costs more than a look at a token: a source of too many strangers is refused before anything is worked out.
     fn refuse_haste(&self, call: &Called<'_>, txn: &Txn) -> Result<(), Refusal> {
         let login = call.target.need() == Need::Login && call.asked.caller.is_none();
-        if login && self.outsiders.is_over_rate(self.incoming.remote.ip(), txn.now()) {
+        if login && self.shared.outsiders.is_over_rate(self.incoming.remote.ip(), txn.now()) {
             return Err(over_rate());
         }
         Ok(())

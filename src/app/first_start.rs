@@ -10,7 +10,7 @@ use crate::commit::Committer;
 use crate::config::Initialize;
 use crate::json::Json;
 use crate::outbound::Outbound;
-use crate::request::{self, Body, Credential, Incoming, NoHeaders};
+use crate::request::{self, Body, Credential, Incoming, NoHeaders, Shared};
 use crate::secret::{SecretBytes, SecretText};
 use crate::stanza::LookUp;
 use crate::storage::Store;
@@ -116,8 +116,8 @@ pub(super) async fn send(
         certificate: None,
     };
     // What a deployment begins with does not depend on other servers.
-    let issuers = Arc::new(Issuers::new(Outbound::new(&[], false)));
-    request::handle(committer, (&Arc::default(), &issuers), incoming).await.answer.map(drop)
+    let shared = Arc::new(Shared::new(Issuers::new(Outbound::new(&[], false))));
+    request::handle(committer, &shared, incoming).await.answer.map(drop)
 }
 
 /// A refusal in words; its texts hold no secret.

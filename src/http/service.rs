@@ -16,11 +16,10 @@ use super::ceremonies::{self, Unauthenticated};
 use super::cors::{self, Verdict};
 use super::reply::{self, Reply};
 use crate::answer::{Answer, Refusal};
-use crate::auth::signed::Issuers;
 use crate::cert::Presented;
 use crate::crypto;
 use crate::metrics;
-use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Outsiders};
+use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Shared};
 use crate::secret::{SecretBytes, SecretText, append};
 use crate::sys::barrier::{Barrier, BarrierError};
 use crate::sys::process::Process;
@@ -40,8 +39,7 @@ static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 /// What serves the requests of one listener.
 pub struct Service {
     barrier: Arc<Barrier>,
-    outsiders: Arc<Outsiders>,
-    issuers: Arc<Issuers>,
+    shared: Arc<Shared>,
     process: Arc<Process>,
     bare: axum::Router,
     unauthenticated: Unauthenticated,
@@ -52,13 +50,13 @@ pub struct Service {
 impl Service {
     /// `unauthenticated` are the older paths that need no token; `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
     pub fn new(
-        (barrier, outsiders, issuers, process): (Arc<Barrier>, Arc<Outsiders>, Arc<Issuers>, Arc<Process>),
+        (barrier, shared, process): (Arc<Barrier>, Arc<Shared>, Arc<Process>),
         unauthenticated: Unauthenticated,
         request_bytes_max: usize,
         request_duration_max: Duration,
     ) -> Self {
         let bare = bare::router(Arc::clone(&barrier));
-        Self { barrier, outsiders, issuers, process, bare, unauthenticated, request_bytes_max, request_duration_max }
+        Self { barrier, shared, process, bare, unauthenticated, request_bytes_max, request_duration_max }
     }
 
     /// Serves one request. A panic costs this request only.
@@ -122,8 +120,7 @@ impl Service {
         let id = Arc::clone(&incoming.id);
         let (now, since) = (self.barrier.clock().now(), Instant::now());
         let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
-        let Outcome { mut answer, errand, receipt } =
-            request::handle(open.committer(), (&self.outsiders, &self.issuers), incoming).await;
+        let Outcome { mut answer, errand, receipt } = request::handle(open.committer(), &self.shared, incoming).await;
         match errand {
             None => {}
             Some(Errand::Process(operation)) => answer = self.process.answer(operation, open.committer().tenants(), now),

@@ -26,7 +26,7 @@ pub(super) enum Admission {
 
 /// Requests of strangers, by source.
 #[derive(Default)]
-pub struct Outsiders(Mutex<HashMap<IpAddr, (i64, u32)>>);
+pub(super) struct Outsiders(Mutex<HashMap<IpAddr, (i64, u32)>>);
 
 impl Outsiders {
     /// Whether the next request of a source is one too many: what costs something is not begun then.

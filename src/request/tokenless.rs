@@ -33,7 +33,7 @@ impl Call {
         if asked.caller.is_some() || !target.is_for_certificates() {
             return Ok(None);
         }
-        let hasty = self.outsiders.is_over_rate(origin.address, txn.now());
+        let hasty = self.shared.outsiders.is_over_rate(origin.address, txn.now());
         let shown = Shown { presented, role: role.as_deref(), origin, hasty };
         // Boxed, so that the future of a request with a token does not grow.
         Box::pin(cert::caller(txn, (&asked.tenant, &asked.namespace), shown)).await
