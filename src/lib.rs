@@ -28,6 +28,7 @@ pub mod outbound;
 pub mod path;
 pub mod policy;
 pub mod private_file;
+pub mod quota;
 pub mod random;
 pub mod record;
 pub mod reference;

@@ -50,6 +50,7 @@ struct Metrics {
     cache_hits: IntCounter,
     cache_misses: IntCounter,
     strangers_refused: IntCounter,
+    over_rate_limit: IntCounter,
     panics: IntCounter,
     /// done, failed, slow
     handshakes: [IntCounter; 3],
@@ -114,6 +115,7 @@ impl Metrics {
             put: times_ms(of, "vault_barrier_put", "Writing one group to the store, milliseconds."),
             cache_hits: counter(of, "vault_cache_hit", "Records read from memory."),
             cache_misses: counter(of, "vault_cache_miss", "Records read from the store."),
+            over_rate_limit: counter(of, "strongroom_rate_limited_total", "Requests past the rate limit that holds for them."),
             strangers_refused: counter(
                 of,
                 "strongroom_strangers_refused_total",
@@ -266,6 +268,11 @@ pub fn directory_read(took: Duration) {
 /// A request without a valid token was past its source's rate.
 pub fn stranger_refused() {
     METRICS.strangers_refused.inc();
+}
+
+/// A request was past the rate limit that holds for it.
+pub fn over_rate_limit() {
+    METRICS.over_rate_limit.inc();
 }
 
 /// A request ended in a flaw of the server.

@@ -137,6 +137,8 @@ pub enum Kind {
     KubernetesRole = 78,
     /// By which seals a tenant's key is wrapped.
     WrapState = 80,
+    /// Rate limits.
+    Quotas = 81,
     /// Which request headers a tenant has in its audit log.
     AuditedHeaders = 85,
     /// That a child namespace must not be erased, in its parent.

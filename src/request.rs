@@ -2,7 +2,7 @@
 //!
 //! 1. bytes become a [`Route`]: canonical path, verb, limits;
 //! 2. the route's tenant is found and the caller authenticated: nobody acts before that;
-//! 3. policy grants it, or nothing else is said about it;
+//! 3. the rate limit that holds for it is not used up, and policy grants it, or nothing else is said about it;
 //! 4. the body becomes a typed operation of the engine that is mounted there;
 //! 5. the operation runs: it reads, and collects what it changes; its answer is put away, if that was asked for;
 //! 6. changes and the audit event become durable together, and only then is there an answer.
@@ -14,6 +14,7 @@ mod chain;
 mod dispatch;
 mod event;
 mod outsiders;
+mod rate;
 mod route;
 mod tokenless;
 mod wrapping;
@@ -31,11 +32,13 @@ use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
+use crate::quota::Buckets;
 use crate::sys::audit_log;
 use crate::sys::auditing;
 use crate::sys::barrier::Step;
 use crate::sys::process;
 
+pub use rate::Rate;
 pub use route::{Body, Credential, Headers, Incoming, NoHeaders, Route};
 
 use dispatch::{Called, Location, Target};
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub errand: Option<Errand>,
     /// Where the request's event stands in the log, if that was asked for and it has one.
     pub receipt: Option<Receipt>,
+    /// How it stands to the rate limit that holds for it, if one does.
+    pub rate: Option<Rate>,
 }
 
 /// What only the process can do, and not a tenant's transaction: after the commit.
@@ -72,12 +77,14 @@ pub struct Shared {
     outsiders: Outsiders,
     /// Who signs tokens that are logged in with.
     issuers: Issuers,
+    /// How often rate limits were used.
+    buckets: Buckets,
 }
 
 impl Shared {
     /// Nobody has asked for anything yet.
     pub fn new(issuers: Issuers) -> Self {
-        Self { outsiders: Outsiders::default(), issuers }
+        Self { outsiders: Outsiders::default(), issuers, buckets: Buckets::default() }
     }
 }
 
@@ -91,12 +98,14 @@ pub async fn handle(committer: &Committer, shared: &Arc<Shared>, incoming: Incom
         shared: Arc::clone(shared),
         errand: Mutex::default(),
         admission: OnceLock::new(),
+        rate: OnceLock::new(),
         effort: Effort::default(),
     });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
     let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
     let receipt = call.receipt.as_ref().and_then(OnceLock::get).cloned();
-    Outcome { errand: errand.filter(|_| answer.is_ok()), answer, receipt }
+    let rate = call.rate.get().cloned().flatten();
+    Outcome { errand: errand.filter(|_| answer.is_ok()), answer, receipt, rate }
 }
 
 /// A request that is being handled: everything here is fixed, so that an attempt can be repeated.
@@ -111,6 +120,8 @@ struct Call {
     effort: Effort,
     /// How a stranger's request is logged.
     admission: OnceLock<Admission>,
+    /// What was taken of the rate limit that holds for it.
+    rate: OnceLock<Option<Rate>>,
 }
 
 fn over_rate() -> Refusal {
@@ -125,6 +136,9 @@ impl Attempt for Call {
         self.effort.first_attempt_is_over();
         if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Sealed)) {
             // What was needed to decide is away, and so is the log: nothing happened, and the client is told so.
+            return outcome;
+        }
+        if self.rate.get().is_some_and(|rate| rate.as_ref().is_some_and(Rate::leaves_no_event)) {
             return outcome;
         }
         match &trace.tenant {
@@ -195,6 +209,7 @@ impl Call {
         let location = Location::find(txn, &asked).await?;
         let target = Target::find(&location, route.verb);
         trace.mount_type = location.mount_type();
+        self.within_rate(&asked, &location, txn).await?;
         if let Some(caller) = self.by_certificate(&asked, &target, &origin, txn).await? {
             asked.caller = Some(caller);
             trace.asked(&asked);

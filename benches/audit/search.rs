@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom::answer::Answer;
 use strongroom::auth::signed::Issuers;
 use strongroom::outbound::Outbound;
-use strongroom::request::{self, Body, Credential, Errand, Incoming, NoHeaders, Outsiders};
+use strongroom::request::{self, Body, Credential, Errand, Incoming, NoHeaders, Shared};
 use strongroom::secret::{SecretBytes, SecretText};
 
 use crate::deployed::Deployed;
@@ -64,7 +64,7 @@ pub(crate) async fn ask(deployed: &Deployed, question: &Question) -> Found {
 }
 
 async fn page(deployed: &Deployed, query: &str) -> serde_json::Value {
-    let who = (Arc::<Outsiders>::default(), Arc::new(Issuers::new(Outbound::new(&[], true))));
+    let shared = Arc::new(Shared::new(Issuers::new(Outbound::new(&[], true))));
     let incoming = Incoming {
         id: strongroom::random::uuid().into(),
         method: "GET".to_owned(),
@@ -82,7 +82,7 @@ async fn page(deployed: &Deployed, query: &str) -> serde_json::Value {
         remote: ([127, 0, 0, 1], 40_000).into(),
         certificate: None,
     };
-    let outcome = Box::pin(request::handle(deployed.committer(), (&who.0, &who.1), incoming)).await;
+    let outcome = Box::pin(request::handle(deployed.committer(), &shared, incoming)).await;
     let Some(Errand::AuditLog(reading)) = outcome.errand else { panic!("a search was refused") };
     match Box::pin(reading.answer(deployed.committer().tenants())).await {
         Ok(Answer::Data(data)) => serde_json::from_slice(data.data.unwrap().expose()).unwrap(),

@@ -85,7 +85,9 @@ mod tests {
         let all = rounds.turns(&tenants, changed(1));
         assert_eq!(all.len(), 2);
         assert_eq!(rounds.turns(&tenants, changed(1)).len(), 2, "nobody was found idle");
-        all.iter().for_each(|turn| rounds.idle(turn, Duration::MAX));
+        for turn in &all {
+            rounds.idle(turn, Duration::MAX);
+        }
         assert!(rounds.turns(&tenants, changed(1)).is_empty());
         // One that changes while it is looked at has another turn.
         let turns = rounds.turns(&tenants, changed(2));

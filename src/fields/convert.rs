@@ -59,6 +59,14 @@ impl<'a> Scalar<'a> {
         if text.is_empty() { Some(0) } else { text.trim().parse().ok() }
     }
 
+    pub(super) fn number(self) -> Option<f64> {
+        if let Self::Boolean(_) = self {
+            return None;
+        }
+        let text = self.text()?;
+        if text.is_empty() { Some(0.0) } else { text.trim().parse().ok() }
+    }
+
     pub(super) fn duration(self) -> Option<Duration> {
         if let Self::Boolean(_) = self {
             return None;

@@ -145,6 +145,11 @@ impl<'a> Fields<'a> {
         self.scalar(name, "a whole number", Scalar::integer)
     }
 
+    /// A number, or text that is one. Empty text is 0.
+    pub fn number(&self, name: &str) -> Result<Option<f64>, Refusal> {
+        self.scalar(name, "a number", Scalar::number)
+    }
+
     /// Seconds as number or text, or Go's form (`1h30m`). Empty text is zero; negative is refused.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, Refusal> {
         self.scalar(name, "a duration: seconds, or text such as \"1h30m\", and not negative", Scalar::duration)

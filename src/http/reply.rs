@@ -1,5 +1,7 @@
 //! The one place that knows headers and statuses of answers, and the texts of refusals.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -8,9 +10,16 @@ use zeroize::Zeroizing;
 
 use crate::answer::{Answer, Data, Refusal};
 use crate::json::Json;
+use crate::quota::Taken;
+use crate::request::Rate;
 
 /// The standing reference of what was written, where the answer has no body that could hold it.
 static REFERENCE: HeaderName = HeaderName::from_static("x-strongroom-reference");
+
+/// Of the rate limit that holds for a request: its rate, what is left, and in how many seconds all of it is there again.
+static RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+static RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+static RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// What we send.
 pub(super) type Reply = Response<Full<Bytes>>;
@@ -86,6 +95,22 @@ pub(super) fn refuse(refusal: &Refusal) -> Reply {
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     reply
+}
+
+/// How a request stands to its rate limit: when to come back, and what is left, if answers are to say so.
+pub(super) fn tell_rate(reply: &mut Reply, rate: &Rate) {
+    // Rounded up: who comes back then must not come too early.
+    let seconds = |time: Duration| HeaderValue::from(time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    let Taken { limit, remaining, reset, refused } = &rate.taken;
+    let headers = reply.headers_mut();
+    if rate.shown {
+        headers.insert(&RATE_LIMIT, (*limit).into());
+        headers.insert(&RATE_REMAINING, (*remaining).into());
+        headers.insert(&RATE_RESET, seconds(*reset));
+    }
+    if let Some(refused) = refused {
+        headers.insert(RETRY_AFTER, seconds(refused.retry_after.max(Duration::from_secs(1))));
+    }
 }
 
 /// What all replies over TLS have besides; over plain HTTP it must not be sent (RFC 6797 section 7.2).

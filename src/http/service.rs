@@ -120,7 +120,7 @@ impl Service {
         let id = Arc::clone(&incoming.id);
         let (now, since) = (self.barrier.clock().now(), Instant::now());
         let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
-        let Outcome { mut answer, errand, receipt } = request::handle(open.committer(), &self.shared, incoming).await;
+        let Outcome { mut answer, errand, receipt, rate } = request::handle(open.committer(), &self.shared, incoming).await;
         match errand {
             None => {}
             Some(Errand::Process(operation)) => answer = self.process.answer(operation, open.committer().tenants(), now),
@@ -141,6 +141,9 @@ impl Service {
         metrics::answered(reply.status().as_u16(), since.elapsed());
         if let Some(Ok(receipt)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
             reply.headers_mut().insert(&RECEIPT, receipt);
+        }
+        if let Some(rate) = rate {
+            reply::tell_rate(&mut reply, &rate);
         }
         if let Some(namespace) = namespace {
             reply.headers_mut().insert(&NAMESPACE, namespace);

@@ -33,6 +33,11 @@ impl Location {
         Ok(Self { place: Some(Place { tenant: asked.tenant.clone(), mount: found.mount, path: found.path }), rest })
     }
 
+    /// The mount's path in its namespace; empty for none.
+    pub(super) fn mount_path(&self) -> &str {
+        self.place.as_ref().map_or("", |place| &place.path)
+    }
+
     pub(super) fn mount_type(&self) -> Option<&'static str> {
         self.place.as_ref().map(|place| place.mount.engine.type_name())
     }

@@ -27,6 +27,7 @@ pub mod openapi;
 pub mod plugins;
 pub mod policies;
 pub mod process;
+pub mod quotas;
 pub mod references;
 pub mod remount;
 mod route;
@@ -72,6 +73,7 @@ pub async fn run(
         Operation::Plugins(operation) => plugins::run(&operation),
         Operation::Policies(operation) => policies::run(operation, place, caller, txn).await,
         Operation::Process(operation) => process::run(operation, place),
+        Operation::Quotas(operation) => quotas::run(operation, place, txn).await,
         Operation::References(operation) => references::run(operation, place, caller, txn).await,
         Operation::Remount(operation) => remount::run(operation, place, txn).await,
         Operation::Seal(operation) => seal::run(operation, place),

@@ -2,8 +2,8 @@
 
 use super::{
     archiving, audit, audit_log, auditing, capabilities, ceremonies, cors, erasure, internal_ui, keyring, leases, locked_users,
-    mfa, mounts, namespaces, openapi, plugins, policies, process, references, remount, seal, secrets, tools, version_history,
-    wrapping,
+    mfa, mounts, namespaces, openapi, plugins, policies, process, quotas, references, remount, seal, secrets, tools,
+    version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -110,6 +110,8 @@ parts! {
     Policies => policies,
     /// `sys/config/state/sanitized`, `sys/in-flight-req`, `sys/ha-status`, `sys/host-info`, `sys/loggers`
     Process => process,
+    /// `sys/quotas`
+    Quotas => quotas,
     /// `sys/references`
     References => references,
     /// `sys/remount`

@@ -44,6 +44,7 @@ mod metrics;
 mod mfa;
 mod mount_moves;
 mod own_keys;
+mod quotas;
 mod races;
 mod recovery;
 mod references;
