@@ -1,11 +1,7 @@
 //! `strongroom witness`, as logs of others use it: the statuses of C2SP's tlog-witness, proofs of another implementation, and a
 //! cosignature that a program checks which is not ours.
 
-use std::ffi::OsString;
 use std::fs;
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use data_encoding::BASE64;
@@ -14,12 +10,13 @@ use strongroom::audit::note::{LogKey, TreeHead};
 use strongroom::crypto::{SigningAlgorithm, SigningKey};
 use strongroom::time::{Clock as _, SystemClock};
 
-use crate::support::Target;
-use crate::support::client::{Client, Reply};
-use crate::support::process::{Process, free_port, run};
+use crate::support::client::Reply;
+use crate::support::process::run;
 use crate::support::tools;
+use crate::support::witness::Witness;
 
 const ORIGIN: &str = "log.example.com/a";
+const NAME: &str = "witness.example.com/w1";
 
 /// A log of others.
 struct Log {
@@ -61,54 +58,6 @@ impl Log {
     }
 }
 
-/// A running witness.
-struct Witness {
-    process: Process,
-    client: Client,
-    key: String,
-}
-
-fn command(folder: &Path, address: &str, log: &str, more: &[&str]) -> Command {
-    let file = |name: &str| folder.join(name).into_os_string();
-    let mut arguments: Vec<OsString> = ["witness", "--name", "witness.example.com/w1", "--listen", address, "--log", log]
-        .into_iter()
-        .map(OsString::from)
-        .collect();
-    arguments.extend(["--key-file".into(), file("key"), "--state-file".into(), file("state")]);
-    arguments.extend(more.iter().map(OsString::from));
-    let mut command = Command::new(tools::strongroom());
-    command.args(arguments).env_clear();
-    command
-}
-
-impl Witness {
-    fn start(folder: &Path, log: &str, more: &[&str]) -> Self {
-        let address = format!("127.0.0.1:{}", free_port());
-        let mut process = Process::start(command(folder, &address, log, more), folder, "witness");
-        process.wait_until("an open port", || TcpStream::connect(&address).is_ok());
-        let client = Client::new(&Target { url: format!("http://{address}"), ca: None, token: String::new() });
-        // It prints its key, once it listens.
-        let printed = || {
-            let printed = fs::read_to_string(folder.join("witness.stdout")).unwrap_or_default();
-            printed.lines().rfind(|line| line.starts_with("witness.example.com/w1+")).map(str::to_owned)
-        };
-        process.wait_until("its key", || printed().is_some());
-        let key = printed().unwrap();
-        Self { process, client, key }
-    }
-
-    fn add(&self, body: &str) -> Reply {
-        self.client.send("POST", "/add-checkpoint", &[], body.as_bytes())
-    }
-
-    fn refuses(folder: &Path, log: &str, more: &[&str]) -> String {
-        let Output { status, stderr, .. } = command(folder, "127.0.0.1:0", log, more).output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(status.code(), Some(1), "{said}");
-        said
-    }
-}
-
 #[track_caller]
 fn conflict(reply: Reply, size: u64) {
     assert_eq!(reply.header("content-type"), Some("text/x.tlog.size"));
@@ -122,8 +71,8 @@ fn a_witness_cosigns_what_extends_all_before_it_and_nothing_else() {
     let mut log = Log::new(0);
     log.grow(5);
     let declared = log.verifier();
-    assert!(Witness::refuses(folder, &declared, &[]).contains("key file"));
-    let mut witness = Witness::start(folder, &declared, &["--init"]);
+    assert!(Witness::refuses(folder, NAME, &declared, &[]).contains("key file"));
+    let mut witness = Witness::start(folder, NAME, &declared, &["--init"]);
 
     // The first, then one that extends it, checked by a program that is not ours.
     for (old, size) in [(0, 5), (5, 5), (5, 23), (23, 64)] {
@@ -170,29 +119,29 @@ fn a_witness_cosigns_what_extends_all_before_it_and_nothing_else() {
     witness.add(&log.body(64).replacen("old 64\n", "old 064\n", 1)).expect(400);
     let hash = BASE64.encode(&[7; 32]) + "\n";
     witness.add(&log.body(64).replacen("old 64\n", &format!("old 64\n{}", hash.repeat(64)), 1)).expect(400);
-    witness.client.send("GET", "/add-checkpoint", &[], b"").expect(405);
-    witness.client.send("POST", "/other", &[], b"").expect(404);
+    witness.send("GET", "/add-checkpoint").expect(405);
+    witness.send("POST", "/other").expect(404);
     witness.add(&"x".repeat(80 << 10)).expect(413);
 
     // What it cosigned outlives it, however it ends; what it has lost it does not make up for.
-    assert!(Witness::refuses(folder, &declared, &[]).contains("another witness uses it"));
-    witness.process.kill();
+    assert!(Witness::refuses(folder, NAME, &declared, &[]).contains("another witness uses it"));
+    witness.kill();
     let named = format!("{declared}={ORIGIN}");
-    let mut witness = Witness::start(folder, &named, &[]);
+    let mut witness = Witness::start(folder, NAME, &named, &[]);
     conflict(witness.add(&log.body(0)), 64);
     witness.add(&log.body(64)).expect(200);
-    witness.process.kill();
-    assert!(Witness::refuses(folder, &declared, &["--init"]).contains("leave out --init"));
-    assert!(Witness::refuses(folder, "hunter2", &[]).contains("--log is not the public key of a log"));
+    witness.kill();
+    assert!(Witness::refuses(folder, NAME, &declared, &["--init"]).contains("leave out --init"));
+    assert!(Witness::refuses(folder, NAME, "hunter2", &[]).contains("--log is not the public key of a log"));
     fs::remove_file(folder.join("state")).unwrap();
-    assert!(Witness::refuses(folder, &declared, &[]).contains("has lost it"));
+    assert!(Witness::refuses(folder, NAME, &declared, &[]).contains("has lost it"));
 }
 
 #[test]
 fn of_checkpoints_at_once_none_takes_another_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::new(0);
-    let witness = Witness::start(folder.path(), &log.verifier(), &["--init"]);
+    let witness = Witness::start(folder.path(), NAME, &log.verifier(), &["--init"]);
     log.grow(4);
     witness.add(&log.body(0)).expect(200);
     for round in 1..4_usize {

@@ -20,6 +20,7 @@ pub(crate) mod server;
 pub(crate) mod softhsm;
 pub(crate) mod tokens;
 pub(crate) mod tools;
+pub(crate) mod witness;
 
 use std::path::PathBuf;
 
