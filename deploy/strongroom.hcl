@@ -59,6 +59,14 @@ outbound_allow = []
 #   path = "/var/lib/strongroom-anchors/anchors"
 # }
 
+# Who cosigns the log of the deployment, so that nobody can show two histories of it (docs/AUDIT.md).
+#
+# witness "w1" {
+#   url = "https://witness.example.com"
+#   key = "witness.example.com/w1+9f8e7d6c+BQ.."
+# }
+# witnesses_required = 1
+
 # Copies of the audit log for other systems (docs/AUDIT.md). A sink that hangs never holds up a request.
 #
 # audit "file" "siem" {

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::auth::signed::Issuers;
-use crate::commit::{Anchors, AnchorsError, KeyringTimes};
+use crate::commit::{Anchors, AnchorsError, KeyringTimes, Witnesses, WitnessesError};
 use crate::config::{Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
 use crate::http::ceremonies::Unauthenticated;
@@ -79,6 +79,9 @@ pub enum AppError {
     /// A witness's memory or name.
     #[error(transparent)]
     Witness(#[from] crate::witness::WitnessError),
+    /// A witness of the configuration.
+    #[error(transparent)]
+    Witnesses(#[from] WitnessesError),
     /// A sink of the audit log.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -140,16 +143,17 @@ async fn serve_config(
     let api_addr = config.api_addr.clone().unwrap_or_default();
     let shown = crate::config::shown_sinks(&config.audit);
     // The configuration may name this machine, as the operator does who starts the server.
-    let sinks = Sinks::new(std::mem::take(&mut config.audit), &Outbound::new(&config.outbound_allow, true))?;
-    let sinks = Arc::new(sinks);
+    let named = Outbound::new(&config.outbound_allow, true);
+    let sinks = Arc::new(Sinks::new(std::mem::take(&mut config.audit), &named)?);
     let sanitized = config.sanitized();
     let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
     let list_file = config.erased_list_file.take().map(|setting| setting.path);
     let erasure = ErasureSettings { list_file, backup_retention: config.backup_retention };
     let anchors = Arc::new(config.anchor_file.clone().map_or_else(|| Ok(Anchors::default()), Anchors::at)?);
-    let shared_sinks = Arc::clone(&sinks);
+    let witnesses = Arc::new(Witnesses::new(std::mem::take(&mut config.witnesses), &named)?);
+    let sinks_of = Arc::clone(&sinks);
     let settings =
-        Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: shared_sinks, archive, erasure, anchors };
+        Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: sinks_of, archive, erasure, anchors, witnesses };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
     let mut running =

@@ -6,6 +6,7 @@
 
 mod archiving;
 mod register;
+mod witnessing;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Opts, Re
 use self::archiving::Archiving;
 pub use self::archiving::{archive_behind, archive_failed, archive_lags, events_pruned, segment_archived};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
+use self::witnessing::Witnessing;
+pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
 use crate::answer::Refusal;
 
 /// Upper bounds of times, seconds: from an answer out of memory to one that nobody waits for.
@@ -60,6 +63,7 @@ struct Metrics {
     sink_lag_seconds: GaugeVec,
     sink_failures: IntCounterVec,
     archive: Archiving,
+    witnessing: Witnessing,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
     seals: GaugeVec,
@@ -146,6 +150,7 @@ impl Metrics {
                 ),
             ),
             archive: Archiving::new(of),
+            witnessing: Witnessing::new(of),
             rolled_back: plain(
                 of,
                 "strongroom_audit_logs_rolled_back",

@@ -59,6 +59,7 @@ impl Deployed {
             archive: None,
             erasure: ErasureSettings::default(),
             anchors: Arc::default(),
+            witnesses: Arc::default(),
         };
         let barrier = Barrier::new(Arc::clone(&store), clock, Guard::Auto(vec![seal]), settings);
         let root_token = "bench-root".to_owned();

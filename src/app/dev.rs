@@ -70,6 +70,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         sinks: Arc::default(),
         erasure: ErasureSettings::default(),
         anchors: Arc::default(),
+        witnesses: Arc::default(),
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process =

@@ -54,6 +54,20 @@ impl WitnessKey {
         Ok(format!("\u{2014} {} {}\n", self.name, BASE64.encode(&bytes)))
     }
 
+    /// Of the lines that a witness answered, the one that cosigns this note with this key. None when there is none, or something else
+    /// than signatures.
+    pub fn cosignature_in(&self, note: &str, lines: &str) -> Option<String> {
+        let own = key_id(&self.name, COSIGNATURE, &self.public);
+        let mut found = None;
+        for line in lines.strip_suffix('\n')?.split('\n') {
+            let (name, bytes) = signature(line).ok()?;
+            if name == self.name && bytes.starts_with(&own) && found.replace(format!("{line}\n")).is_some() {
+                return None;
+            }
+        }
+        found.filter(|line| self.open(format!("{note}{line}").as_bytes()).is_ok())
+    }
+
     /// Reads a note that this witness has cosigned: its tree, and when that was. Signatures of others are ignored.
     ///
     /// # Errors

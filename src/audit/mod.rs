@@ -13,6 +13,7 @@ pub mod copy;
 pub mod cosignature;
 pub mod cursor;
 pub mod event;
+pub mod head;
 pub mod merkle;
 pub mod note;
 pub mod proof;

@@ -172,7 +172,7 @@ impl fmt::Display for LogKey {
 
 impl TreeHead {
     /// The text that is signed.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, BASE64.encode(&self.root))
     }
 
@@ -189,7 +189,11 @@ impl TreeHead {
         Self::parse(split(note)?.0)
     }
 
-    fn parse(text: &str) -> Result<Self, NoteError> {
+    /// Reads the text that is signed.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
         let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
         let [origin, size, root, extensions @ ..] = lines.as_slice() else {
             return Err(NoteError::Malformed("it has fewer than three lines"));

@@ -39,6 +39,12 @@ pub enum Rejection {
 }
 
 impl Submission {
+    /// The body of a request: `proof` leads from the tree of `old_size` to that of `note`.
+    pub fn body(old_size: u64, proof: &[Hash], note: &str) -> String {
+        let lines: String = proof.iter().map(|hash| BASE64.encode(hash) + "\n").collect();
+        format!("old {old_size}\n{lines}\n{note}")
+    }
+
     /// Reads the body of a request. `None` for anything else.
     pub fn parse(body: &[u8]) -> Option<Self> {
         if body.len() > REQUEST_BYTES_MAX {
@@ -94,8 +100,7 @@ mod tests {
         let head = TreeHead { origin: "o".to_owned(), size: size.into(), root: root(&leaves(size)) };
         let note = head.sign(&SigningKey::generate(SigningAlgorithm::EdDsa).unwrap()).unwrap();
         let proof = consistency(old_size.into(), &leaves(size)).unwrap_or_default();
-        let lines: String = proof.iter().map(|hash| BASE64.encode(hash) + "\n").collect();
-        Submission::parse(format!("old {old_size}\n{lines}\n{note}").as_bytes()).unwrap()
+        Submission::parse(Submission::body(old_size.into(), &proof, &note).as_bytes()).unwrap()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::committer::{Attempt, Committer};
 use super::faults::store_refusal;
+use super::heads::Gatherer;
 use super::log::Head;
 use super::rounds::Rounds;
 use super::tenant::Tenant;
@@ -17,6 +18,7 @@ use super::txn::Txn;
 use crate::answer::{Answer, Refusal};
 use crate::audit::anchor::Anchor;
 use crate::audit::event::{Event, Word};
+use crate::audit::head::{TenantHead, deployment_origin};
 use crate::audit::note::{LogKey, TreeHead, log_and_epoch, origin, sign_text};
 use crate::crypto::{SigningAlgorithm, SigningError, SigningKey};
 use crate::id::TenantId;
@@ -53,6 +55,12 @@ impl Txn {
         LogKey::of(&origin(deployment, tenant.id(), tenant.epoch()), &found.value.key()).map(Some).map_err(unusable)
     }
 
+    /// The public key that the deployment's log is verified with: the same key under another name.
+    pub async fn deployment_key(&mut self) -> Result<Option<LogKey>, Refusal> {
+        let (root, deployment) = (self.tenants().root(), self.tenants().deployment());
+        Ok(self.log_key(&root).await?.map(|key| key.named(&deployment_origin(deployment, root.epoch()))))
+    }
+
     /// Signs a text of the deployment that is no log, under the name in its first line. None as long as there is no key.
     pub async fn sign_text(&mut self, name: &str, text: &str) -> Result<Option<String>, Refusal> {
         let root = self.tenants().root();
@@ -68,12 +76,14 @@ pub struct Signer {
     /// Up to where each log was signed or found signed.
     signed: HashMap<TenantId, (u32, Head)>,
     rounds: Rounds,
+    gatherer: Gatherer,
 }
 
 impl Signer {
     /// Signs logs of the tenants of `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, key: None, signed: HashMap::new(), rounds: Rounds::default() }
+        let (rounds, gatherer) = (Rounds::default(), Gatherer::default());
+        Self { committer, key: None, signed: HashMap::new(), rounds, gatherer }
     }
 
     /// Rounds for ever.
@@ -120,8 +130,16 @@ impl Signer {
                 }
             }
         }
-        self.committer.tenants().save_anchors().await;
-        Ok(())
+        let tenants = self.committer.tenants();
+        tenants.save_anchors().await;
+        let head = |(tenant, (epoch, head)): (&TenantId, &(u32, Head))| TenantHead {
+            tenant: *tenant,
+            epoch: *epoch,
+            size: head.frontier.size(),
+            root: head.root,
+        };
+        let heads: Vec<TenantHead> = self.signed.iter().map(head).collect();
+        self.gatherer.gather(tenants, key, &heads).await
     }
 }
 
@@ -222,7 +240,7 @@ fn forked(tenant: TenantId, what: &str) -> Refusal {
     Refusal::Internal("the audit log does not extend what was signed".into())
 }
 
-fn unusable(error: SigningError) -> Refusal {
+pub(super) fn unusable(error: SigningError) -> Refusal {
     tracing::error!(%error, "the key of the audit logs");
     Refusal::Internal("the key of the audit logs cannot be used".into())
 }

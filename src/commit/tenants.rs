@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::anchors::Anchors;
 use super::budget::LoadBudget;
 use super::faults::{KeyError, key_refusal, seal_refusal, store_refusal};
+use super::heads::Witnesses;
 use super::keys::Seals;
 use super::loader::Loader;
 use super::loading::Loading;
@@ -50,6 +51,7 @@ pub struct Tenants {
     waking: tokio::sync::Notify,
     pub(super) readers: OnceLock<Vec<Arc<News>>>,
     pub(super) archive: OnceLock<Arc<Archive>>,
+    pub(super) witnesses: OnceLock<Arc<Witnesses>>,
     pub(super) loading: Loading,
     pub(super) anchors: Arc<Anchors>,
 }
@@ -86,6 +88,7 @@ impl Tenants {
             waking: tokio::sync::Notify::new(),
             readers: OnceLock::new(),
             archive: OnceLock::new(),
+            witnesses: OnceLock::new(),
             loading: Loading::default(),
             anchors,
         };

@@ -15,6 +15,7 @@ mod pkcs11;
 mod sanitized;
 mod seal;
 mod transit;
+mod witness;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub use load::load;
 pub use parse::parse;
 pub use pkcs11::{Pin, Pkcs11, TokenChoice};
 pub use transit::{Transit, TransitAuth, TransitTls};
+pub use witness::{Witness, Witnesses};
 
 pub use crate::stanza::{FileError as ConfigError, FileSetting, Place, Setting, Source};
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub archive: Option<Archive>,
     /// The file that says where the audit log stood when it was signed last.
     pub anchor_file: Option<PathBuf>,
+    /// Who cosigns the log of the deployment.
+    pub witnesses: Witnesses,
     /// Requests that a new deployment begins with, in order.
     pub initialize: Vec<Initialize>,
     /// Sentences for the operator: keys that are accepted and do nothing.

@@ -9,6 +9,7 @@ use super::audit::sinks;
 use super::initialize::initialize;
 use super::listener::{listeners, request_size};
 use super::seal::seals;
+use super::witness::witnesses;
 use super::{Config, ConfigError, Place, Postgres, Source, Storage, Telemetry};
 use crate::logging::{LogFormat, LogLevel};
 use crate::secret::SecretText;
@@ -56,6 +57,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         audit: sinks(top)?,
         archive: archive(top)?,
         anchor_file: anchor_file(top)?,
+        witnesses: witnesses(top)?,
         initialize: initialize(top, &seals)?,
         seals,
         api_addr: api_addr(top)?,

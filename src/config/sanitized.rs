@@ -30,6 +30,8 @@ impl Config {
                     out.field("type", archive.to.kind()).field("interval", &archive.interval.as_secs());
                 });
             }
+            let witnesses: Vec<&str> = self.witnesses.all.iter().map(|witness| witness.name.as_str()).collect();
+            out.strings("witnesses", &witnesses).field("witnesses_required", &self.witnesses.required);
             out.object("telemetry", |telemetry| {
                 telemetry.field("prometheus_retention_time", &self.telemetry.prometheus_retention.as_secs());
                 telemetry.field("disable_hostname", &self.telemetry.disable_hostname);

@@ -377,3 +377,24 @@ fn initialize_stanzas_are_requests_in_order() {
     let error = read("a.hcl", &text).err().unwrap().to_string();
     assert!(error.contains("needs a seal that opens by itself"), "{error}");
 }
+
+#[test]
+fn witnesses_are_declared_with_their_keys() {
+    let text = "witness \"w1\" {\nurl = \"https://w.example/\"\nkey = \"w.example/1+00000000+AAAA\"\n}\nwitnesses_required = 1";
+    let whole = format!("storage \"sqlite\" {{ path = \"x.db\" }}\nlistener \"tcp\" {{ tls_disable = true }}\n{text}");
+    let found = read("a.hcl", &whole).unwrap().witnesses;
+    assert_eq!((found.required, &*found.all[0].name, &*found.all[0].url), (1, "w1", "https://w.example"));
+    for (text, problem) in [
+        ("witness \"w\" { key = \"k\" }", "needs url"),
+        ("witness \"w\" { url = \"https://w\" }", "needs key"),
+        ("witness \"a b\" { key = \"k\" }", "needs a name"),
+        (
+            "witness \"w\" { url = \"https://w\", key = \"k\" }\nwitness \"v\" { url = \"https://w\", key = \"k\" }",
+            "same name or key",
+        ),
+        ("witness \"w\" { url = \"https://w\", key = \"k\" }\nwitnesses_required = 2", "must not be more"),
+    ] {
+        let said = error(&text.replace("{ ", "{\n").replace(" }", "\n}").replace(", ", "\n"));
+        assert!(said.contains(problem), "{text}: {said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Sending batches to one server again and again, for those that may wait: it blocks.
 
-use ureq::http::{HeaderValue, Request};
+use ureq::Body;
+use ureq::http::{HeaderValue, Request, Response};
 
 use super::{Destination, FetchError, settings};
 use crate::secret::SecretText;
@@ -30,16 +31,29 @@ impl Poster {
 
     /// Sends a body, and returns when the server has answered that it took it (2xx). The text says what went wrong.
     pub fn post(&self, content_type: &'static str, body: &[u8]) -> Result<(), String> {
+        let answer = self.run(content_type, body)?;
+        let status = answer.status();
+        // Read, so that the connection can be used again.
+        let _ = answer.into_body().into_with_config().limit(super::ANSWER_BYTES_MAX).read_to_vec();
+        if status.is_success() { Ok(()) } else { Err(format!("{}: answered {}", self.host, status.as_u16())) }
+    }
+
+    /// Sends a body, and returns status and body of the answer, whatever they say. The text says why there is none, or why it is
+    /// longer than `bytes_max`.
+    pub fn ask(&self, content_type: &'static str, body: &[u8], bytes_max: u64) -> Result<(u16, Vec<u8>), String> {
+        let answer = self.run(content_type, body)?;
+        let status = answer.status().as_u16();
+        let read = answer.into_body().into_with_config().limit(bytes_max).read_to_vec();
+        Ok((status, read.map_err(|error| format!("{}: the answer broke off or is too long: {error}", self.host))?))
+    }
+
+    fn run(&self, content_type: &'static str, body: &[u8]) -> Result<Response<Body>, String> {
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", self.host);
         let mut request = Request::builder().method("POST").uri(&self.url).header("Content-Type", content_type);
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
         let request = request.body(body).map_err(|error| failed(&error))?;
-        let answer = self.agent.run(request).map_err(|error| failed(&error))?;
-        let status = answer.status();
-        // Read, so that the connection can be used again.
-        let _ = answer.into_body().into_with_config().limit(super::ANSWER_BYTES_MAX).read_to_vec();
-        if status.is_success() { Ok(()) } else { Err(failed(&format_args!("answered {}", status.as_u16()))) }
+        self.agent.run(request).map_err(|error| failed(&error))
     }
 }

@@ -8,8 +8,10 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    Archived, Checkpoint, Deployment, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail,
+    TenantRow, TenantState, Wrap,
 };
+use crate::audit::head::TenantHead;
 use crate::id::{DeploymentId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -182,6 +184,32 @@ pub(super) fn archived(tenant: TenantId, row: &impl Cells) -> Result<Archived, S
 pub(super) fn checkpoint(tenant: TenantId, row: &impl Cells) -> Result<Checkpoint, StoreError> {
     let place = Place { table: "checkpoint", row: &tenant.0 };
     Ok(Checkpoint { size: place.number(row, 0, "size")?, root: place.array(row, 1, "root")?, note: place.bytes(row, 2, "note")? })
+}
+
+/// place, `head_of`, epoch, size, root.
+pub(super) fn head(row: &impl Cells) -> Result<(u64, TenantHead), StoreError> {
+    let place = Place { table: "tenant_head", row: &[] };
+    let head = TenantHead {
+        tenant: TenantId(place.array(row, 1, "head_of")?),
+        epoch: place.number(row, 2, "epoch")?,
+        size: place.number(row, 3, "size")?,
+        root: place.array(row, 4, "root")?,
+    };
+    Ok((place.number(row, 0, "place")?, head))
+}
+
+/// size, frontier, note.
+pub(super) fn deployment_tree(row: &impl Cells) -> Result<DeploymentTree, StoreError> {
+    let place = Place { table: "deployment_tree", row: &[] };
+    let (size, frontier) = (place.number(row, 0, "size")?, place.bytes(row, 1, "frontier")?);
+    Ok(DeploymentTree { size, frontier, note: place.bytes(row, 2, "note")? })
+}
+
+/// size, witness, line.
+pub(super) fn cosignature(row: &impl Cells) -> Result<Cosignature, StoreError> {
+    let place = Place { table: "cosignature", row: &[] };
+    let text = |at, column| row.text(at)?.ok_or_else(|| place.damaged(column));
+    Ok(Cosignature { size: place.number(row, 0, "size")?, witness: text(1, "witness")?, line: text(2, "line")? })
 }
 
 /// dir, seq, `expires_at`, name, sealed from column `at` on; `None` when dir is null (a join that found no record).

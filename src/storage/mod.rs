@@ -17,14 +17,15 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 
+use crate::audit::head::TenantHead;
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Archived, Batch, Change, Checkpoint, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow,
-    Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
+    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, Known, LogRow,
+    NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.
@@ -113,6 +114,31 @@ pub trait Store: Send + Sync {
 
     /// Adds a signed tree. False when there is one of that size: nothing is changed then.
     async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
+
+    /// Heads of tenants' logs in the deployment's log, from this place on, at most `limit`. `root` is the root tenant, to which that
+    /// log belongs.
+    async fn heads(&self, root: TenantId, from: u64, limit: usize) -> Result<Vec<TenantHead>, StoreError>;
+
+    /// Place and content of the newest head of a tenant's log, of those that stand before `before`.
+    async fn head_of(&self, root: TenantId, tenant: TenantId, before: u64) -> Result<Option<(u64, TenantHead)>, StoreError>;
+
+    /// Signed trees of the deployment's log with sizes in `sizes`, largest first, at most `limit`.
+    async fn deployment_trees(
+        &self,
+        root: TenantId,
+        sizes: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentTree>, StoreError>;
+
+    /// Appends heads to the deployment's log, with the signed tree that they end. False when others have appended meanwhile:
+    /// nothing is changed then.
+    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError>;
+
+    /// What witnesses have cosigned of the deployment's log, largest trees first, at most `limit`.
+    async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError>;
+
+    /// Adds a cosignature. Nothing happens when this witness's of this tree is there.
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError>;
 
     /// What of a log is in the archive, by the ends of its runs in `sizes`: largest first if so wanted, at most `limit`.
     async fn archived(

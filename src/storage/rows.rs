@@ -185,6 +185,28 @@ pub struct Checkpoint {
     pub note: Vec<u8>,
 }
 
+/// A tree of the deployment's log that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentTree {
+    /// Number of heads.
+    pub size: u64,
+    /// The right edge of the tree.
+    pub frontier: Vec<u8>,
+    /// The signed note, a text.
+    pub note: Vec<u8>,
+}
+
+/// What a witness has cosigned of the deployment's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosignature {
+    /// Size of the tree.
+    pub size: u64,
+    /// The witness's public key.
+    pub witness: String,
+    /// The signature, a line of a note.
+    pub line: String,
+}
+
 /// A run of rows of a log that is in the archive, and was verified there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Archived {

@@ -25,6 +25,7 @@ mod clients_hvac;
 mod clients_node;
 mod clients_vaultrs;
 mod connector_guide;
+mod cosigning;
 mod cubbyhole;
 mod deployment;
 mod doctor;

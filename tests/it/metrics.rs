@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use strongroom::audit::cosignature::WitnessKey;
+use strongroom::crypto::{SigningAlgorithm, SigningKey};
 
 use crate::support::client::{Client, Reply};
 use crate::support::fixture::{namespace, policy, put, ready, token};
@@ -93,11 +95,14 @@ fn file(path: &str) -> String {
 
 #[test]
 fn what_is_documented_and_watched_is_what_is_exported() {
-    // With a sink of the audit log: what is counted of one is shown once there is one.
+    // With a sink of the audit log and a witness: what is counted of one is shown once there is one.
+    let own = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
+    let witness = WitnessKey::of("witness.example/w", &own).unwrap().unwrap();
     let stanzas = |folder: &Path| {
         let [store, sink] = ["store.db", "audit.log"].map(|name| folder.join(name).display().to_string());
         format!(
-            "storage \"sqlite\" {{\n  path = \"{store}\"\n}}\naudit \"file\" {{\n  options {{\n    file_path = \"{sink}\"\n  }}\n}}"
+            "storage \"sqlite\" {{\n  path = \"{store}\"\n}}\naudit \"file\" {{\n  options {{\n    file_path = \"{sink}\"\n  }}\n}}\n\
+             witness \"w\" {{\n  url = \"http://127.0.0.1:1\"\n  key = \"{witness}\"\n}}"
         )
     };
     let server = Server::configured(stanzas, SHOWN_TO_ALL, 501).initialise();

@@ -10,15 +10,18 @@ use super::session::within;
 const VERSION_MIN: i64 = 150_000;
 
 /// What the server's role may do to each table: this, no less and no more.
-const PRIVILEGES: [(&str, &[&str]); 11] = [
+const PRIVILEGES: [(&str, &[&str]); 14] = [
     ("strongroom.archived", &["SELECT", "INSERT"]),
     ("strongroom.checkpoint", &["SELECT", "INSERT"]),
+    ("strongroom.cosignature", &["SELECT", "INSERT"]),
     ("strongroom.deployment", &["SELECT", "INSERT", "UPDATE"]),
+    ("strongroom.deployment_tree", &["SELECT", "INSERT"]),
     ("strongroom.head", &["SELECT", "INSERT", "UPDATE"]),
     ("strongroom.log", &["SELECT", "INSERT"]),
     ("strongroom.record", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("strongroom.schema_version", &["SELECT"]),
     ("strongroom.tenant", &["SELECT", "INSERT", "UPDATE"]),
+    ("strongroom.tenant_head", &["SELECT", "INSERT"]),
     ("strongroom.tenant_key", &["SELECT", "INSERT", "DELETE"]),
     ("strongroom.tenant_keyring", &["SELECT", "INSERT", "DELETE"]),
     ("strongroom_context.key", &[]),

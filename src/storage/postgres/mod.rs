@@ -10,6 +10,7 @@ mod check;
 mod context;
 mod examine;
 mod group;
+mod heads;
 mod migrate;
 mod read;
 mod session;
@@ -24,9 +25,10 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Deployment, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural,
-    TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow,
+    Store, StoreError, Structural, TenantRow, TenantState,
 };
+use crate::audit::head::TenantHead;
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -304,6 +306,35 @@ impl Store for PostgresStore {
         let added = within(inserting).await?.rows_affected() > 0;
         session.commit().await?;
         Ok(added)
+    }
+
+    async fn heads(&self, root: TenantId, from: u64, limit: usize) -> Result<Vec<TenantHead>, StoreError> {
+        self.read_heads(root, stored(from)?, limit).await
+    }
+
+    async fn head_of(&self, root: TenantId, tenant: TenantId, before: u64) -> Result<Option<(u64, TenantHead)>, StoreError> {
+        self.read_head_of(root, tenant, stored(before)?).await
+    }
+
+    async fn deployment_trees(
+        &self,
+        root: TenantId,
+        sizes: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentTree>, StoreError> {
+        self.read_deployment_trees(root, bounds(&sizes), limit).await
+    }
+
+    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError> {
+        self.insert_heads(root, heads, tree).await
+    }
+
+    async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError> {
+        self.read_cosignatures(root, limit).await
+    }
+
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
+        self.insert_cosignature(root, cosignature).await
     }
 
     async fn archived(

@@ -46,6 +46,8 @@ macro_rules! rows {
     }};
 }
 
+pub(super) use rows;
+
 impl PostgresStore {
     pub(super) async fn read_deployment(&self) -> Result<Option<Deployment>, StoreError> {
         let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;

@@ -7,6 +7,7 @@
 
 mod access;
 mod archive;
+mod deployment;
 mod named;
 mod opened;
 mod operation;
@@ -42,6 +43,9 @@ enum Wanted {
     Checkpoint(Source),
     Inclusion(Source, u64, Option<u64>),
     Consistency(Source, u64, Option<u64>),
+    Deployment(LogKey),
+    Witnessed(Source),
+    DeploymentConsistency(u64, Option<u64>),
     Access(Box<Access>),
     Readers(Readers),
     Changes(Source, u64),
@@ -99,6 +103,9 @@ async fn prepare(
         Operation::Checkpoint { edge } => Wanted::Checkpoint(source(txn, edge)?),
         Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),
         Operation::Consistency { from, size, edge } => Wanted::Consistency(source(txn, edge)?, from, size),
+        Operation::Deployment => Wanted::Deployment(txn.deployment_key().await?.ok_or(Refusal::NotFound)?),
+        Operation::Witnessed { edge } => Wanted::Witnessed(source(txn, edge)?),
+        Operation::DeploymentConsistency { from, size } => Wanted::DeploymentConsistency(from, size),
         Operation::Access(asked) => {
             let AccessAsked { path, at, offset, limit } = *asked;
             let at = at.map(|at| at.at(txn.now()));
@@ -128,6 +135,9 @@ impl Reading {
             Wanted::Checkpoint(source) => proofs::checkpoint(tenants, &source).await,
             Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,
             Wanted::Consistency(source, from, size) => proofs::consistency(tenants, &source, from, size).await,
+            Wanted::Deployment(key) => deployment::show(tenants, &key).await,
+            Wanted::Witnessed(source) => deployment::proof(tenants, &source).await,
+            Wanted::DeploymentConsistency(from, size) => deployment::consistency(tenants, from, size).await,
             Wanted::Access(access) => access.answer(tenants).await,
             Wanted::Readers(readers) => readers.answer(tenants).await,
             Wanted::Changes(source, from) => state::changes(tenants, &source, from).await,

@@ -66,6 +66,20 @@ pub enum Operation {
         /// As above.
         edge: bool,
     },
+    /// The newest signed tree of the deployment's log.
+    Deployment,
+    /// That the newest checkpoint of the log is in that tree.
+    Witnessed {
+        /// As above.
+        edge: bool,
+    },
+    /// That a tree of the deployment's log extends an earlier one.
+    DeploymentConsistency {
+        /// Heads in the earlier tree.
+        from: u64,
+        /// Heads in the later one.
+        size: Option<u64>,
+    },
     /// Which records rows of the log have changed, and to what.
     Changes {
         /// The first row.
@@ -173,11 +187,28 @@ pub static TABLE: &[Row<Operation>] = &[
         "audit-log/consistency/:from",
         &[],
         "Proves that a tree of the log extends an earlier one.",
-        |call| {
-            let from = call.captures.get(0).parse();
-            let from = from.map_err(|_| Refusal::invalid("a tree is named by the number of its events"))?;
-            Ok(Operation::Consistency { from, size: size(call.query)?, edge: boolean(call.query, "edge")? })
-        },
+        |call| Ok(Operation::Consistency { from: from(call)?, size: size(call.query)?, edge: boolean(call.query, "edge")? }),
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/deployment",
+        &[],
+        "Shows the newest signed tree of the deployment's log, with what witnesses have cosigned.",
+        |_| Ok(Operation::Deployment),
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/deployment/proof",
+        &[],
+        "Proves that the log's checkpoint is in the deployment's log.",
+        |call| Ok(Operation::Witnessed { edge: boolean(call.query, "edge")? }),
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/deployment/consistency/:from",
+        &[],
+        "Proves that a tree of the deployment's log extends an earlier one.",
+        |call| Ok(Operation::DeploymentConsistency { from: from(call)?, size: size(call.query)? }),
     ),
     Row::by_verb(
         Verb::Read,
@@ -219,6 +250,11 @@ pub static TABLE: &[Row<Operation>] = &[
         Ok(Operation::Record { key, seq, edge: boolean(call.query, "edge")? })
     }),
 ];
+
+fn from(call: &Call<'_>) -> Result<u64, Refusal> {
+    let from = call.captures.get(0).parse();
+    from.map_err(|_| Refusal::invalid("a tree is named by the number of its leaves"))
+}
 
 fn size(query: &Query) -> Result<Option<u64>, Refusal> {
     let number = |text: String| text.parse().map_err(|_| Refusal::invalid("size is a whole number of events"));
@@ -342,48 +378,5 @@ fn when(query: &Query, name: &str) -> Result<Option<When>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(query: &str) -> Result<Asked, Refusal> {
-        search(&Query::parse(query).unwrap())
-    }
-
-    #[test]
-    fn parameters_are_read() {
-        let asked = parsed("since=2h&until=2026-11-21T09:00:00Z&caller=AB:").unwrap();
-        assert_eq!(asked.since, Some(When::Ago(Duration::from_hours(2))));
-        assert_eq!(asked.until, Some(When::At(Timestamp::parse_rfc3339("2026-11-21T09:00:00Z").unwrap())));
-        assert_eq!((asked.newest_first, asked.limit), (true, PAGE_DEFAULT));
-        assert_eq!(asked.filter.caller.as_deref(), Some("AB:"));
-        let fingerprint = parsed(&format!("caller={}", ["AB"; 32].join(":"))).unwrap();
-        assert_eq!(fingerprint.filter.caller, Some("ab".repeat(32)));
-        assert!(!parsed("order=asc").unwrap().newest_first);
-    }
-
-    #[test]
-    fn what_is_malformed_is_refused() {
-        let long = "x".repeat(TEXT_BYTES_MAX + 1);
-        for query in [
-            "since=yesterday",
-            "since=-2h",
-            "until=2026-13-01T00:00:00Z",
-            "since=2026-11-21T09:00:00Z&until=2026-11-20T09:00:00Z",
-            "limit=0",
-            "limit=1001",
-            "limit=x",
-            "limit=-1",
-            "order=up",
-            "cursor=abc",
-            "outcome=ok",
-            "reference=sref_abcdefghijklmnopqrstuvwxyz234567",
-            "reference=abcd",
-            "children=maybe",
-            "children=true&edge=true",
-            "archive=maybe",
-            &format!("text={long}"),
-        ] {
-            assert!(matches!(parsed(query), Err(Refusal::Invalid(_))), "{query}");
-        }
-    }
-}
+#[path = "operation_tests.rs"]
+mod tests;

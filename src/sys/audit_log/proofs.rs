@@ -66,6 +66,6 @@ async fn path(tenants: &Tenants, source: &Source, stretches: Vec<(u64, u64)>) ->
     Ok(path)
 }
 
-fn hex(hash: &Hash) -> String {
+pub(super) fn hex(hash: &Hash) -> String {
     data_encoding::HEXLOWER.encode(hash)
 }

@@ -24,7 +24,9 @@ use arc_swap::ArcSwapOption;
 
 use crate::answer::Refusal;
 use crate::archive::Archive;
-use crate::commit::{Anchors, Archiver, Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Tenants, begin_epochs};
+use crate::commit::{
+    Anchors, Archiver, Committer, KeyError, KeyringTimes, Refresher, Seals, Signer, Submitter, Tenants, Witnesses, begin_epochs,
+};
 use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::sink::Sinks;
@@ -113,7 +115,7 @@ pub struct Open {
     jobs: tokio::task::JoinHandle<()>,
     signer: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
-    /// What follows the logs from behind: sinks, and the archiver.
+    /// What follows the logs from behind: sinks, the archiver, the submission to witnesses.
     feeds: Vec<tokio::task::JoinHandle<()>>,
     refresher: tokio::sync::Mutex<Refresher>,
 }
@@ -154,6 +156,8 @@ pub struct Settings {
     pub erasure: ErasureSettings,
     /// Where logs stood when they were signed last.
     pub anchors: Arc<Anchors>,
+    /// Who cosigns the log of the deployment.
+    pub witnesses: Arc<Witnesses>,
 }
 
 /// The server's state.
@@ -263,6 +267,7 @@ impl Barrier {
         tenants.set_keyring_times(self.settings.keyring_times);
         tenants.tell(self.settings.sinks.news());
         self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
+        tenants.set_witnesses(Arc::clone(&self.settings.witnesses));
         let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         if let Err(refusal) = begin_epochs(&committer).await {
@@ -284,6 +289,7 @@ impl Barrier {
         let mut feeds = self.settings.sinks.feed(&committer, deployment);
         let archiver = |archive: &Arc<Archive>| tokio::spawn(Archiver::new(Arc::clone(&committer), Arc::clone(archive)).run());
         feeds.extend(self.settings.archive.as_ref().map(archiver));
+        feeds.push(tokio::spawn(Submitter::new(Arc::clone(committer.tenants()), &self.settings.witnesses).run()));
         let open = Arc::new(Open { committer, jobs, signer, keeper, feeds, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)

@@ -5,6 +5,7 @@
 mod archive;
 mod bodies;
 mod erasure;
+mod heads;
 mod injection;
 mod postgres;
 mod sample;
@@ -52,4 +53,6 @@ both! {
     bodies::closed_stores_are_unavailable,
     erasure::erasing_destroys_keys_then_rows,
     erasure::only_erasing_tenants_are_erased,
+    heads::heads_are_appended_at_the_end_only,
+    heads::a_cosignature_is_kept_once,
 }
