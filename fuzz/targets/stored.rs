@@ -9,6 +9,7 @@ use strongroom::audit::note::{LogKey, NOTE_BYTES_MAX, TreeHead};
 use strongroom::audit::receipt::{PROOF_BYTES_MAX, Proof, Receipt};
 use strongroom::audit::segment::Segment;
 use strongroom::audit::tile::{self, Tile};
+use strongroom::audit::witnessed::Witnessed;
 use strongroom::audit::witnessing::{PROOF_MAX, REQUEST_BYTES_MAX, Submission};
 use strongroom::crypto::sha256;
 
@@ -84,7 +85,7 @@ pub(super) fn audit_tile(data: &[u8]) {
     }
 }
 
-/// A receipt, or the proof that it was exchanged for.
+/// A receipt, or the proof that it was exchanged for; what witnesses have seen has the same form.
 pub(super) fn audit_receipt(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(receipt) = Receipt::parse(text) {
@@ -94,6 +95,10 @@ pub(super) fn audit_receipt(data: &[u8]) {
         assert!(data.len() <= PROOF_BYTES_MAX);
         assert_eq!(proof.to_string(), text, "a proof has two forms");
         assert!(proof.verify(&LogKey::new("fuzz", [7; 32])).is_err(), "a proof of a key that nobody has");
+    }
+    if let Some(witnessed) = Witnessed::parse(text) {
+        assert_eq!(witnessed.to_string(), text, "what was witnessed has two forms");
+        assert!(witnessed.verify(&LogKey::new("strongroom/d/t/0", [7; 32])).is_err());
     }
 }
 

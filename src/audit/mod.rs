@@ -24,4 +24,6 @@ pub mod segment;
 pub mod state;
 pub mod summary;
 pub mod tile;
+mod tlog_proof;
+pub mod witnessed;
 pub mod witnessing;

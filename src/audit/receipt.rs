@@ -1,23 +1,17 @@
 //! What a client is told of its request's place in the log, and what proves it later without the server.
 //!
 //! A receipt is one line, `ORIGIN INDEX BASE64(leaf hash)`. With the path to a signed tree it becomes a file, in the form of C2SP's
-//! tlog-proof with the receipt as extra data:
-//!
-//!     c2sp.org/tlog-proof@v1 ⏎ extra base64(receipt) ⏎ index INDEX ⏎ base64(hash) ⏎ .. ⏎ ⏎ checkpoint
+//! tlog-proof with the receipt as extra data (`tlog_proof.rs`).
 
 use std::fmt;
 
 use data_encoding::BASE64;
 
 use super::merkle::Hash;
-use super::note::{LogKey, NOTE_BYTES_MAX, NoteError, TreeHead, log_and_epoch};
+use super::note::{LogKey, NoteError, TreeHead, log_and_epoch};
 use super::proof::verify_inclusion;
-
-const FORM: &str = "c2sp.org/tlog-proof@v1";
-/// Most hashes between a leaf and the root.
-const PATH_MAX: usize = 63;
-/// Longest file that is read: a checkpoint, a path, and a receipt.
-pub const PROOF_BYTES_MAX: usize = NOTE_BYTES_MAX + 8_192;
+pub use super::tlog_proof::PROOF_BYTES_MAX;
+use super::tlog_proof::TlogProof;
 
 /// Where an event stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,21 +72,9 @@ impl fmt::Display for Receipt {
 impl Proof {
     /// Reads `to_string`. Anything else is `None`.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > PROOF_BYTES_MAX {
-            return None;
-        }
-        let (head, checkpoint) = text.split_once("\n\n")?;
-        let mut lines = head.split('\n');
-        if lines.next() != Some(FORM) {
-            return None;
-        }
-        let extra = BASE64.decode(lines.next()?.strip_prefix("extra ")?.as_bytes()).ok()?;
-        let receipt = Receipt::parse(std::str::from_utf8(&extra).ok()?)?;
-        let index = lines.next()?.strip_prefix("index ")?;
-        let hash = |line: &str| BASE64.decode(line.as_bytes()).ok()?.try_into().ok();
-        let path: Vec<Hash> = lines.map(hash).collect::<Option<_>>()?;
-        let whole = receipt.index.to_string() == index && path.len() <= PATH_MAX;
-        whole.then(|| Self { receipt, path, checkpoint: checkpoint.to_owned() })
+        let TlogProof { extra, index, path, checkpoint } = TlogProof::parse(text)?;
+        let receipt = Receipt::parse(&extra).filter(|receipt| receipt.index == index)?;
+        Some(Self { receipt, path, checkpoint })
     }
 
     /// The tree that the event is in, if the key signed it.
@@ -117,10 +99,8 @@ fn epoch(key: &LogKey) -> u32 {
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let extra = BASE64.encode(self.receipt.to_string().as_bytes());
-        write!(f, "{FORM}\nextra {extra}\nindex {}\n", self.receipt.index)?;
-        self.path.iter().try_for_each(|hash| writeln!(f, "{}", BASE64.encode(hash)))?;
-        write!(f, "\n{}", self.checkpoint)
+        let (extra, index) = (self.receipt.to_string(), self.receipt.index);
+        TlogProof { extra, index, path: self.path.clone(), checkpoint: self.checkpoint.clone() }.fmt(f)
     }
 }
 

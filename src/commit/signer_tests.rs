@@ -113,7 +113,7 @@ async fn honest(seed: u64) {
     let key = signer.key.unwrap();
     let public = LogKey::of(&origin(tenants.deployment(), tenants.root().id(), 0), &key).unwrap();
     let files = copied(&tenants, &key).await;
-    let report = copy::verify(&files, Some(public), None, &mut |_| {}).unwrap();
+    let report = copy::verify(&files, copy::Trust { key: Some(public), ..copy::Trust::default() }, &mut |_| {}).unwrap();
     assert_eq!(report.findings, [], "seed {seed}");
     assert!(report.head.unwrap().size > 0, "seed {seed}");
 }

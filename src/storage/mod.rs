@@ -119,8 +119,14 @@ pub trait Store: Send + Sync {
     /// log belongs.
     async fn heads(&self, root: TenantId, from: u64, limit: usize) -> Result<Vec<TenantHead>, StoreError>;
 
-    /// Place and content of the newest head of a tenant's log, of those that stand before `before`.
-    async fn head_of(&self, root: TenantId, tenant: TenantId, before: u64) -> Result<Option<(u64, TenantHead)>, StoreError>;
+    /// Place and content of the newest head of a tenant's log, of those that stand before `before` and have at most `size` events.
+    async fn head_of(
+        &self,
+        root: TenantId,
+        tenant: TenantId,
+        before: u64,
+        size: u64,
+    ) -> Result<Option<(u64, TenantHead)>, StoreError>;
 
     /// Signed trees of the deployment's log with sizes in `sizes`, largest first, at most `limit`.
     async fn deployment_trees(

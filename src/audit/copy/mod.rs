@@ -8,11 +8,16 @@
 //! | `tile/entries/..` | the events, canonical bytes: bundles of tlog-tiles |
 //! | `tile/LEVEL/..` | the tree: tiles of tlog-tiles |
 //! | `large/LEAF` | an event that is too long for a bundle, which has its leaf hash instead |
+//! | `witnessed/SIZE` | that the checkpoint of SIZE events is in the deployment's log, which witnesses have cosigned |
+//! | `witnessed/SIZE.extends` | that this tree of the deployment's log extends that of an earlier export |
 //! | `unfinished` | there while an export goes on, or after one was cut off |
 //!
 //! Pure: files are handed in and out. Memory does not grow with the log, but with what is wrong.
 
 mod compare;
+mod cosigned;
+#[cfg(test)]
+mod cosigned_tests;
 #[cfg(test)]
 mod edits;
 mod signed;
@@ -26,7 +31,8 @@ mod write;
 use std::fmt;
 use std::io;
 
-pub use verify::{Report, verify};
+pub use cosigned::{Quorum, Seen};
+pub use verify::{Report, Trust, verify};
 pub use write::Writer;
 
 /// The note of the whole tree.
@@ -37,6 +43,10 @@ pub const CHECKPOINTS: &str = "checkpoints/";
 pub const KEY: &str = "key";
 /// Where events are that no bundle holds.
 pub const LARGE: &str = "large/";
+/// Where it is shown what witnesses have seen.
+pub const WITNESSED: &str = "witnessed/";
+/// The end of the name of what shows that they saw one history.
+pub const EXTENDS: &str = ".extends";
 /// Says that an export has not come to its end.
 pub const UNFINISHED: &str = "unfinished";
 
@@ -71,6 +81,8 @@ pub enum Fault {
     Forked,
     /// It was signed with another key.
     OtherKey,
+    /// Fewer witnesses than are needed have cosigned it.
+    Unwitnessed,
     /// A file is no part of a copy.
     Unexpected,
     /// An export was cut off, and can be continued.
@@ -89,6 +101,7 @@ impl Fault {
             Self::Truncated => "truncated",
             Self::Forked => "forked",
             Self::OtherKey => "other-key",
+            Self::Unwitnessed => "unwitnessed",
             Self::Unexpected => "unexpected",
             Self::Unfinished => "unfinished",
         }

@@ -8,7 +8,9 @@ use super::super::merkle::{Hash, leaf_hash, root};
 use super::super::note::BEGIN_EPOCH;
 use super::super::tile::{self, ENTRY_BYTES_MAX, Tile, WIDTH};
 use super::write::large;
-use super::{CHECKPOINT, CHECKPOINTS, Fault, Finding, Folder, KEY, LARGE, UNFINISHED, UNFINISHED_PART, events};
+use super::{
+    CHECKPOINT, CHECKPOINTS, EXTENDS, Fault, Finding, Folder, KEY, LARGE, UNFINISHED, UNFINISHED_PART, WITNESSED, events,
+};
 
 /// Files without a place that are remembered.
 const STRANGE_MAX: usize = 1_000;
@@ -18,6 +20,10 @@ pub(super) struct Stored<'a> {
     folder: &'a dyn Folder,
     /// Notes of other sizes.
     pub(super) checkpoints: Vec<String>,
+    /// What witnesses have seen.
+    pub(super) witnessed: Vec<String>,
+    /// That they saw one history; what is left of it is for nothing.
+    pub(super) extends: BTreeSet<String>,
     /// Whether an export was cut off.
     pub(super) unfinished: bool,
     /// Events beside bundles, and whether one refers to them.
@@ -49,8 +55,9 @@ pub(super) struct Found {
 impl<'a> Stored<'a> {
     pub(super) fn new(folder: &'a dyn Folder) -> Self {
         let (large, strays, unexpected) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let epochs = BTreeMap::new();
-        Self { folder, checkpoints: Vec::new(), unfinished: false, large, strays, unexpected, epochs }
+        let (epochs, extends) = (BTreeMap::new(), BTreeSet::new());
+        let (checkpoints, witnessed) = (Vec::new(), Vec::new());
+        Self { folder, checkpoints, witnessed, extends, unfinished: false, large, strays, unexpected, epochs }
     }
 
     /// Looks at the names of all files; the tree that was signed has `size` events.
@@ -67,6 +74,10 @@ impl<'a> Stored<'a> {
             _ if name == KEY || name == CHECKPOINT => {}
             _ if name == UNFINISHED || name == UNFINISHED_PART => self.unfinished = true,
             _ if name.strip_prefix(CHECKPOINTS).is_some_and(digits) => self.checkpoints.push(name.to_owned()),
+            _ if name.strip_prefix(WITNESSED).is_some_and(digits) => self.witnessed.push(name.to_owned()),
+            _ if name.strip_prefix(WITNESSED).and_then(|rest| rest.strip_suffix(EXTENDS)).is_some_and(digits) => {
+                self.extends.insert(name.to_owned());
+            }
             _ if name.strip_prefix(LARGE).is_some_and(hash) => drop(self.large.insert(name.to_owned(), false)),
             Some(tile) if Tile::of(tile.level, tile.index, size) == Some(tile) => {}
             Some(tile) if !self.strays.contains_key(&(tile.level, tile.index)) && self.strays.len() < STRANGE_MAX => {
@@ -165,7 +176,8 @@ impl<'a> Stored<'a> {
             None => Some(unexpected(name)),
         });
         let unused = |(name, used): (String, bool)| (!used && !unfinished).then_some(name);
-        let unexpected = self.large.into_iter().filter_map(unused).chain(self.unexpected).map(unexpected);
+        let extends = self.extends.into_iter().filter(|_| !unfinished);
+        let unexpected = self.large.into_iter().filter_map(unused).chain(extends).chain(self.unexpected).map(unexpected);
         strays.chain(unexpected).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use super::super::note::{LogKey, NoteError, TreeHead};
 use super::super::tile::{Tile, WIDTH};
+use super::cosigned::{Cosigned, Quorum, Seen};
 use super::signed::{Roots, Signed};
 use super::stored::Stored;
 use super::truth::{self, Descent};
@@ -26,19 +27,28 @@ pub struct Report {
     /// Where the store was put back to an older state, and that was accepted: the first event of each epoch, and what it says was
     /// given up.
     pub epochs: Vec<(u64, String)>,
+    /// What witnesses have seen of it; none when nobody asks for them.
+    pub seen: Option<Seen>,
     /// Everything that is wrong, up to 1,000; none for an honest copy.
     pub findings: Vec<Finding>,
 }
 
-/// Verifies a copy with `key`, or else with its own. `kept` is a note that was kept from another time, which the copy must be of
-/// one history with. `progress` is told how many events were read. Fails only when a file cannot be read.
-pub fn verify(
-    folder: &dyn Folder,
-    key: Option<LogKey>,
-    kept: Option<&[u8]>,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<Report> {
+/// What somebody who verifies a copy has from elsewhere.
+#[derive(Default)]
+pub struct Trust<'a> {
+    /// The log's public key; that of the copy without it.
+    pub key: Option<LogKey>,
+    /// A note that was kept from another time, which the copy must be of one history with.
+    pub kept: Option<&'a [u8]>,
+    /// Who has to have cosigned it.
+    pub quorum: Quorum,
+}
+
+/// Verifies a copy. `progress` is told how many events were read. Fails only when a file cannot be read.
+pub fn verify(folder: &dyn Folder, trust: Trust<'_>, progress: &mut dyn FnMut(u64)) -> io::Result<Report> {
+    let Trust { key, kept, quorum } = trust;
     let mut check = Check { stored: Stored::new(folder), findings: Vec::new() };
+    let mut seen = None;
     let own_key = key.is_none();
     let key = check.key(key)?;
     let head = match &key {
@@ -46,7 +56,7 @@ pub fn verify(
         None => None,
     };
     if let (Some(key), Some(head)) = (&key, &head) {
-        check.tree(key, head, kept, progress)?;
+        seen = check.tree(key, head, (kept, &quorum), progress)?;
     }
     let Check { mut stored, mut findings } = check;
     let epochs = std::mem::take(&mut stored.epochs).into_iter().collect();
@@ -54,7 +64,7 @@ pub fn verify(
         findings.extend(stored.out_of_place());
     }
     findings.truncate(FINDINGS_MAX);
-    Ok(Report { head, key, own_key, epochs, findings })
+    Ok(Report { head, key, own_key, epochs, seen, findings })
 }
 
 struct Check<'a> {
@@ -105,12 +115,21 @@ impl Check<'_> {
         None
     }
 
-    fn tree(&mut self, key: &LogKey, head: &TreeHead, kept: Option<&[u8]>, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
+    fn tree(
+        &mut self,
+        key: &LogKey,
+        head: &TreeHead,
+        (kept, quorum): (Option<&[u8]>, &Quorum),
+        progress: &mut dyn FnMut(u64),
+    ) -> io::Result<Option<Seen>> {
         self.stored.list(head.size)?;
         if self.stored.unfinished {
             self.find(Fault::Unfinished, UNFINISHED, "an export was cut off; it goes on when it is run again");
         }
-        let signed = self.signed(key, head, kept)?;
+        let mut cosigned = Cosigned::read(&mut self.stored, key)?;
+        let seen = cosigned.seen(quorum, head.size);
+        let signed = self.signed(key, head, kept, cosigned.heads())?;
+        self.findings.append(&mut cosigned.findings);
         self.findings.extend(signed.longer(head.size));
         let mut roots = signed.roots();
         if let Some(findings) = self.events(head, &mut roots, progress)? {
@@ -124,12 +143,19 @@ impl Check<'_> {
         } else {
             self.without_truth(head, &signed)?;
         }
-        Ok(())
+        Ok(seen)
     }
 
-    /// All checkpoints that are there.
-    fn signed(&mut self, key: &LogKey, head: &TreeHead, kept: Option<&[u8]>) -> io::Result<Signed> {
+    /// All checkpoints that are there, and those that the deployment's log has.
+    fn signed(
+        &mut self,
+        key: &LogKey,
+        head: &TreeHead,
+        kept: Option<&[u8]>,
+        witnessed: impl Iterator<Item = (String, TreeHead)>,
+    ) -> io::Result<Signed> {
         let mut signed = vec![(CHECKPOINT.to_owned(), head.clone())];
+        signed.extend(witnessed);
         for name in std::mem::take(&mut self.stored.checkpoints) {
             let Some(note) = self.stored.read(&name)? else { continue };
             let Some(found) = self.open(key, &name, &note) else { continue };

@@ -164,9 +164,16 @@ impl Log<'_> {
         }
         writer.finish(&mut |name, bytes| folder.write(name, bytes)).map_err(there)?;
         folder.write(&format!("{CHECKPOINTS}{}", head.size), note.as_bytes()).map_err(there)?;
+        let unseen = super::witnessed::fetch(self, &key, head.size, &folder)?;
         folder.sync().map_err(there)?;
         folder.write(CHECKPOINT, note.as_bytes()).map_err(there)?;
         folder.end(head.size).map_err(there)?;
+        if let Some(seen) = unseen {
+            complain(&format!(
+                "only the first {seen} of them are in the deployment's log that was signed, and cosigned where there are witnesses: export \
+                 again later"
+            ));
+        }
         output.line(&format!("{} events, {} of them new, in {}", head.size, head.size - from, printable(&dir.to_string_lossy())))
     }
 

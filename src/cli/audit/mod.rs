@@ -9,6 +9,7 @@ mod receipt;
 mod search;
 mod state;
 mod verify;
+mod witnessed;
 
 use clap::Subcommand;
 

@@ -12,7 +12,8 @@ use serde_json::json;
 use super::export::Progress;
 use super::folder::CopyFolder;
 use super::printable;
-use crate::audit::copy::{self, Report};
+use crate::audit::copy::{self, Quorum, Report, Trust};
+use crate::audit::cosignature::WitnessKey;
 use crate::audit::note::{LogKey, TreeHead, log_and_epoch};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -23,6 +24,7 @@ use crate::cli::output::{Format, Output, complain};
 #[command(after_help = "Examples:
   strongroom audit verify ./log --key 'strongroom/3f..+1b2c3d4e+AU..'
   strongroom audit verify ./log --key \"$(cat trusted.key)\" --kept last-month.checkpoint
+  strongroom audit verify ./log --key \"$(cat trusted.key)\" --witness \"$(cat w1.key)\"
   strongroom audit verify ./log --format json
   strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"
   strongroom audit verify --state --namespace acme")]
@@ -36,6 +38,12 @@ pub(in crate::cli) struct Verify {
     /// A checkpoint that was kept from another time, which the copy must be of one history with
     #[arg(long, value_name = "FILE")]
     kept: Option<PathBuf>,
+    /// Public key of a witness that has to have cosigned the log; may be repeated
+    #[arg(long = "witness", value_name = "KEY", conflicts_with_all = ["receipt", "state"])]
+    witnesses: Vec<String>,
+    /// How many of these witnesses are needed; all of them without it
+    #[arg(long, value_name = "N", requires = "witnesses")]
+    witnesses_required: Option<usize>,
     /// Check what `audit receipt` has written, instead of a copy
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["dir", "kept"])]
     receipt: Option<PathBuf>,
@@ -65,6 +73,7 @@ impl Verify {
         if let (Some(file), Some(key)) = (&self.receipt, &key) {
             return super::receipt::verify(file, key, output);
         }
+        let quorum = quorum(&self.witnesses, self.witnesses_required)?;
         let dir = self.dir.unwrap_or_default();
         let kept = self.kept.as_deref().map(|file| fs::read(file).map_err(|error| unreadable(file, &error))).transpose()?;
         let copies = copies(&dir)?;
@@ -75,13 +84,31 @@ impl Verify {
             // A checkpoint that was kept is of one of the logs.
             let kept = kept.as_deref().filter(|note| copies.len() == 1 || is_of(note, key.as_ref(), &folder));
             let mut progress = Progress::new("events were read");
-            let report = copy::verify(&folder, key, kept, &mut |events| progress.tell(events, None));
+            let trust = Trust { key, kept, quorum: quorum.clone() };
+            let report = copy::verify(&folder, trust, &mut |events| progress.tell(events, None));
             let report = report.map_err(|error| unreadable(copy, &error))?;
             sound &= report.findings.is_empty();
             show(copy, &report, output)?;
         }
         Ok(ExitCode::from(u8::from(!sound)))
     }
+}
+
+fn quorum(witnesses: &[String], required: Option<usize>) -> Result<Quorum, Failure> {
+    let wrong = || Failure::local("--witness is not the public key of a witness, as in NAME+ID+BASE64");
+    let mut keys: Vec<WitnessKey> = Vec::new();
+    for text in witnesses {
+        let key = WitnessKey::parse(text.trim()).ok_or_else(wrong)?;
+        if keys.contains(&key) {
+            return Err(Failure::local("--witness names one witness twice"));
+        }
+        keys.push(key);
+    }
+    let required = required.unwrap_or(keys.len());
+    if required > keys.len() || (required == 0 && !keys.is_empty()) {
+        return Err(Failure::local("--witnesses-required is from 1 to as many as there are --witness"));
+    }
+    Ok(Quorum { witnesses: keys, required })
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -141,6 +168,10 @@ fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
             "fingerprint": fingerprint,
             "own_key": report.own_key,
             "epochs": report.epochs.iter().map(|(first, detail)| json!({"first": first, "detail": detail})).collect::<Vec<_>>(),
+            "witnessed": report.seen.as_ref().map(|seen| {
+                let by: Vec<_> = seen.by.iter().map(|(name, time)| json!({"witness": name, "time": time})).collect();
+                json!({"events": seen.events, "by": by})
+            }),
             "verified": findings.is_empty(),
             "findings": findings,
         });
@@ -153,6 +184,10 @@ fn show(dir: &Path, report: &Report, output: &Output) -> Result<(), Failure> {
     }
     if let Some(fingerprint) = fingerprint {
         output.line(&format!("key          {fingerprint}"))?;
+    }
+    if let Some(seen) = &report.seen {
+        let by: Vec<&str> = seen.by.iter().map(|(name, _)| name.as_str()).collect();
+        output.line(&printable(&format!("witnessed    {} events, by {}", seen.events, by.join(", "))))?;
     }
     for (first, detail) in &report.epochs {
         output.line(&format!("epoch        event {first}: {}", printable(detail)))?;

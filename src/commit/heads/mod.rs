@@ -52,7 +52,7 @@ impl Gatherer {
             let known = self.follow(tenants, key).await?;
             for head in heads {
                 if !self.gathered.contains_key(&head.tenant)
-                    && let Some((_, found)) = tenants.head_of(head.tenant, known.size()).await?
+                    && let Some((_, found)) = tenants.head_of(head.tenant, known.size(), u64::MAX).await?
                 {
                     self.gathered.insert(head.tenant, found);
                 }

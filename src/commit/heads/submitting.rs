@@ -98,9 +98,9 @@ impl Submitter {
         Self { tenants, required: witnesses.required(), states, is_late: false }
     }
 
-    /// Rounds for ever.
+    /// Rounds for ever, where there are witnesses.
     pub async fn run(mut self) {
-        loop {
+        while !self.states.is_empty() {
             if let Err(refusal) = self.round().await {
                 tracing::warn!(?refusal, "the log of the deployment was not submitted to witnesses; trying again");
             }
@@ -155,7 +155,9 @@ impl Submitter {
 impl State {
     async fn submit(&mut self, tenants: &Tenants, tree: &DeploymentTree) {
         match self.ask(tenants, tree).await {
-            Ok(()) => {
+            // Overtaken: the next round has the newer tree.
+            Ok(false) => {}
+            Ok(true) => {
                 if self.failures > 0 {
                     tracing::info!(witness = self.witness.name, "the witness cosigns again");
                 }
@@ -176,9 +178,9 @@ impl State {
         }
     }
 
-    async fn ask(&mut self, tenants: &Tenants, tree: &DeploymentTree) -> Result<(), Failure> {
+    /// Whether it has cosigned; not, if another server has submitted a newer tree meanwhile.
+    async fn ask(&mut self, tenants: &Tenants, tree: &DeploymentTree) -> Result<bool, Failure> {
         let note = String::from_utf8(tree.note.clone()).map_err(|_| Failure::NotCosigned)?;
-        // What a witness says that is ahead of the store may be what another server has submitted meanwhile.
         let mut asked = self.cosigned.min(tree.size);
         for _ in 0..ASKED_MAX {
             let stretches = consistency_stretches(asked, tree.size).unwrap_or_default();
@@ -197,14 +199,12 @@ impl State {
                     let added = tenants.store().add_cosignature(tenants.root().id(), &cosignature).await;
                     added.map_err(|error| store_refusal(&error))?;
                     self.cosigned = tree.size;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Answered::Conflict(size) if size > tree.size => {
                     let newest = tenants.deployment_tree(u64::MAX).await?;
                     let newest = newest.map_or(0, |newest| newest.size);
-                    self.cosigned = size;
-                    // The next round has the newer tree.
-                    return if size <= newest { Ok(()) } else { Err(Failure::Ahead(size, newest)) };
+                    return if size <= newest { Ok(false) } else { Err(Failure::Ahead(size, newest)) };
                 }
                 Answered::Conflict(size) if size == asked && size == tree.size => return Err(Failure::Forked(size)),
                 Answered::Conflict(size) if size == asked => return Err(Failure::Malformed),

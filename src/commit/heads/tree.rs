@@ -22,8 +22,8 @@ impl Tenants {
     }
 
     /// As `Store::head_of`.
-    pub async fn head_of(&self, tenant: TenantId, before: u64) -> Result<Option<(u64, TenantHead)>, Refusal> {
-        self.store().head_of(self.root().id(), tenant, before).await.map_err(|error| store_refusal(&error))
+    pub async fn head_of(&self, tenant: TenantId, before: u64, size: u64) -> Result<Option<(u64, TenantHead)>, Refusal> {
+        self.store().head_of(self.root().id(), tenant, before, size).await.map_err(|error| store_refusal(&error))
     }
 
     /// The hashes that a proof in the deployment's log is made of.

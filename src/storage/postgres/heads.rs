@@ -21,11 +21,11 @@ impl PostgresStore {
         &self,
         root: TenantId,
         tenant: TenantId,
-        before: i64,
+        (before, size): (i64, i64),
     ) -> Result<Option<(u64, TenantHead)>, StoreError> {
         let text = "SELECT place, head_of, epoch, size, root FROM strongroom.tenant_head \
-                    WHERE tenant_id = $1 AND head_of = $2 AND place < $3 ORDER BY place DESC LIMIT 1";
-        rows!(self, root, text, &tenant.0[..], before).first().map(cells::head).transpose()
+                    WHERE tenant_id = $1 AND head_of = $2 AND place < $3 AND size <= $4 ORDER BY place DESC LIMIT 1";
+        rows!(self, root, text, &tenant.0[..], before, size).first().map(cells::head).transpose()
     }
 
     pub(super) async fn read_deployment_trees(

@@ -312,8 +312,14 @@ impl Store for PostgresStore {
         self.read_heads(root, stored(from)?, limit).await
     }
 
-    async fn head_of(&self, root: TenantId, tenant: TenantId, before: u64) -> Result<Option<(u64, TenantHead)>, StoreError> {
-        self.read_head_of(root, tenant, stored(before)?).await
+    async fn head_of(
+        &self,
+        root: TenantId,
+        tenant: TenantId,
+        before: u64,
+        size: u64,
+    ) -> Result<Option<(u64, TenantHead)>, StoreError> {
+        self.read_head_of(root, tenant, bounds(&(before..=size))).await
     }
 
     async fn deployment_trees(

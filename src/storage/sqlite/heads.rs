@@ -22,11 +22,11 @@ impl SqliteStore {
         &self,
         root: TenantId,
         tenant: TenantId,
-        before: i64,
+        (before, size): (i64, i64),
     ) -> Result<Option<(u64, TenantHead)>, StoreError> {
         let text = "SELECT place, head_of, epoch, size, root FROM tenant_head \
-                    WHERE tenant_id = ?1 AND head_of = ?2 AND place < ?3 ORDER BY place DESC LIMIT 1";
-        let reading = sqlx::query(text).bind(&root.0[..]).bind(&tenant.0[..]).bind(before);
+                    WHERE tenant_id = ?1 AND head_of = ?2 AND place < ?3 AND size <= ?4 ORDER BY place DESC LIMIT 1";
+        let reading = sqlx::query(text).bind(&root.0[..]).bind(&tenant.0[..]).bind(before).bind(size);
         reading.fetch_optional(&self.readers).await?.map(|row| cells::head(&row)).transpose()
     }
 

@@ -33,10 +33,10 @@ pub(super) async fn show(tenants: &Tenants, key: &LogKey) -> Result<Answer, Refu
     })))
 }
 
-/// `sys/audit-log/deployment/proof`: of the namespace's newest checkpoint in the tree that `show` has.
-pub(super) async fn proof(tenants: &Tenants, source: &Source) -> Result<Answer, Refusal> {
+/// `sys/audit-log/deployment/proof`: of the namespace's newest checkpoint in the tree that `show` has, with so many events at most.
+pub(super) async fn proof(tenants: &Tenants, source: &Source, size: u64) -> Result<Answer, Refusal> {
     let (tree, note) = signed(&tenants.cosigned().await?.ok_or(Refusal::NotFound)?)?;
-    let (place, head) = tenants.head_of(source.tenant.id(), tree.size).await?.ok_or(Refusal::NotFound)?;
+    let (place, head) = tenants.head_of(source.tenant.id(), tree.size, size).await?.ok_or(Refusal::NotFound)?;
     let stretches = inclusion_stretches(place, tree.size).ok_or(Refusal::NotFound)?;
     let path: Vec<String> = tenants.heads_path(stretches).await?.iter().map(hex).collect();
     Ok(Answer::data(Json::object(|data| {

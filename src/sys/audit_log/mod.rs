@@ -44,7 +44,7 @@ enum Wanted {
     Inclusion(Source, u64, Option<u64>),
     Consistency(Source, u64, Option<u64>),
     Deployment(LogKey),
-    Witnessed(Source),
+    Witnessed(Source, Option<u64>),
     DeploymentConsistency(u64, Option<u64>),
     Access(Box<Access>),
     Readers(Readers),
@@ -104,7 +104,7 @@ async fn prepare(
         Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),
         Operation::Consistency { from, size, edge } => Wanted::Consistency(source(txn, edge)?, from, size),
         Operation::Deployment => Wanted::Deployment(txn.deployment_key().await?.ok_or(Refusal::NotFound)?),
-        Operation::Witnessed { edge } => Wanted::Witnessed(source(txn, edge)?),
+        Operation::Witnessed { size, edge } => Wanted::Witnessed(source(txn, edge)?, size),
         Operation::DeploymentConsistency { from, size } => Wanted::DeploymentConsistency(from, size),
         Operation::Access(asked) => {
             let AccessAsked { path, at, offset, limit } = *asked;
@@ -136,7 +136,7 @@ impl Reading {
             Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,
             Wanted::Consistency(source, from, size) => proofs::consistency(tenants, &source, from, size).await,
             Wanted::Deployment(key) => deployment::show(tenants, &key).await,
-            Wanted::Witnessed(source) => deployment::proof(tenants, &source).await,
+            Wanted::Witnessed(source, size) => deployment::proof(tenants, &source, size.unwrap_or(u64::MAX)).await,
             Wanted::DeploymentConsistency(from, size) => deployment::consistency(tenants, from, size).await,
             Wanted::Access(access) => access.answer(tenants).await,
             Wanted::Readers(readers) => readers.answer(tenants).await,

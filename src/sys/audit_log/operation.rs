@@ -70,6 +70,8 @@ pub enum Operation {
     Deployment,
     /// That the newest checkpoint of the log is in that tree.
     Witnessed {
+        /// With so many events at most.
+        size: Option<u64>,
         /// As above.
         edge: bool,
     },
@@ -201,7 +203,7 @@ pub static TABLE: &[Row<Operation>] = &[
         "audit-log/deployment/proof",
         &[],
         "Proves that the log's checkpoint is in the deployment's log.",
-        |call| Ok(Operation::Witnessed { edge: boolean(call.query, "edge")? }),
+        |call| Ok(Operation::Witnessed { size: size(call.query)?, edge: boolean(call.query, "edge")? }),
     ),
     Row::by_verb(
         Verb::Read,

@@ -1,4 +1,6 @@
-"""Checks a copy of an audit log with nothing of this project: `audit_copy.py FOLDER KEY`.
+"""Checks a copy of an audit log with nothing of this project: `audit_copy.py FOLDER KEY [WITNESS ..]`.
+
+With keys of witnesses: that all of them have cosigned the whole of it.
 
 Signed notes, checkpoints and tiles as C2SP's signed-note, tlog-checkpoint and tlog-tiles say, the tree as RFC 6962 section 2.1
 says. Needs the package `cryptography` for Ed25519.
@@ -42,6 +44,60 @@ def open_note(note, vkey):
     raise AssertionError("not signed by this key")
 
 
+def cosigned(note, vkey):
+    """Whether a witness has cosigned a note, as C2SP's tlog-cosignature says."""
+    name, key_id, key = vkey.split("+", 2)
+    key = base64.b64decode(key, validate=True)
+    assert key[0] == 4, "a cosigner's Ed25519 key"
+    text, signatures = note.rsplit("\n\n", 1)
+    for line in signatures.splitlines():
+        _, signer, signature = line.split(" ")
+        signature = base64.b64decode(signature, validate=True)
+        if signer == name and signature[:4].hex() == key_id:
+            time = int.from_bytes(signature[4:12], "big")
+            message = f"cosignature/v1\ntime {time}\n{text}\n".encode()
+            Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[12:], message)
+            return True
+    return False
+
+
+def leads_to(leaf, index, size, path):
+    """The root that an inclusion proof leads to, as RFC 9162 section 2.1.3.2 says."""
+    node, last = index, size - 1
+    for sibling in path:
+        assert last > 0
+        if node & 1 or node == last:
+            leaf = sha256(b"\x01", sibling, leaf)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            leaf = sha256(b"\x01", leaf, sibling)
+        node, last = node >> 1, last >> 1
+    assert last == 0
+    return leaf
+
+
+def witnessed(folder, vkey, size, signed_root, witnesses):
+    """The copy's tree is a leaf of the deployment's log, which the log's key signed and all witnesses cosigned."""
+    head, note = (folder / "witnessed" / str(size)).read_text().split("\n\n", 1)
+    form, extra, index, *path = head.split("\n")
+    assert form == "c2sp.org/tlog-proof@v1"
+    entry = base64.b64decode(extra.removeprefix("extra "), validate=True)
+    assert entry.decode().splitlines() == [vkey.split("+")[0], str(size), signed_root]
+    origin = note.split("\n")[0]
+    deployment, _, _ = vkey.split("+")[0].rsplit("/", 2)
+    assert origin.startswith(deployment + "/") and "/" not in origin[len(deployment) + 1 :]
+    key = base64.b64decode(vkey.split("+", 2)[2], validate=True)
+    key_id = sha256(origin.encode(), b"\n", key)[:4].hex()
+    named = f"{origin}+{key_id}+{base64.b64encode(key).decode()}"
+    _, heads, heads_root = open_note(note.encode(), named)[:3]
+    hashes = [base64.b64decode(line, validate=True) for line in path]
+    found = leads_to(sha256(b"\x00", entry), int(index.removeprefix("index ")), int(heads), hashes)
+    assert found == base64.b64decode(heads_root, validate=True), "not in the deployment's log"
+    assert all(cosigned(note, witness) for witness in witnesses), "not cosigned"
+    print(f"witnessed by {len(witnesses)}")
+
+
 def tile_path(level, index, width):
     name = f"{index % 1000:03}"
     while index >= 1000:
@@ -81,6 +137,8 @@ def main():
             assert (folder / path).read_bytes() == b"".join(hashes[256 * index : 256 * index + 256]), path
         hashes = [root(hashes[at : at + 256]) for at in range(0, len(hashes) - 255, 256)]
         level += 1
+    if sys.argv[3:]:
+        witnessed(folder, vkey, size, signed_root, sys.argv[3:])
     print(f"{size} events verified")
 
 

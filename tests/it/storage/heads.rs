@@ -30,9 +30,10 @@ pub(super) async fn heads_are_appended_at_the_end_only(store: &dyn Store) {
     assert_eq!(store.heads(root, 1, 1).await.unwrap(), all[1..2]);
     assert_eq!(store.deployment_trees(root, 0..=u64::MAX, 9).await.unwrap(), [tree(3), tree(2)]);
     assert_eq!(store.deployment_trees(root, 0..=2, 1).await.unwrap(), [tree(2)]);
-    assert_eq!(store.head_of(root, one, 3).await.unwrap(), Some((2, all[2])));
-    assert_eq!(store.head_of(root, one, 2).await.unwrap(), Some((0, all[0])));
-    assert_eq!(store.head_of(root, two, 1).await.unwrap(), None);
+    assert_eq!(store.head_of(root, one, 3, u64::MAX).await.unwrap(), Some((2, all[2])));
+    assert_eq!(store.head_of(root, one, 2, u64::MAX).await.unwrap(), Some((0, all[0])));
+    assert_eq!(store.head_of(root, two, 1, u64::MAX).await.unwrap(), None);
+    assert_eq!(store.head_of(root, one, 3, 4).await.unwrap(), Some((0, all[0])));
     // It is the root's.
     assert_eq!(store.heads(one, 0, 9).await.unwrap(), []);
     let many: Vec<TenantHead> = (0..1_000).map(|size| head(two, size)).collect();
