@@ -58,6 +58,11 @@ outbound_allow = []
 # anchor "file" {
 #   path = "/var/lib/strongroom-anchors/anchors"
 # }
+# anchor "s3" {
+#   bucket = "example-anchors"
+#   region = "eu-central-1"
+#   name   = "strongroom/server-1"
+# }
 
 # Who cosigns the log of the deployment, so that nobody can show two histories of it (docs/AUDIT.md).
 #

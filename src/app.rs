@@ -20,10 +20,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, KeptObject};
 use crate::auth::signed::Issuers;
 use crate::commit::{Anchors, AnchorsError, KeyringTimes, Witnesses, WitnessesError};
-use crate::config::{Config, ConfigError, Listener};
+use crate::config::{Anchor, Config, ConfigError, Listener};
 use crate::http::accept::{self, Limits};
 use crate::http::ceremonies::Unauthenticated;
 use crate::http::service::Service;
@@ -149,7 +149,11 @@ async fn serve_config(
     let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
     let list_file = config.erased_list_file.take().map(|setting| setting.path);
     let erasure = ErasureSettings { list_file, backup_retention: config.backup_retention };
-    let anchors = Arc::new(config.anchor_file.clone().map_or_else(|| Ok(Anchors::default()), Anchors::at)?);
+    let anchors = Arc::new(match config.anchor.take() {
+        None => Anchors::default(),
+        Some(Anchor::File(path)) => Anchors::at(path)?,
+        Some(Anchor::Object(object)) => Anchors::in_storage(KeptObject::new(object)?),
+    });
     let witnesses = Arc::new(Witnesses::new(std::mem::take(&mut config.witnesses), &named)?);
     let sinks_of = Arc::clone(&sinks);
     let settings =

@@ -1,22 +1,24 @@
 //! Object storage for the archive of the audit log: S3, Google Cloud Storage, Azure, a folder. `object_store` is named in this
-//! folder only.
+//! folder only. Anchors are kept there, too (`bucket.rs`).
 //!
 //! Every call is bounded in time, so that a storage that hangs holds up nothing but the job that called it; readings that
 //! requests ask for are bounded in number, too, and so in memory. Must not know what a segment says, a tenant's keys or the
 //! database. Names of objects are opaque: ids and numbers. Sizes are bytes.
 
+mod bucket;
 mod target;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use object_store::ObjectStore as _;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
-use crate::config::{Archive as Settings, ArchiveTarget};
+use crate::config::Archive as Settings;
 use crate::id::{DeploymentId, TenantId};
+use bucket::Bucket;
+pub use bucket::KeptObject;
 
 /// Segments that are read for requests at a time.
 const READERS: usize = 4;
@@ -29,19 +31,19 @@ const LISTED_MAX: usize = 100_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The configuration is not one that the storage's client takes.
-    #[error("archive \"{0}\": {1}")]
+    #[error("storage \"{0}\": {1}")]
     Settings(&'static str, String),
     /// It refused, or is away.
-    #[error("the archive: {0}")]
+    #[error("the storage: {0}")]
     Failed(String),
     /// It did not answer in time.
-    #[error("the archive did not answer in time")]
+    #[error("the storage did not answer in time")]
     Slow,
     /// It has no such object.
-    #[error("the archive has no {0}")]
+    #[error("the storage has no {0}")]
     Missing(String),
-    /// The object is larger than any segment.
-    #[error("{0} is too large for a segment")]
+    /// The object is larger than what may be there.
+    #[error("{0} is too large")]
     TooLarge(String),
 }
 
@@ -69,10 +71,8 @@ pub struct Name {
 
 /// The archive.
 pub struct Archive {
-    to: ArchiveTarget,
-    objects: OnceCell<Arc<dyn ObjectStore>>,
+    bucket: Bucket,
     prefix: String,
-    timeout: Duration,
     readers: Semaphore,
     /// Between two rounds.
     pub interval: Duration,
@@ -89,26 +89,13 @@ impl Archive {
     pub fn new(settings: Settings) -> Result<Self, ArchiveError> {
         let Settings { to, prefix, interval, keep_in_database, retention, retention_min, timeout } = settings;
         let readers = Semaphore::new(READERS);
-        let objects = OnceCell::new();
-        if !matches!(to, ArchiveTarget::File { .. }) {
-            let made = target::open(&to, timeout)?;
-            objects.set(made).map_err(|_| ArchiveError::Failed("opened twice".to_owned()))?;
-        }
-        Ok(Self { to, objects, prefix, timeout, readers, interval, keep_in_database, retention, retention_min })
+        let bucket = Bucket::new(to, timeout)?;
+        Ok(Self { bucket, prefix, readers, interval, keep_in_database, retention, retention_min })
     }
 
     /// As the configuration names it.
     pub fn kind(&self) -> &'static str {
-        self.to.kind()
-    }
-
-    /// A folder is opened when it is there: one on a disk that is not mounted must not be made beside it.
-    async fn objects(&self) -> Result<&Arc<dyn ObjectStore>, ArchiveError> {
-        self.objects.get_or_try_init(|| async { target::open(&self.to, self.timeout) }).await
-    }
-
-    async fn within<T>(&self, call: impl Future<Output = Result<T, ArchiveError>>) -> Result<T, ArchiveError> {
-        tokio::time::timeout(self.timeout, call).await.unwrap_or(Err(ArchiveError::Slow))
+        self.bucket.kind()
     }
 
     fn folder(&self, deployment: DeploymentId, tenant: TenantId) -> String {
@@ -122,25 +109,12 @@ impl Archive {
 
     /// Writes an object, whole or not at all. One that is there is replaced.
     pub async fn put(&self, deployment: DeploymentId, name: Name, bytes: Vec<u8>) -> Result<(), ArchiveError> {
-        let put = async {
-            let path = self.path(deployment, name);
-            self.objects().await?.put(&path, PutPayload::from(bytes)).await?;
-            Ok(())
-        };
-        self.within(put).await
+        self.bucket.put(&self.path(deployment, name), bytes).await
     }
 
     /// Reads an object of at most `bytes_max`.
     pub async fn get(&self, deployment: DeploymentId, name: Name, bytes_max: usize) -> Result<Vec<u8>, ArchiveError> {
-        let get = async {
-            let path = self.path(deployment, name);
-            let found = self.objects().await?.get(&path).await?;
-            if !usize::try_from(found.meta.size).is_ok_and(|size| size <= bytes_max) {
-                return Err(ArchiveError::TooLarge(path.to_string()));
-            }
-            Ok(found.bytes().await?.to_vec())
-        };
-        self.within(get).await
+        self.bucket.get(&self.path(deployment, name), bytes_max).await
     }
 
     /// The same for a request, of which few read at a time.
@@ -149,7 +123,7 @@ impl Archive {
             let _turn = self.readers.acquire().await.map_err(|_| ArchiveError::Slow)?;
             self.get(deployment, name, bytes_max).await
         };
-        tokio::time::timeout(self.timeout.min(REQUEST_WAIT), read).await.unwrap_or(Err(ArchiveError::Slow))
+        tokio::time::timeout(self.bucket.timeout.min(REQUEST_WAIT), read).await.unwrap_or(Err(ArchiveError::Slow))
     }
 
     /// The objects of a tenant, or those only that begin at `from` (an epoch and an event), by epoch and events. What is no object
@@ -165,7 +139,7 @@ impl Archive {
             let prefix =
                 Path::from(from.map_or_else(|| folder.clone(), |(epoch, first)| format!("{folder}/{epoch}/{first:020}")));
             let mut names = Vec::new();
-            let mut objects = self.objects().await?.list(Some(&prefix));
+            let mut objects = self.bucket.objects().await?.list(Some(&prefix));
             while let Some(meta) = objects.try_next().await? {
                 names.extend(parse(tenant, meta.location.as_ref()));
                 if names.len() == LISTED_MAX {
@@ -175,18 +149,12 @@ impl Archive {
             names.sort_unstable();
             Ok(names)
         };
-        self.within(list).await
+        self.bucket.within(list).await
     }
 
     /// Deletes an object; nothing happens when it is not there.
     pub async fn delete(&self, deployment: DeploymentId, name: Name) -> Result<(), ArchiveError> {
-        let delete = async {
-            match self.objects().await?.delete(&self.path(deployment, name)).await.map_err(ArchiveError::from) {
-                Err(ArchiveError::Missing(_)) => Ok(()),
-                other => other,
-            }
-        };
-        self.within(delete).await
+        self.bucket.delete(&self.path(deployment, name)).await
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::ArchiveTarget;
 
 const DEPLOYMENT: DeploymentId = DeploymentId([1; 16]);
 const TENANT: TenantId = TenantId([2; 16]);

@@ -1,4 +1,4 @@
-//! Where each log stood when this server signed it last, in a file outside of the database. A log that does not extend its
+//! Where each log stood when this server signed it last, in a file or an object outside of the database. A log that does not extend its
 //! anchor any more was rolled back, or rewritten: its tenant is not opened, and its trees are not signed, until an operator
 //! accepts that.
 //!
@@ -17,6 +17,7 @@ use super::log::Head;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use crate::answer::Refusal;
+use crate::archive::{ArchiveError, KeptObject};
 use crate::audit::anchor::{Accepted, Anchor, AnchorError, Anchored, FILE_BYTES_MAX};
 use crate::audit::proof::{consistency_stretches, verify_consistency};
 use crate::crypto::{self, Keyring};
@@ -35,6 +36,9 @@ pub enum AnchorsError {
     /// The file cannot be read or written.
     #[error("the anchors {0}: {1}")]
     File(String, #[source] io::Error),
+    /// The object cannot be read or written.
+    #[error("the anchors {0}: {1}")]
+    Storage(String, #[source] ArchiveError),
     /// It is not what this server writes.
     #[error("the anchors {0}: {1}")]
     Form(String, #[source] AnchorError),
@@ -49,8 +53,18 @@ pub enum AnchorsError {
 /// The anchors of one server, as long as the process lives.
 #[derive(Default)]
 pub struct Anchors {
-    path: Option<PathBuf>,
+    place: Place,
     state: Mutex<State>,
+}
+
+/// Where they are kept.
+#[derive(Clone, Default)]
+enum Place {
+    /// Nowhere.
+    #[default]
+    None,
+    File(PathBuf),
+    Object(Arc<KeptObject>),
 }
 
 #[derive(Default)]
@@ -69,54 +83,58 @@ impl Anchors {
     /// # Errors
     /// The file cannot be used.
     pub fn at(path: PathBuf) -> Result<Self, AnchorsError> {
-        Self::read(&path)?;
+        let failed = |error| AnchorsError::File(shown(&path), error);
+        let text = read_text(&path).map_err(failed)?;
+        text.map(|text| Anchored::parse(&text)).transpose().map_err(|error| AnchorsError::Form(shown(&path), error))?;
         let beside = with_suffix(&path, ".new");
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&beside);
-        made.and_then(|_| fs::remove_file(&beside)).map_err(|error| AnchorsError::File(shown(&path), error))?;
-        Ok(Self { path: Some(path), state: Mutex::default() })
+        made.and_then(|_| fs::remove_file(&beside)).map_err(failed)?;
+        Ok(Self { place: Place::File(path), state: Mutex::default() })
+    }
+
+    /// In this object, which need not be there yet. It is read when the server opens.
+    pub fn in_storage(object: KeptObject) -> Self {
+        Self { place: Place::Object(Arc::new(object)), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(path: &Path) -> Result<Option<(Anchored, [u8; 32])>, AnchorsError> {
-        let text = read_text(path).map_err(|error| AnchorsError::File(shown(path), error))?;
-        text.map(|text| Anchored::parse(&text)).transpose().map_err(|error| AnchorsError::Form(shown(path), error))
+    async fn read(&self) -> Result<Option<(Anchored, [u8; 32])>, AnchorsError> {
+        let text = self.place.read("").await?;
+        let form = |error| AnchorsError::Form(self.place.shown(), error);
+        text.map(|text| Anchored::parse(&text)).transpose().map_err(form)
     }
 
-    /// Reads the file, with the keys of the root; once is enough for a process.
-    pub(super) fn open(&self, keyring: &Keyring, deployment: &Deployment) -> Result<(), AnchorsError> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let mut state = self.state();
+    /// Reads what was written, with the keys of the root; once is enough for a process.
+    pub(super) async fn open(&self, keyring: &Keyring, deployment: &Deployment) -> Result<(), AnchorsError> {
         let of_this =
             |known: &Anchored| (known.deployment, known.root, known.edge) == (deployment.id, deployment.root, deployment.edge);
-        if state.known.as_ref().is_some_and(of_this) {
+        if matches!(self.place, Place::None) || self.state().known.as_ref().is_some_and(of_this) {
             return Ok(());
         }
-        let known = match Self::read(path)? {
+        let shown = self.place.shown();
+        let known = match self.read().await? {
             None => {
-                tracing::warn!(file = %path.display(), "no anchors yet: what the store has now is taken for whole");
+                tracing::warn!(anchors = shown, "no anchors yet: what the store has now is taken for whole");
                 let Deployment { id, root, edge, .. } = *deployment;
                 Anchored { deployment: id, root, edge, anchors: BTreeMap::new() }
             }
-            Some((known, _)) if !of_this(&known) => return Err(AnchorsError::Other(shown(path))),
-            Some((known, mac)) if !crypto::equal(&mac, &self::mac(keyring, &known)) => {
-                return Err(AnchorsError::Changed(shown(path)));
-            }
+            Some((known, _)) if !of_this(&known) => return Err(AnchorsError::Other(shown)),
+            Some((known, mac)) if !crypto::equal(&mac, &self::mac(keyring, &known)) => return Err(AnchorsError::Changed(shown)),
             Some((known, _)) => known,
         };
-        state.known = Some(known);
+        self.state().known = Some(known);
         Ok(())
     }
 
     /// Whether a new deployment may be made.
     ///
     /// # Errors
-    /// There are anchors of one already.
-    pub fn begins(&self) -> Result<(), AnchorsError> {
-        let Some(path) = &self.path else { return Ok(()) };
-        if Self::read(path)?.is_some() { Err(AnchorsError::Other(shown(path))) } else { Ok(()) }
+    /// There are anchors of one already, or nobody can tell.
+    pub async fn begins(&self) -> Result<(), AnchorsError> {
+        if self.read().await?.is_some() { Err(AnchorsError::Other(self.place.shown())) } else { Ok(()) }
     }
 
     fn of(&self, tenant: TenantId) -> Option<Anchor> {
@@ -138,20 +156,19 @@ impl Anchors {
         }
     }
 
-    /// The file as it is to be, if it is not so yet.
-    fn unsaved(&self, keyring: &Keyring) -> Option<(PathBuf, String)> {
+    /// The text as it is to be, if it is not so yet.
+    fn unsaved(&self, keyring: &Keyring) -> Option<String> {
         let mut state = self.state();
         if !std::mem::take(&mut state.unsaved) {
             return None;
         }
         let known = state.known.as_ref()?;
-        Some((self.path.clone()?, known.text(&mac(keyring, known))))
+        Some(known.text(&mac(keyring, known)))
     }
 
     /// Whether an operator gives up what this anchor stands for.
-    fn is_accepted(&self, tenant: TenantId, anchor: &Anchor) -> bool {
-        let Some(path) = self.path.as_deref().map(accepted_beside) else { return false };
-        let read = read_text(&path).map(|text| text.map(|text| Accepted::parse(&text)));
+    async fn is_accepted(&self, tenant: TenantId, anchor: &Anchor) -> bool {
+        let read = self.place.read(ACCEPTED).await.map(|text| text.map(|text| Accepted::parse(&text)));
         match read {
             Ok(None) => false,
             Ok(Some(Ok(accepted))) => {
@@ -159,27 +176,89 @@ impl Anchors {
                 deployment == Some(accepted.deployment) && accepted.anchors.get(&tenant) == Some(anchor)
             }
             other => {
-                tracing::error!(file = %path.display(), ?other, "what was accepted cannot be read");
+                tracing::error!(anchors = self.place.shown(), ?other, "what was accepted cannot be read");
                 false
             }
         }
     }
 
     /// What was accepted is done.
-    pub(super) fn forget_accepted(&self) {
-        let Some(path) = self.path.as_deref().map(accepted_beside) else { return };
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+    pub(super) async fn forget_accepted(&self) {
+        if let Err(error) = self.place.remove_accepted().await {
             // It names anchors that will not come again.
-            tracing::warn!(%error, file = %path.display(), "what was accepted was not removed");
+            tracing::warn!(%error, "what was accepted was not removed");
         }
     }
 }
 
+/// What is behind the name of what an operator accepts.
+const ACCEPTED: &str = ".accepted";
+
+impl Place {
+    fn shown(&self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::File(path) => shown(path),
+            Self::Object(object) => object.shown(),
+        }
+    }
+
+    /// The text of the anchors, or of what has this behind their name.
+    async fn read(&self, behind: &str) -> Result<Option<String>, AnchorsError> {
+        match self {
+            Self::None => Ok(None),
+            Self::File(path) => {
+                let path = with_suffix(path, behind);
+                let failed = |error| AnchorsError::File(shown(&path), error);
+                blocking({
+                    let path = path.clone();
+                    move || read_text(&path)
+                })
+                .await
+                .map_err(failed)
+            }
+            Self::Object(object) => {
+                let bytes_max = usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX);
+                let failed = |error| AnchorsError::Storage(object.shown(), error);
+                let bytes = object.read(behind, bytes_max).await.map_err(failed)?;
+                let text = |bytes| String::from_utf8(bytes).map_err(|_| AnchorsError::Form(object.shown(), AnchorError::Header));
+                bytes.map(text).transpose()
+            }
+        }
+    }
+
+    async fn write(&self, text: String) -> Result<(), AnchorsError> {
+        match self {
+            Self::None => Ok(()),
+            Self::File(path) => {
+                let (file, failed) = (path.clone(), |error| AnchorsError::File(shown(path), error));
+                blocking(move || write_whole(&file, &text, 0o600)).await.map_err(failed)
+            }
+            Self::Object(object) => {
+                object.write(text.into_bytes()).await.map_err(|error| AnchorsError::Storage(object.shown(), error))
+            }
+        }
+    }
+
+    async fn remove_accepted(&self) -> Result<(), AnchorsError> {
+        match self {
+            Self::None => Ok(()),
+            Self::File(path) => match fs::remove_file(accepted_beside(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AnchorsError::File(shown(path), error)),
+                _ => Ok(()),
+            },
+            Self::Object(object) => object.delete(ACCEPTED).await.map_err(|error| AnchorsError::Storage(object.shown(), error)),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
 /// Where an operator writes down what is given up.
 pub fn accepted_beside(path: &Path) -> PathBuf {
-    with_suffix(path, ".accepted")
+    with_suffix(path, ACCEPTED)
 }
 
 fn shown(path: &Path) -> String {
@@ -251,7 +330,7 @@ impl Tenants {
     pub(super) async fn check_fixed(&self, tenant: &Tenant) -> Result<(), KeyError> {
         let id = tenant.id();
         let Some(anchor) = self.lost(tenant, &tenant.head()).await.map_err(|_| KeyError::Unproven(id))? else { return Ok(()) };
-        if !self.anchors.is_accepted(id, &anchor) {
+        if !self.anchors.is_accepted(id, &anchor).await {
             return Err(KeyError::RolledBack(id, anchor.size));
         }
         tenant.ended.get_or_init(|| anchor);
@@ -282,9 +361,8 @@ impl Tenants {
 
     /// Writes down what was noted.
     pub(super) async fn save_anchors(&self) {
-        let Some((path, text)) = self.anchors.unsaved(self.root().keyring()) else { return };
-        let written = tokio::task::spawn_blocking(move || write_whole(&path, &text, 0o600)).await;
-        if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        let Some(text) = self.anchors.unsaved(self.root().keyring()) else { return };
+        if let Err(error) = self.anchors.place.write(text).await {
             self.anchors.state().unsaved = true;
             metrics::anchors_failed();
             tracing::error!(%error, "the anchors of the audit logs were not written; trying again");

@@ -89,7 +89,7 @@ pub async fn begin_epochs(committer: &Committer) -> Result<(), Refusal> {
         }
     }
     committer.tenants().reload_fixed().await;
-    committer.tenants().anchors().forget_accepted();
+    committer.tenants().anchors().forget_accepted().await;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
 
 use super::committer::{Attempt, Committer};
 use super::faults::store_refusal;
@@ -77,13 +78,15 @@ pub struct Signer {
     signed: HashMap<TenantId, (u32, Head)>,
     rounds: Rounds,
     gatherer: Gatherer,
+    /// The anchors that are being written: at most one task, which ends with this value.
+    saving: JoinSet<()>,
 }
 
 impl Signer {
     /// Signs logs of the tenants of `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
         let (rounds, gatherer) = (Rounds::default(), Gatherer::default());
-        Self { committer, key: None, signed: HashMap::new(), rounds, gatherer }
+        Self { committer, key: None, signed: HashMap::new(), rounds, gatherer, saving: JoinSet::new() }
     }
 
     /// Rounds for ever.
@@ -131,7 +134,12 @@ impl Signer {
             }
         }
         let tenants = self.committer.tenants();
-        tenants.save_anchors().await;
+        // Not waited for: where they are kept may be slow, and logs are signed all the same.
+        while self.saving.try_join_next().is_some() {}
+        if self.saving.is_empty() {
+            let tenants = Arc::clone(tenants);
+            self.saving.spawn(async move { tenants.save_anchors().await });
+        }
         let head = |(tenant, (epoch, head)): (&TenantId, &(u32, Head))| TenantHead {
             tenant: *tenant,
             epoch: *epoch,

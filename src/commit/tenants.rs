@@ -70,7 +70,7 @@ impl Tenants {
         let with = Loader { store: &*store, seals: &seals.list, deployment: deployment.id, clock: &*clock };
         let root = with.load(deployment.root, None).await?;
         let edge = with.load(deployment.edge, None).await?;
-        anchors.open(root.keyring(), &deployment)?;
+        anchors.open(root.keyring(), &deployment).await?;
         let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
         let tenants = Self {
             store,

@@ -98,7 +98,7 @@ pub(super) fn archive(top: &mut Stanza) -> Result<Option<Archive>, ConfigError> 
     let setting = top.setting("archive", &stanza.place);
     let to = target(labels.first().map_or("", String::as_str), &mut stanza, &setting)?;
     let interval = within(&mut stanza, "interval", INTERVAL, INTERVAL_MIN..=INTERVAL_MAX, "1s to 168h")?;
-    let timeout = within(&mut stanza, "timeout", TIMEOUT, Duration::from_millis(100)..=TIMEOUT_MAX, "100ms to 5m")?;
+    let timeout = timeout(&mut stanza)?;
     let keep_in_database = stanza.duration("keep_in_database")?.map(|(keep, _)| keep);
     let retention = stanza.duration("retention")?;
     let retention_min = stanza.duration("retention_min")?.map(|(min, _)| min);
@@ -109,12 +109,13 @@ pub(super) fn archive(top: &mut Stanza) -> Result<Option<Archive>, ConfigError> 
         return Err(setting.wrong("needs keep_in_database, and must not be shorter than that or than retention_min"));
     }
     let (retention, retention_min) = (retention.map(|(retention, _)| retention), floor);
-    let prefix = prefix(&mut stanza)?;
+    let prefix = named(&mut stanza, "prefix")?.unwrap_or_default();
     stanza.finish()?;
     Ok(Some(Archive { to, prefix, interval, keep_in_database, retention, retention_min, timeout }))
 }
 
-fn target(kind: &str, stanza: &mut Stanza, setting: &Setting) -> Result<ArchiveTarget, ConfigError> {
+/// Where objects are.
+pub(super) fn target(kind: &str, stanza: &mut Stanza, setting: &Setting) -> Result<ArchiveTarget, ConfigError> {
     let missing = |key: &str| setting.wrong(format!("needs {key}"));
     Ok(match kind {
         "file" => {
@@ -170,8 +171,14 @@ fn within(
     }
 }
 
-fn prefix(stanza: &mut Stanza) -> Result<String, ConfigError> {
-    let Some((prefix, setting)) = stanza.text("prefix")? else { return Ok(String::new()) };
+/// The longest that one call may take.
+pub(super) fn timeout(stanza: &mut Stanza) -> Result<Duration, ConfigError> {
+    within(stanza, "timeout", TIMEOUT, Duration::from_millis(100)..=TIMEOUT_MAX, "100ms to 5m")
+}
+
+/// A name of objects, or what their names begin with, without slashes around.
+pub(super) fn named(stanza: &mut Stanza, key: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some((prefix, setting)) = stanza.text(key)? else { return Ok(None) };
     let prefix = prefix.trim_matches('/').to_owned();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=/".contains(&byte);
     let hidden = |part: &str| part.is_empty() || part.starts_with('.');
@@ -179,5 +186,5 @@ fn prefix(stanza: &mut Stanza) -> Result<String, ConfigError> {
     if !prefix.is_empty() && (!fits || prefix.split('/').any(hidden)) {
         return Err(setting.wrong("must be a path of letters, digits, hyphens and dots, like \"strongroom/audit\""));
     }
-    Ok(prefix)
+    Ok(Some(prefix))
 }

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use anchor::{Anchor, AnchorObject};
 pub use archive::{Archive, ArchiveTarget};
 pub use audit::{AuditSink, FileSink, HttpSink, SinkTarget, SyslogAddress, SyslogSink, shown as shown_sinks};
 pub use load::load;
@@ -77,8 +78,8 @@ pub struct Config {
     pub audit: Vec<AuditSink>,
     /// Where the audit log is archived.
     pub archive: Option<Archive>,
-    /// The file that says where the audit log stood when it was signed last.
-    pub anchor_file: Option<PathBuf>,
+    /// Where it is said how far the audit log was signed last.
+    pub anchor: Option<Anchor>,
     /// Who cosigns the log of the deployment.
     pub witnesses: Witnesses,
     /// Requests that a new deployment begins with, in order.

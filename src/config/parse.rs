@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::anchor::anchor_file;
+use super::anchor::anchor;
 use super::archive::archive;
 use super::audit::sinks;
 use super::initialize::initialize;
@@ -56,7 +56,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         storage: storage(top, connection_url)?,
         audit: sinks(top)?,
         archive: archive(top)?,
-        anchor_file: anchor_file(top)?,
+        anchor: anchor(top)?,
         witnesses: witnesses(top)?,
         initialize: initialize(top, &seals)?,
         seals,

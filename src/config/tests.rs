@@ -248,7 +248,7 @@ fn errors_name_file_line_and_key_and_no_value() {
             "a.hcl:7: seal \"pkcs11\" pin: must be a text in quotes",
         ),
         ("seal \"shamir\" {}\nseal \"shamir\" {}", "a.hcl:4: seal: another seal has the same name"),
-        ("anchor \"s3\" {}", "a.hcl:3: anchor: only anchor \"file\" is offered"),
+        ("anchor \"ftp\" {}", "a.hcl:3: anchor: only \"file\", \"s3\", \"gcs\" and \"azure\" are offered"),
         ("anchor \"file\" {}", "a.hcl:3: anchor: needs path"),
         ("anchor \"file\" {\n path = \"rel\"\n}", "a.hcl:3: anchor: needs path"),
         (

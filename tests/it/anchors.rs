@@ -1,6 +1,7 @@
 //! A database that is put back to an older state is refused, until an operator accepts that; and nothing else is taken for one.
 
 mod stage;
+mod storage;
 
 use std::fs;
 

@@ -10,7 +10,7 @@ use super::{Barrier, BarrierError, Guard};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::token;
-use crate::commit::{Attempt, Seals, Txn, new_tenant};
+use crate::commit::{AnchorsError, Attempt, Seals, Txn, new_tenant};
 use crate::crypto::{RecoveryKey, RootKey};
 use crate::fields::Fields;
 use crate::id::DeploymentId;
@@ -105,7 +105,11 @@ impl Barrier {
             return Err(BarrierError::Invalid("Vault is already initialized".into()));
         }
         // An emptied database is one that was put back, too.
-        self.settings.anchors.begins().map_err(|error| BarrierError::Invalid(error.to_string()))?;
+        self.settings.anchors.begins().await.map_err(|error| match error {
+            // Nobody can tell now.
+            AnchorsError::Storage(..) => BarrierError::Keys(error.into()),
+            error => BarrierError::Invalid(error.to_string()),
+        })?;
         let NewRoot { seals, record, shares } = self.root_key(request)?;
         self.create(&seals, record.bytes()?).await?;
         let list = match (&self.guard, &record) {

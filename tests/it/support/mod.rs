@@ -16,6 +16,7 @@ pub(crate) mod kms;
 pub(crate) mod openbao;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod s3;
 pub(crate) mod server;
 pub(crate) mod softhsm;
 pub(crate) mod tokens;
