@@ -8,8 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, LogRow, RecordRow, StoreError, Tail,
-    TenantRow, TenantState, Wrap,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, KeptLeaves, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap,
 };
 use crate::audit::head::TenantHead;
 use crate::id::{DeploymentId, TenantId};
@@ -177,6 +176,16 @@ pub(super) fn archived(tenant: TenantId, row: &impl Cells) -> Result<Archived, S
         bytes: place.number(row, 5, "bytes")?,
         digest: place.array(row, 6, "digest")?,
         epoch: place.number(row, 7, "epoch")?,
+    })
+}
+
+/// `first_index`, leaves, frontier.
+pub(super) fn kept_leaves(tenant: TenantId, row: &impl Cells) -> Result<KeptLeaves, StoreError> {
+    let place = Place { table: "erased_log", row: &tenant.0 };
+    Ok(KeptLeaves {
+        first_index: place.number(row, 0, "first_index")?,
+        leaves: place.bytes(row, 1, "leaves")?,
+        frontier: place.bytes(row, 2, "frontier")?,
     })
 }
 

@@ -24,8 +24,7 @@ use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, Known, LogRow,
-    NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
+    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.
@@ -87,9 +86,13 @@ pub trait Store: Send + Sync {
     /// Tenants in a state other than `Active` (jobs look for work here), at most `limit`.
     async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError>;
 
-    /// Deletes up to `limit` rows of a tenant in state `Erasing`: records, then log rows, then the tenant itself.
+    /// Deletes up to `limit` rows of a tenant in state `Erasing`: records, then log rows, then the tenant itself. Leaf hashes of the
+    /// log stay (`kept_leaves`), and so do signed trees.
     /// How many were deleted: 0 when nothing is left. `Misused` when the tenant is in another state.
     async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError>;
+
+    /// What was kept of an erased tenant's log: runs of leaf hashes that begin below index `below`, the last first, at most `limit`.
+    async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError>;
 
     /// Log rows from `from_seq` on, oldest first, at most `limit`.
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError>;

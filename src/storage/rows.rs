@@ -207,6 +207,24 @@ pub struct Cosignature {
     pub line: String,
 }
 
+/// Leaf hashes that were kept of an erased tenant's log: some of its rows, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLeaves {
+    /// Index of the first.
+    pub first_index: u64,
+    /// 32 bytes each.
+    pub leaves: Vec<u8>,
+    /// The right edge of the Merkle tree behind the last.
+    pub frontier: Vec<u8>,
+}
+
+impl KeptLeaves {
+    /// Events up to the last of them.
+    pub fn end(&self) -> u64 {
+        self.first_index.saturating_add(self.leaves.as_chunks::<32>().0.len() as u64)
+    }
+}
+
 /// A run of rows of a log that is in the archive, and was verified there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Archived {

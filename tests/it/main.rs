@@ -30,6 +30,7 @@ mod cubbyhole;
 mod deployment;
 mod doctor;
 mod documents;
+mod erased_log;
 mod erasure;
 mod faults;
 mod first_start;

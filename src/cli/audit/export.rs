@@ -90,11 +90,11 @@ struct Shown<'a> {
 impl Export {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
         if !self.children {
-            return Log { client, namespace: client.namespace(), edge: self.edge }.export(&self.dir, output);
+            return Log { client, namespace: client.namespace(), which: Which::of(self.edge) }.export(&self.dir, output);
         }
         let reply = client.send(Method::GET, "sys/audit-log?children=true&limit=1", None)?;
         for namespace in reply.parse::<Envelope<Namespaces>>()?.data.namespaces {
-            let log = Log { client, namespace: Some(&namespace), edge: false };
+            let log = Log { client, namespace: Some(&namespace), which: Which::Own };
             // Folders have the tenant's id: names are their users' choice, and may be reused.
             let key = log.key()?;
             let id = key.name().split('/').nth(2).filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
@@ -106,17 +106,35 @@ impl Export {
     }
 }
 
-/// The log of one namespace, or the edge log.
+/// Whose log it is.
+pub(super) enum Which {
+    Own,
+    Edge,
+    /// That of the namespace which had this id: proofs only.
+    Erased(String),
+}
+
+impl Which {
+    pub(super) fn of(edge: bool) -> Self {
+        if edge { Self::Edge } else { Self::Own }
+    }
+}
+
+/// One log.
 pub(super) struct Log<'a> {
     pub(super) client: &'a Client,
     pub(super) namespace: Option<&'a str>,
-    pub(super) edge: bool,
+    pub(super) which: Which,
 }
 
 impl Log<'_> {
     pub(super) fn ask(&self, path: &str, query: &str) -> Result<Reply, Failure> {
-        let edge = if self.edge { "&edge=true" } else { "" };
-        self.client.send_in(self.namespace, Method::GET, &format!("sys/audit-log{path}?{query}{edge}"), None)
+        let which = match &self.which {
+            Which::Own => String::new(),
+            Which::Edge => "&edge=true".to_owned(),
+            Which::Erased(id) => format!("&erased={id}"),
+        };
+        self.client.send_in(self.namespace, Method::GET, &format!("sys/audit-log{path}?{query}{which}"), None)
     }
 
     pub(super) fn key(&self) -> Result<LogKey, Failure> {

@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::export::{Envelope, Log};
+use super::export::{Envelope, Log, Which};
 use super::printable;
 use crate::audit::merkle::Hash;
 use crate::audit::note::LogKey;
@@ -17,6 +17,7 @@ use crate::audit::receipt::{self, Proof};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
+use crate::id::TenantId;
 
 /// How long a checkpoint is waited for that has the event in it.
 const SIGNED_WITHIN: Duration = Duration::from_secs(30);
@@ -32,10 +33,14 @@ Examples:
   strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"")]
 pub(in crate::cli) struct Receipt {
     /// The receipt, as the header had it
-    receipt: String,
+    #[arg(value_name = "RECEIPT")]
+    text: String,
     /// It is of a request without a valid token
     #[arg(long)]
     edge: bool,
+    /// Its namespace was erased since; asked in the root namespace
+    #[arg(long, conflicts_with = "edge")]
+    erased: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,9 +51,9 @@ struct Shown {
 
 impl Receipt {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
-        let receipt = receipt::Receipt::parse(self.receipt.trim());
+        let receipt = receipt::Receipt::parse(self.text.trim());
         let receipt = receipt.ok_or_else(|| Failure::local("that is not a receipt: ORIGIN INDEX HASH"))?;
-        let log = Log { client, namespace: client.namespace(), edge: self.edge };
+        let log = Log { client, namespace: client.namespace(), which: self.which(&receipt)? };
         let key = log.key()?;
         if !key.named(&receipt.origin).is_of_log(&key) {
             return Err(Failure::local(format!(
@@ -63,7 +68,7 @@ impl Receipt {
             if head.size > receipt.index {
                 break (head, note);
             }
-            if begin.elapsed() > SIGNED_WITHIN {
+            if self.erased || begin.elapsed() > SIGNED_WITHIN {
                 return Err(Failure::local(format!("only {} events are signed so far: try again later", head.size)));
             }
             std::thread::sleep(PAUSE);
@@ -82,6 +87,15 @@ impl Receipt {
         let proof = Proof { receipt, path, checkpoint };
         proof.verify(&key).map_err(|error| Failure::local(format!("the server's proof was refused: {error}")))?;
         output.raw(proof.to_string().as_bytes())
+    }
+
+    fn which(&self, receipt: &receipt::Receipt) -> Result<Which, Failure> {
+        if !self.erased {
+            return Ok(Which::of(self.edge));
+        }
+        let tenant = receipt.origin.split('/').nth(2).and_then(TenantId::parse);
+        let tenant = tenant.ok_or_else(|| Failure::local("the receipt names no namespace"))?;
+        Ok(Which::Erased(tenant.to_string()))
     }
 }
 

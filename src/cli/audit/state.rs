@@ -8,7 +8,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::export::{Envelope, Log, Progress};
+use super::export::{Envelope, Log, Progress, Which};
 use super::printable;
 use crate::audit::state::{Difference, Finding, Ledger, Stored};
 use crate::cli::client::Client;
@@ -78,7 +78,7 @@ struct Check<'a> {
 
 /// Asks the server for both, compares, and shows what differs. Exit code 1 when anything does.
 pub(super) fn verify(client: &Client, edge: bool, output: &Output) -> Result<ExitCode, Failure> {
-    let log = Log { client, namespace: client.namespace(), edge };
+    let log = Log { client, namespace: client.namespace(), which: Which::of(edge) };
     let mut check = Check {
         log,
         ledger: Ledger::default(),

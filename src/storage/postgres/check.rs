@@ -10,12 +10,13 @@ use super::session::within;
 const VERSION_MIN: i64 = 150_000;
 
 /// What the server's role may do to each table: this, no less and no more.
-const PRIVILEGES: [(&str, &[&str]); 14] = [
+const PRIVILEGES: [(&str, &[&str]); 15] = [
     ("strongroom.archived", &["SELECT", "INSERT"]),
     ("strongroom.checkpoint", &["SELECT", "INSERT"]),
     ("strongroom.cosignature", &["SELECT", "INSERT"]),
     ("strongroom.deployment", &["SELECT", "INSERT", "UPDATE"]),
     ("strongroom.deployment_tree", &["SELECT", "INSERT"]),
+    ("strongroom.erased_log", &["SELECT"]),
     ("strongroom.head", &["SELECT", "INSERT", "UPDATE"]),
     ("strongroom.log", &["SELECT", "INSERT"]),
     ("strongroom.record", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

@@ -25,8 +25,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow,
-    Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;
@@ -267,6 +266,10 @@ impl Store for PostgresStore {
         };
         session.commit().await?;
         Ok(u64::try_from(deleted).unwrap_or(0))
+    }
+
+    async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError> {
+        self.read_kept_leaves(tenant, bounds(&(0..=below)).1, limit).await
     }
 
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {

@@ -3,7 +3,9 @@
 use sqlx::postgres::PgRow;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Archived, Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{
+    Archived, Checkpoint, Deployment, Fill, Glance, KeptLeaves, LogRow, RecordRow, StoreError, TenantRow, TenantState,
+};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
 use crate::id::TenantId;
@@ -108,6 +110,18 @@ impl PostgresStore {
         let rows = rows!(self, tenant, text);
         let place = Place { table: "record", row: &tenant.0 };
         rows.first().map(|row| place.number(row, 0, "expires_at").map(Timestamp)).transpose()
+    }
+
+    pub(super) async fn read_kept_leaves(
+        &self,
+        tenant: TenantId,
+        below: i64,
+        limit: usize,
+    ) -> Result<Vec<KeptLeaves>, StoreError> {
+        let text = "SELECT first_index, leaves, frontier FROM strongroom.erased_log WHERE tenant_id = $1 AND first_index < $2 \
+                    ORDER BY first_index DESC LIMIT $3";
+        let rows = rows!(self, tenant, text, below, rows_limit(limit));
+        rows.iter().map(|row| cells::kept_leaves(tenant, row)).collect()
     }
 
     pub(super) async fn read_log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {

@@ -5,6 +5,7 @@
 //! The walls between tenants are the tenant predicate of every statement and the sealed envelopes: there is no row security.
 
 mod archive;
+mod erase;
 mod examine;
 mod group;
 mod heads;
@@ -28,8 +29,7 @@ use tokio::task::AbortHandle;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, Known, LogRow, NewTenant, RecordRow,
-    Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;
@@ -212,35 +212,11 @@ impl Store for SqliteStore {
     }
 
     async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
-        let mut writer = self.writer().await?;
-        writer.forget(tenant);
-        let mut transaction = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
-        let state: Option<i64> = sqlx::query_scalar("SELECT state FROM tenant WHERE tenant_id = ?1")
-            .bind(&tenant.0[..])
-            .fetch_optional(&mut *transaction)
-            .await?;
-        match state.map(TenantState::from_code) {
-            None => return Ok(0),
-            Some(Some(TenantState::Erasing)) => {}
-            Some(_) => return Err(StoreError::Misused("rows of a tenant that is not erasing")),
-        }
-        let mut deleted = 0;
-        for text in [
-            "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE tenant_id = ?1 LIMIT +?2)",
-            "DELETE FROM checkpoint WHERE rowid IN (SELECT rowid FROM checkpoint WHERE tenant_id = ?1 LIMIT +?2)",
-            "DELETE FROM log WHERE rowid IN (SELECT rowid FROM log WHERE tenant_id = ?1 LIMIT +?2)",
-            // What is in the archive is deleted there first.
-            "DELETE FROM tenant WHERE tenant_id = ?1 AND ?2 > 0 AND NOT EXISTS (SELECT 1 FROM archived WHERE tenant_id = ?1)",
-        ] {
-            let done = sqlx::query(text).bind(&tenant.0[..]).bind(rows_limit(limit)).execute(&mut *transaction).await?;
-            deleted = done.rows_affected();
-            if deleted > 0 {
-                break;
-            }
-        }
-        transaction.commit().await.map_err(|error| StoreError::from(error).at_commit())?;
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(deleted)
+        self.erase_rows(tenant, rows_limit(limit)).await
+    }
+
+    async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError> {
+        read::kept_leaves(&self.readers, tenant, bounds(&(0..=below)).1, limit).await
     }
 
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {

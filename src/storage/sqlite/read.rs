@@ -5,7 +5,9 @@
 use sqlx::SqlitePool;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
-use super::super::{Archived, Checkpoint, Deployment, Fill, Glance, LogRow, RecordRow, StoreError, TenantRow, TenantState};
+use super::super::{
+    Archived, Checkpoint, Deployment, Fill, Glance, KeptLeaves, LogRow, RecordRow, StoreError, TenantRow, TenantState,
+};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
@@ -104,6 +106,24 @@ pub(super) async fn tenants_in(pool: &SqlitePool, state: TenantState, limit: usi
         .await?;
     let place = Place { table: "tenant", row: &[] };
     rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()
+}
+
+pub(super) async fn kept_leaves(
+    pool: &SqlitePool,
+    tenant: TenantId,
+    below: i64,
+    limit: usize,
+) -> Result<Vec<KeptLeaves>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT first_index, leaves, frontier FROM erased_log WHERE tenant_id = ?1 AND first_index < ?2 \
+         ORDER BY first_index DESC LIMIT +?3",
+    )
+    .bind(&tenant.0[..])
+    .bind(below)
+    .bind(rows_limit(limit))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| cells::kept_leaves(tenant, row)).collect()
 }
 
 pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {

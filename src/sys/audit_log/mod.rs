@@ -29,6 +29,7 @@ use crate::record::RecordKey;
 use access::{Access, Readers};
 use operation::AccessAsked;
 pub use operation::{Operation, TABLE};
+use proofs::Tree;
 use search::Search;
 use sources::Source;
 
@@ -40,9 +41,9 @@ enum Wanted {
     Event(Source, u64, bool),
     Archive(Source, archive::Kept),
     Key(LogKey),
-    Checkpoint(Source),
-    Inclusion(Source, u64, Option<u64>),
-    Consistency(Source, u64, Option<u64>),
+    Checkpoint(Tree),
+    Inclusion(Tree, u64, Option<u64>),
+    Consistency(Tree, u64, Option<u64>),
     Deployment(LogKey),
     Witnessed(Source, Option<u64>),
     DeploymentConsistency(u64, Option<u64>),
@@ -96,13 +97,10 @@ async fn prepare(
             let kept = archive::kept(&source, txn).await?;
             Wanted::Archive(source, kept)
         }
-        Operation::Key { edge } => {
-            let tenant = source(txn, edge)?.tenant;
-            Wanted::Key(txn.log_key(&tenant).await?.ok_or(Refusal::NotFound)?)
-        }
-        Operation::Checkpoint { edge } => Wanted::Checkpoint(source(txn, edge)?),
-        Operation::Inclusion { index, size, edge } => Wanted::Inclusion(source(txn, edge)?, index, size),
-        Operation::Consistency { from, size, edge } => Wanted::Consistency(source(txn, edge)?, from, size),
+        Operation::Key(log) => Wanted::Key(Tree::of(log, place, txn)?.key(txn).await?),
+        Operation::Checkpoint(log) => Wanted::Checkpoint(Tree::of(log, place, txn)?),
+        Operation::Inclusion { index, size, log } => Wanted::Inclusion(Tree::of(log, place, txn)?, index, size),
+        Operation::Consistency { from, size, log } => Wanted::Consistency(Tree::of(log, place, txn)?, from, size),
         Operation::Deployment => Wanted::Deployment(txn.deployment_key().await?.ok_or(Refusal::NotFound)?),
         Operation::Witnessed { size, edge } => Wanted::Witnessed(source(txn, edge)?, size),
         Operation::DeploymentConsistency { from, size } => Wanted::DeploymentConsistency(from, size),
@@ -132,9 +130,9 @@ impl Reading {
             Wanted::Event(source, index, archive) => page::one_event(tenants, &source, index, archive).await,
             Wanted::Archive(source, kept) => archive::show(tenants, &source, &kept).await,
             Wanted::Key(key) => Ok(proofs::key(&key)),
-            Wanted::Checkpoint(source) => proofs::checkpoint(tenants, &source).await,
-            Wanted::Inclusion(source, index, size) => proofs::inclusion(tenants, &source, index, size).await,
-            Wanted::Consistency(source, from, size) => proofs::consistency(tenants, &source, from, size).await,
+            Wanted::Checkpoint(tree) => proofs::checkpoint(tenants, &tree).await,
+            Wanted::Inclusion(tree, index, size) => proofs::inclusion(tenants, &tree, index, size).await,
+            Wanted::Consistency(tree, from, size) => proofs::consistency(tenants, &tree, from, size).await,
             Wanted::Deployment(key) => deployment::show(tenants, &key).await,
             Wanted::Witnessed(source, size) => deployment::proof(tenants, &source, size.unwrap_or(u64::MAX)).await,
             Wanted::DeploymentConsistency(from, size) => deployment::consistency(tenants, from, size).await,

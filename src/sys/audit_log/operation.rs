@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::proofs::Log;
 use super::state::parse_key;
 use crate::answer::Refusal;
 use crate::audit::cursor::Position;
@@ -39,23 +40,17 @@ pub enum Operation {
         edge: bool,
     },
     /// The public key that the log is verified with.
-    Key {
-        /// As above.
-        edge: bool,
-    },
+    Key(Log),
     /// The newest signed tree.
-    Checkpoint {
-        /// As above.
-        edge: bool,
-    },
+    Checkpoint(Log),
     /// That an event is in the tree of some size: none for that of the newest checkpoint.
     Inclusion {
         /// The event's index.
         index: u64,
         /// Events in the tree.
         size: Option<u64>,
-        /// As above.
-        edge: bool,
+        /// Of this log.
+        log: Log,
     },
     /// That a tree extends an earlier one.
     Consistency {
@@ -64,7 +59,7 @@ pub enum Operation {
         /// Events in the later one, as above.
         size: Option<u64>,
         /// As above.
-        edge: bool,
+        log: Log,
     },
     /// The newest signed tree of the deployment's log.
     Deployment,
@@ -176,20 +171,20 @@ pub static TABLE: &[Row<Operation>] = &[
         Ok(Operation::Archive { edge: boolean(call.query, "edge")? })
     }),
     Row::by_verb(Verb::Read, "audit-log/key", &[], "Shows the public key that the log is verified with.", |call| {
-        Ok(Operation::Key { edge: boolean(call.query, "edge")? })
+        Log::parse(call.query).map(Operation::Key)
     }),
     Row::by_verb(Verb::Read, "audit-log/checkpoint", &[], "Shows the newest signed tree of the log.", |call| {
-        Ok(Operation::Checkpoint { edge: boolean(call.query, "edge")? })
+        Log::parse(call.query).map(Operation::Checkpoint)
     }),
     Row::by_verb(Verb::Read, "audit-log/proof/:index", &[], "Proves that an event is in a tree of the log.", |call| {
-        Ok(Operation::Inclusion { index: index(call)?, size: size(call.query)?, edge: boolean(call.query, "edge")? })
+        Ok(Operation::Inclusion { index: index(call)?, size: size(call.query)?, log: Log::parse(call.query)? })
     }),
     Row::by_verb(
         Verb::Read,
         "audit-log/consistency/:from",
         &[],
         "Proves that a tree of the log extends an earlier one.",
-        |call| Ok(Operation::Consistency { from: from(call)?, size: size(call.query)?, edge: boolean(call.query, "edge")? }),
+        |call| Ok(Operation::Consistency { from: from(call)?, size: size(call.query)?, log: Log::parse(call.query)? }),
     ),
     Row::by_verb(
         Verb::Read,
@@ -356,7 +351,7 @@ fn limit(query: &Query) -> Result<usize, Refusal> {
     limit.ok_or_else(|| Refusal::Invalid(format!("limit is a whole number from 1 to {PAGE_MAX}")))
 }
 
-fn text(query: &Query, name: &str) -> Result<Option<String>, Refusal> {
+pub(super) fn text(query: &Query, name: &str) -> Result<Option<String>, Refusal> {
     let Some(text) = query.value(name).filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.len() > TEXT_BYTES_MAX {
         return Err(Refusal::Invalid(format!("{name} is longer than {TEXT_BYTES_MAX} bytes")));
@@ -364,7 +359,7 @@ fn text(query: &Query, name: &str) -> Result<Option<String>, Refusal> {
     Ok(Some(text.to_owned()))
 }
 
-fn boolean(query: &Query, name: &str) -> Result<bool, Refusal> {
+pub(super) fn boolean(query: &Query, name: &str) -> Result<bool, Refusal> {
     match query.value(name) {
         None | Some("" | "0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
         Some(_) if query.flag(name) => Ok(true),

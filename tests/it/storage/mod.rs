@@ -55,4 +55,5 @@ both! {
     erasure::only_erasing_tenants_are_erased,
     heads::heads_are_appended_at_the_end_only,
     heads::a_cosignature_is_kept_once,
+    erasure::leaf_hashes_and_checkpoints_of_an_erased_tenant_stay,
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom::storage::sqlite::SqliteStore;
-use strongroom::storage::{Change, Store as _, StoreError};
+use strongroom::storage::{Change, Checkpoint, Store as _, StoreError, Structural, TenantState};
 use strongroom::time::SystemClock;
 
-use super::sample::{self, commit, record};
+use super::sample::{self, commit, commit_with, record};
 
 pub(super) struct Fixture {
     pub(super) store: SqliteStore,
@@ -124,6 +124,30 @@ async fn log_rows_are_never_changed_nor_deleted() {
         assert!(refused.contains("log rows"), "{refused}");
     }
     assert_eq!(fixture.store.log(tenant, 0, 9).await.unwrap(), vec![log]);
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_erased_log_is_never_changed_nor_deleted() {
+    let fixture = Fixture::new().await;
+    let tenant = sample::tenants(&fixture.store, 1).await[0];
+    let checkpoint = Checkpoint { size: 1, root: [1; 32], note: vec![2] };
+    fixture.store.add_checkpoint(tenant, &checkpoint).await.unwrap();
+    commit_with(&fixture.store, tenant, Vec::new(), vec![Structural::State(tenant, TenantState::Erasing)]).await.unwrap();
+    while fixture.store.erase_chunk(tenant, 10).await.unwrap() > 0 {}
+    let kept = fixture.store.kept_leaves(tenant, u64::MAX, 9).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    for text in [
+        "UPDATE erased_log SET leaves = x''",
+        "DELETE FROM erased_log",
+        "UPDATE checkpoint SET size = 9",
+        "DELETE FROM checkpoint",
+    ] {
+        let mut connection = connect(&fixture.file()).await;
+        let refused = sqlx::raw_sql(text).execute(&mut connection).await.unwrap_err().to_string();
+        assert!(refused.contains("never changed") || refused.contains("stay"), "{refused}");
+    }
+    assert_eq!(fixture.store.kept_leaves(tenant, u64::MAX, 9).await.unwrap(), kept);
+    assert_eq!(fixture.store.checkpoints(tenant, 0..=9, true, 9).await.unwrap(), [checkpoint]);
 }
 
 async fn connect(path: &Path) -> sqlx::SqliteConnection {
