@@ -149,6 +149,8 @@ pub enum Kind {
     Erasure = 88,
     /// The epoch of a tenant's log, once its store was put back to an older one.
     LogEpoch = 89,
+    /// That a tenant's values are being wrapped anew, in the root.
+    UnfinishedRewrap = 91,
     /// How long the archive keeps a tenant's events.
     ArchiveSettings = 92,
     /// What of a tenant's events was deleted from the archive.

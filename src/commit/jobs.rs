@@ -13,6 +13,7 @@ use super::committer::{Attempt, Committer};
 use super::rewrap::RewrapStep;
 use super::tenant::Tenant;
 use super::txn::{Swept, Txn};
+use super::unfinished::Unfinished;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::id::TenantId;
@@ -33,17 +34,19 @@ pub struct Upkeep {
     committer: Arc<Committer>,
     /// Records that seem to be past their expiry and do not open: told once, and passed over.
     damaged: Mutex<HashMap<TenantId, HashSet<RecordKey>>>,
+    unfinished: Unfinished,
 }
 
 impl Upkeep {
     /// Jobs that commit through `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, damaged: Mutex::default() }
+        Self { committer, damaged: Mutex::default(), unfinished: Unfinished::default() }
     }
 
     /// What concerns no tenant alone. Returns true when more is left to do at once.
     pub async fn around(&self) -> bool {
         self.drop_sealed().await;
+        self.unfinished.open(&self.committer).await;
         self.erase().await
     }
 

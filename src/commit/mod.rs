@@ -46,6 +46,7 @@ mod tenants;
 pub(crate) mod testing;
 mod trees;
 mod txn;
+mod unfinished;
 mod work;
 mod wraps;
 mod writing;

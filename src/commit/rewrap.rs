@@ -1,6 +1,6 @@
 //! Wrapping a tenant's values by its newest wrapping key, some at a time, and then destroying the older keys.
 //!
-//! How far it has come is a record: whoever goes on, after a crash or on another server, goes on from there. What is written
+//! How far it has come is a record: whoever goes on, after a crash or on another server, goes on from there (`unfinished.rs`). What is written
 //! meanwhile is under the newest key already. Values are not decrypted, only their data keys are wrapped anew, unless they are to be
 //! encrypted anew.
 
@@ -89,6 +89,7 @@ impl Txn {
         let reencrypt = reencrypt || before.is_some_and(|before| before.reencrypt && before.finished.is_none());
         let rewrap = Rewrap::begin(version, keys, reencrypt, self.now());
         self.put(tenant, &Rewrap::address(), &rewrap, None).await?;
+        self.mark_unfinished(tenant).await?;
         self.wake_jobs(false);
         Ok(())
     }
@@ -111,6 +112,7 @@ impl Txn {
         }
         if whole {
             state.finished = Some(self.now());
+            self.mark_finished(tenant.id()).await?;
             if state.damaged == 0 {
                 self.retire_wrapping_keys(tenant).await?;
                 state.wrapping_keys = 1;

@@ -26,6 +26,7 @@ mod clients_node;
 mod clients_vaultrs;
 mod connector_guide;
 mod cosigning;
+mod crashes;
 mod cubbyhole;
 mod deployment;
 mod doctor;
