@@ -21,7 +21,9 @@ pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
             Some(seal) => seals.push(seal),
             None if config.seals.len() == 1 => return Ok(Guard::Shamir),
             None => {
-                let problem = "shares and another seal: keep either";
+                let problem = "shares do not open beside another seal. For shares that open when the other seals are gone, leave it out, make \
+                               them with `bao operator init -recovery-shares=5 -recovery-threshold=3`, and on the day that they are needed put \
+                               seal \"recovery\" {} beside the seal that takes over";
                 return Err(AppError::Unsupported(format!("seal \"{}\": {problem}", seal.name)));
             }
         }

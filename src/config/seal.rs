@@ -32,6 +32,11 @@ pub(super) fn seals(top: &mut Stanza) -> Result<Vec<Seal>, ConfigError> {
         if (name == RECOVERY) != matches!(kind, SealKind::Recovery) {
             return Err(setting.wrong("the seal \"recovery\" and no other has that name"));
         }
+        // What wraps by the recovery key have, once it was changed.
+        let number = name.strip_prefix("recovery-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+        if number {
+            return Err(setting.wrong("is the name of a recovery key: choose another"));
+        }
         if seals.iter().any(|seal| seal.name == name) {
             return Err(setting.wrong("another seal has the same name: give each a name, as in seal \"static\" \"eu\""));
         }

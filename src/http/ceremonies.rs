@@ -15,7 +15,7 @@ use crate::sys::ceremonies::unauthenticated;
 /// Which of them a listener offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unauthenticated {
-    /// `sys/rekey/*`
+    /// `sys/rekey/*` and `sys/rekey-recovery-key/*`
     pub rekey: bool,
     /// `sys/generate-root/*`
     pub generate_root: bool,
@@ -24,12 +24,20 @@ pub struct Unauthenticated {
 }
 
 /// The paths behind `/v1/` that are answered here and nowhere else.
-pub(super) const PATHS: [&str; 5] =
-    ["sys/rekey/init", "sys/rekey/update", "sys/rekey/verify", "sys/generate-root/attempt", "sys/generate-root/update"];
+pub(super) const PATHS: [&str; 8] = [
+    "sys/rekey/init",
+    "sys/rekey/update",
+    "sys/rekey/verify",
+    "sys/rekey-recovery-key/init",
+    "sys/rekey-recovery-key/update",
+    "sys/rekey-recovery-key/verify",
+    "sys/generate-root/attempt",
+    "sys/generate-root/update",
+];
 
 impl Unauthenticated {
     fn offers(self, path: &str) -> bool {
-        if path.starts_with("sys/rekey/") { self.rekey } else { self.generate_root }
+        if path.starts_with("sys/rekey") { self.rekey } else { self.generate_root }
     }
 
     /// Answers a request for one of `PATHS`.

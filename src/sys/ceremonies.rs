@@ -1,11 +1,11 @@
-//! `sys/rotate/root/*` and `sys/generate-root-token/*`: asked for through the pipeline, so that policy guards them and the log
+//! `sys/rotate/root/*`, `sys/rotate/recovery/*` and `sys/generate-root-token/*`: asked for through the pipeline, so that policy guards them and the log
 //! holds who asked. The step itself is done by the barrier once the request is durable (`sys/barrier/ceremony.rs`).
 
 use crate::answer::{Answer, Refusal};
 use crate::commit::Place;
 use crate::engine::table::{Field, Need, Row, Verb};
 use crate::fields::Fields;
-use crate::sys::barrier::{RekeyRequest, Share, Step};
+use crate::sys::barrier::{RekeyRequest, Share, Step, Target};
 
 /// One operation.
 pub enum Operation {
@@ -18,7 +18,7 @@ pub enum Operation {
 }
 
 const START: &[Field] = &[
-    Field { name: "secret_shares", kind: "integer", help: "How many shares of the new root key." },
+    Field { name: "secret_shares", kind: "integer", help: "How many shares of the new key." },
     Field { name: "secret_threshold", kind: "integer", help: "How many of them are needed." },
     Field { name: "require_verification", kind: "boolean", help: "Nothing changes until the new shares were brought." },
     Field { name: "pgp_keys", kind: "array", help: "Not offered." },
@@ -41,19 +41,51 @@ macro_rules! row {
 
 /// The table.
 pub static TABLE: &[Row<Operation>] = &[
-    row!(Read, "rotate/root/init", &[], "How far a change of the root key is.", |_| step(Step::RekeyStatus)),
-    row!(Write, "rotate/root/init", START, "Begins a change of the root key.", |call| step(start_rekey(call.fields)?)),
-    row!(Delete, "rotate/root/init", &[], "Gives a change of the root key up.", |_| step(Step::RekeyCancel)),
+    row!(Read, "rotate/root/init", &[], "How far a change of the root key is.", |_| step(Step::RekeyStatus(Target::Root))),
+    row!(Write, "rotate/root/init", START, "Begins a change of the root key.", |call| step(start_rekey(
+        Target::Root,
+        call.fields
+    )?)),
+    row!(Delete, "rotate/root/init", &[], "Gives a change of the root key up.", |_| step(Step::RekeyCancel(Target::Root))),
     row!(Write, "rotate/root/update", SHARE, "Brings a share of the root key of now.", |call| {
-        step(Step::RekeyShare(Share::parse(call.fields)?))
+        step(Step::RekeyShare(Target::Root, Share::parse(call.fields)?))
     }),
-    row!(Read, "rotate/root/verify", &[], "How far the verification of the new shares is.", |_| step(Step::VerifyStatus)),
+    row!(Read, "rotate/root/verify", &[], "How far the verification of the new shares is.", |_| step(Step::VerifyStatus(
+        Target::Root
+    ))),
     row!(Write, "rotate/root/verify", SHARE, "Brings a share of the new root key.", |call| {
-        step(Step::VerifyShare(Share::parse(call.fields)?))
+        step(Step::VerifyShare(Target::Root, Share::parse(call.fields)?))
     }),
-    row!(Delete, "rotate/root/verify", &[], "Begins the verification again.", |_| step(Step::VerifyRestart)),
+    row!(Delete, "rotate/root/verify", &[], "Begins the verification again.", |_| step(Step::VerifyRestart(Target::Root))),
     row!(Read, "rotate/root/backup", &[], "Shares that were kept encrypted: none are.", |_| Ok(Operation::Backup)),
     row!(Delete, "rotate/root/backup", &[], "Forgets them.", |_| Ok(Operation::ForgetBackup)),
+    row!(Read, "rotate/recovery/init", &[], "How far a change of the recovery key is.", |_| {
+        step(Step::RekeyStatus(Target::Recovery))
+    }),
+    row!(Write, "rotate/recovery/init", START, "Begins a change of the recovery key.", |call| {
+        step(start_rekey(Target::Recovery, call.fields)?)
+    }),
+    row!(Delete, "rotate/recovery/init", &[], "Gives a change of the recovery key up.", |_| {
+        step(Step::RekeyCancel(Target::Recovery))
+    }),
+    row!(Write, "rotate/recovery/update", SHARE, "Brings a share of the recovery key of now.", |call| {
+        step(Step::RekeyShare(Target::Recovery, Share::parse(call.fields)?))
+    }),
+    row!(Read, "rotate/recovery/verify", &[], "How far the verification of the new recovery shares is.", |_| {
+        step(Step::VerifyStatus(Target::Recovery))
+    }),
+    row!(Write, "rotate/recovery/verify", SHARE, "Brings a share of the new recovery key.", |call| {
+        step(Step::VerifyShare(Target::Recovery, Share::parse(call.fields)?))
+    }),
+    row!(Delete, "rotate/recovery/verify", &[], "Begins the verification again.", |_| {
+        step(Step::VerifyRestart(Target::Recovery))
+    }),
+    row!(Read, "rotate/recovery/backup", &[], "Shares that were kept encrypted: none are.", |_| Ok(Operation::Backup)),
+    row!(Delete, "rotate/recovery/backup", &[], "Forgets them.", |_| Ok(Operation::ForgetBackup)),
+    row!(Read, "rekey/recovery-key-backup", &[], "The older form of rotate/recovery/backup.", |_| Ok(Operation::Backup)),
+    row!(Delete, "rekey/recovery-key-backup", &[], "The older form of rotate/recovery/backup.", |_| {
+        Ok(Operation::ForgetBackup)
+    }),
     row!(Read, "rekey/backup", &[], "The older form of rotate/root/backup.", |_| Ok(Operation::Backup)),
     row!(Delete, "rekey/backup", &[], "The older form of rotate/root/backup.", |_| Ok(Operation::ForgetBackup)),
     row!(Read, "generate-root-token/attempt", &[], "How far the making of a root token is.", |_| step(Step::RootStatus)),
@@ -69,8 +101,8 @@ fn step(step: Step) -> Result<Operation, Refusal> {
     Ok(Operation::Step(step))
 }
 
-fn start_rekey(fields: &Fields<'_>) -> Result<Step, Refusal> {
-    RekeyRequest::parse(fields).map(Step::RekeyStart)
+fn start_rekey(target: Target, fields: &Fields<'_>) -> Result<Step, Refusal> {
+    RekeyRequest::parse(fields).map(|request| Step::RekeyStart(target, request))
 }
 
 fn start_root(fields: &Fields<'_>) -> Result<Step, Refusal> {
@@ -79,14 +111,19 @@ fn start_root(fields: &Fields<'_>) -> Result<Step, Refusal> {
 
 /// The step of an older path that needs no token, where a listener offers those: `None` when the path has not this verb.
 pub fn unauthenticated(path: &str, verb: Verb, fields: &Fields<'_>) -> Option<Result<Step, Refusal>> {
+    let target = if path.starts_with("sys/rekey-recovery-key/") { Target::Recovery } else { Target::Root };
     Some(match (path, verb) {
-        ("sys/rekey/init", Verb::Read) => Ok(Step::RekeyStatus),
-        ("sys/rekey/init", Verb::Write) => start_rekey(fields),
-        ("sys/rekey/init", Verb::Delete) => Ok(Step::RekeyCancel),
-        ("sys/rekey/update", Verb::Write) => Share::parse(fields).map(Step::RekeyShare),
-        ("sys/rekey/verify", Verb::Read) => Ok(Step::VerifyStatus),
-        ("sys/rekey/verify", Verb::Write) => Share::parse(fields).map(Step::VerifyShare),
-        ("sys/rekey/verify", Verb::Delete) => Ok(Step::VerifyRestart),
+        ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Read) => Ok(Step::RekeyStatus(target)),
+        ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Write) => start_rekey(target, fields),
+        ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Delete) => Ok(Step::RekeyCancel(target)),
+        ("sys/rekey/update" | "sys/rekey-recovery-key/update", Verb::Write) => {
+            Share::parse(fields).map(|share| Step::RekeyShare(target, share))
+        }
+        ("sys/rekey/verify" | "sys/rekey-recovery-key/verify", Verb::Read) => Ok(Step::VerifyStatus(target)),
+        ("sys/rekey/verify" | "sys/rekey-recovery-key/verify", Verb::Write) => {
+            Share::parse(fields).map(|share| Step::VerifyShare(target, share))
+        }
+        ("sys/rekey/verify" | "sys/rekey-recovery-key/verify", Verb::Delete) => Ok(Step::VerifyRestart(target)),
         ("sys/generate-root/attempt", Verb::Read) => Ok(Step::RootStatus),
         ("sys/generate-root/attempt", Verb::Write) => start_root(fields),
         ("sys/generate-root/attempt", Verb::Delete) => Ok(Step::RootCancel),

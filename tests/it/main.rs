@@ -50,6 +50,7 @@ mod own_keys;
 mod quotas;
 mod races;
 mod recovery;
+mod recovery_rotation;
 mod references;
 mod replicas;
 mod rotation;

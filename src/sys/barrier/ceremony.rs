@@ -8,22 +8,31 @@ use crate::fields::Fields;
 use crate::json::Json;
 use crate::secret::{SecretBytes, SecretText};
 
+/// Which key is changed, and its shares with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The root key that shares give.
+    Root,
+    /// The recovery key, beside seals that open by themselves.
+    Recovery,
+}
+
 /// One step of a ceremony.
 pub enum Step {
-    /// How far a change of the root key is.
-    RekeyStatus,
+    /// How far a change of this key is.
+    RekeyStatus(Target),
     /// Begin one.
-    RekeyStart(RekeyRequest),
-    /// Bring a share of the root key of now.
-    RekeyShare(Share),
+    RekeyStart(Target, RekeyRequest),
+    /// Bring a share of the key of now.
+    RekeyShare(Target, Share),
     /// Give it up.
-    RekeyCancel,
+    RekeyCancel(Target),
     /// How far the verification of the new shares is.
-    VerifyStatus,
-    /// Bring a share of the new root key.
-    VerifyShare(Share),
+    VerifyStatus(Target),
+    /// Bring a share of the new key.
+    VerifyShare(Target, Share),
     /// Begin the verification again.
-    VerifyRestart,
+    VerifyRestart(Target),
     /// How far the making of a root token is.
     RootStatus,
     /// Begin one. The one-time password that the token is to be hidden with is made unless it is given.
@@ -85,16 +94,16 @@ impl Barrier {
             return Err(BarrierError::Sealed);
         }
         match step {
-            Step::RekeyStatus => self.rekey_status().await.map(Some),
-            Step::RekeyStart(request) => self.start_rekey(request).await.map(Some),
-            Step::RekeyShare(share) => self.rekey_share(&share).await.map(Some),
-            Step::RekeyCancel => {
-                self.rekey().take();
+            Step::RekeyStatus(target) => self.rekey_status(target).await.map(Some),
+            Step::RekeyStart(target, request) => self.start_rekey(target, request).await.map(Some),
+            Step::RekeyShare(target, share) => self.rekey_share(target, &share).await.map(Some),
+            Step::RekeyCancel(target) => {
+                self.rekeys().of(target).take();
                 Ok(None)
             }
-            Step::VerifyStatus => self.verify_status().map(Some),
-            Step::VerifyShare(share) => self.verify_share(&share).await.map(Some),
-            Step::VerifyRestart => self.restart_verification().map(Some),
+            Step::VerifyStatus(target) => self.verify_status(target).map(Some),
+            Step::VerifyShare(target, share) => self.verify_share(target, &share).await.map(Some),
+            Step::VerifyRestart(target) => self.restart_verification(target).map(Some),
             Step::RootStatus => self.root_status().await.map(Some),
             Step::RootStart(otp) => self.start_root(otp).await.map(Some),
             Step::RootShare(share) => self.root_share(&share).await.map(Some),
@@ -107,7 +116,7 @@ impl Barrier {
 
     /// A sealed server knows of no ceremony.
     pub(super) fn forget_ceremonies(&self) {
-        self.rekey().take();
+        *self.rekeys() = super::rekey::Rekeys::default();
         self.root_generation().take();
     }
 }

@@ -153,7 +153,7 @@ impl Barrier {
                 let (private, public) = RecoveryKey::generate().ok_or_else(failed)?;
                 let (set, shares) = shares_of(&private.to_split().ok_or_else(failed)?)?;
                 let record = SealRecord::Auto(AutoRecord::first(seals, Some((set, public))));
-                let recovery: Arc<dyn Seal> = Arc::new(RecoverySeal::open(public, private));
+                let recovery: Arc<dyn Seal> = Arc::new(RecoverySeal::open(0, public, private));
                 Ok(NewRoot { seals: seals.iter().cloned().chain([recovery]).collect(), record, shares })
             }
             Guard::Recovery(_) => {

@@ -168,9 +168,10 @@ impl Keeper {
         let tenants = self.committer.tenants();
         if tenants.seals().epoch != record.epoch {
             let mut list = record.wrapping(&self.configured.seals).ok_or(KeeperError::OtherSeals)?;
-            if let Some(recovery) = &self.configured.recovery {
-                list.retain(|seal| seal.name() != recovery.name());
-                list.push(Arc::clone(recovery));
+            if let Some(recovery) = &self.configured.recovery
+                && let Some(closed) = list.iter_mut().find(|seal| seal.name() == recovery.name())
+            {
+                *closed = Arc::clone(recovery);
             }
             tenants.set_seals(Seals { epoch: record.epoch, list });
         }
@@ -181,7 +182,9 @@ impl Keeper {
             let _ = probe(std::slice::from_ref(seal)).await;
         }
         let incomplete = self.walk().incomplete().await?;
-        if !record.unfinished && incomplete.is_none() {
+        // A new recovery key takes over once its shares are in people's hands, as a new root key does.
+        let taking_over = record.next_recovery().is_some_and(|(next, confirmed)| confirmed || self.bell.gave_out(next.id));
+        if !record.unfinished && incomplete.is_none() && !taking_over {
             return Ok(());
         }
         // One that does not wrap would be asked once for every tenant.
@@ -189,6 +192,14 @@ impl Keeper {
         let tenants = self.walk().wrap_all().await?;
         if let Some(incomplete) = incomplete {
             self.walk().completed(incomplete).await?;
+        }
+        if taking_over {
+            let next = SealRecord::Auto(record.recovery_taken_over());
+            if self.store.replace_seal(&deployment.seal, &next.bytes()?).await? {
+                tracing::info!(tenants, "the new recovery key has taken over: shares of the old one are good for nothing more");
+            }
+            self.bell.ring();
+            return Ok(());
         }
         if record.unfinished && !self.store.replace_seal(&deployment.seal, &SealRecord::Auto(record.finished()).bytes()?).await? {
             return Ok(());

@@ -35,7 +35,7 @@ use crate::sys::erasure::{Eraser, ErasureSettings};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
-pub use ceremony::{Share, Step};
+pub use ceremony::{Share, Step, Target};
 pub use init::{InitRequest, Initialised};
 pub use rekey::RekeyRequest;
 pub use status::{API_VERSION, Health, SealStatus};
@@ -170,7 +170,7 @@ pub struct Barrier {
     /// Nobody has sealed it: when its keys are lost, they are to be opened again.
     wants_open: AtomicBool,
     progress: Mutex<unseal::Progress>,
-    rekey: Mutex<Option<rekey::Rekey>>,
+    rekeys: Mutex<rekey::Rekeys>,
     root_generation: Mutex<Option<generate_root::Attempt>>,
     /// Tells the keeper that there is something to do.
     wake: Arc<keeper::Bell>,
@@ -199,7 +199,7 @@ impl Barrier {
             open: ArcSwapOption::empty(),
             wants_open: AtomicBool::new(true),
             progress: Mutex::default(),
-            rekey: Mutex::default(),
+            rekeys: Mutex::default(),
             root_generation: Mutex::default(),
             wake: Arc::default(),
             changing: tokio::sync::Mutex::default(),

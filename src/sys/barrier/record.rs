@@ -36,6 +36,12 @@ pub(super) struct AutoRecord {
     /// The public recovery key, base64. Without one (older deployments) the shares open nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery_key: Option<String>,
+    /// How often the recovery key was changed: part of the name that its wraps have.
+    #[serde(default)]
+    recovery_number: u32,
+    /// The recovery key that is to take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_recovery: Option<NextRecovery>,
     /// Counts changes of the list.
     #[serde(default)]
     pub(super) epoch: u32,
@@ -48,6 +54,18 @@ pub(super) struct AutoRecord {
     /// Tenants are still to be rewrapped.
     #[serde(default)]
     pub(super) unfinished: bool,
+}
+
+/// A recovery key that is to take over. Every tenant is wrapped to it, and to the one of now, before it does.
+#[derive(Clone, Serialize, Deserialize)]
+struct NextRecovery {
+    shares: ShareSet,
+    /// The public key, base64.
+    key: String,
+    /// Its number. One that was given up has used its own.
+    number: u32,
+    /// The new shares were seen in people's hands.
+    confirmed: bool,
 }
 
 /// Shares that people hold.
@@ -112,8 +130,12 @@ impl AutoRecord {
     }
 
     fn public(&self) -> Option<RecoveryPublicKey> {
-        let bytes = BASE64.decode(self.recovery_key.as_ref()?.as_bytes()).ok()?;
-        RecoveryPublicKey::from_bytes(&bytes)
+        public(self.recovery_key.as_ref()?)
+    }
+
+    /// What recognises the recovery shares.
+    pub(super) fn recovery_shares(&self) -> Option<&ShareSet> {
+        self.recovery.as_ref()
     }
 
     /// Whether recovery shares open.
@@ -121,15 +143,44 @@ impl AutoRecord {
         self.public().is_some()
     }
 
-    /// `seals`, and the recovery key, which wraps with them.
+    /// `seals`, and the recovery key, which wraps with them; while it is being changed, both.
     pub(super) fn with_recovery(&self, mut seals: Vec<Arc<dyn Seal>>) -> Vec<Arc<dyn Seal>> {
-        seals.extend(self.public().map(|public| Arc::new(RecoverySeal::closed(public)) as Arc<dyn Seal>));
+        let closed = |number, public| Arc::new(RecoverySeal::closed(number, public)) as Arc<dyn Seal>;
+        seals.extend(self.public().map(|public| closed(self.recovery_number, public)));
+        seals.extend(self.next_recovery.as_ref().and_then(|next| Some(closed(next.number, public(&next.key)?))));
         seals
+    }
+
+    /// Prepares the change to another recovery key.
+    pub(super) fn prepare_recovery(&self, shares: ShareSet, public: &RecoveryPublicKey, confirmed: bool) -> Self {
+        let number = self.next_recovery.as_ref().map_or(self.recovery_number, |given_up| given_up.number) + 1;
+        let next = NextRecovery { shares, key: BASE64.encode(public.bytes()), number, confirmed };
+        Self { epoch: self.epoch + 1, next_recovery: Some(next), ..self.clone() }
+    }
+
+    /// The shares of the recovery key that is to take over, and whether they were seen in people's hands.
+    pub(super) fn next_recovery(&self) -> Option<(&ShareSet, bool)> {
+        self.next_recovery.as_ref().map(|next| (&next.shares, next.confirmed))
+    }
+
+    /// The new recovery key takes over; tenants are still to be freed of the wraps of the one before.
+    pub(super) fn recovery_taken_over(&self) -> Self {
+        let Some(NextRecovery { shares, key, number, .. }) = self.next_recovery.clone() else { return self.clone() };
+        Self {
+            recovery: Some(shares),
+            recovery_key: Some(key),
+            recovery_number: number,
+            next_recovery: None,
+            epoch: self.epoch + 1,
+            before: self.seals.clone(),
+            unfinished: true,
+            ..self.clone()
+        }
     }
 
     /// The recovery key that shares gave. None when it is not that of this deployment, or there is none.
     pub(super) async fn recovery_seal(&self, joined: &RootKey) -> Option<Arc<dyn Seal>> {
-        let seal: Arc<dyn Seal> = Arc::new(RecoverySeal::open(self.public()?, RecoveryKey::of(joined)?));
+        let seal: Arc<dyn Seal> = Arc::new(RecoverySeal::open(self.recovery_number, self.public()?, RecoveryKey::of(joined)?));
         probe(std::slice::from_ref(&seal)).await.is_ok().then_some(seal)
     }
 
@@ -174,6 +225,10 @@ impl AutoRecord {
     pub(super) fn finished(&self) -> Self {
         Self { before: Vec::new(), unfinished: false, ..self.clone() }
     }
+}
+
+fn public(text: &str) -> Option<RecoveryPublicKey> {
+    RecoveryPublicKey::from_bytes(&BASE64.decode(text.as_bytes()).ok()?)
 }
 
 /// In one order, whatever that of the configuration is.

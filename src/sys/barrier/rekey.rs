@@ -1,27 +1,44 @@
-//! Changing the root key: people bring shares of the one of now, and get shares of a new one.
+//! Changing the root key, or the recovery key: people bring shares of the one of now, and get shares of a new one.
 //!
-//! From then on both open everything, until every tenant is wrapped by the new one alone (`keeper.rs`). With verification
-//! nothing is stored before people have brought enough of the new shares, so shares that got lost on their way cost nothing.
+//! From then on both root keys open everything, until every tenant is wrapped by the new one alone (`keeper.rs`); of recovery keys the old
+//! one does until the new one takes over. With verification nothing is stored before people have brought enough of the new shares,
+//! so shares that got lost on their way cost nothing.
 
 use std::sync::{MutexGuard, PoisonError};
 
-use super::ceremony::{Share, refuse_pgp, write_shares};
+use super::ceremony::{Share, Target, refuse_pgp, write_shares};
 use super::gathered::Gathered;
-use super::record::{SealRecord, ShamirRecord};
-use super::{Barrier, BarrierError};
+use super::record::{AutoRecord, SealRecord, ShamirRecord};
+use super::{Barrier, BarrierError, Guard};
 use crate::answer::Refusal;
-use crate::crypto::{RootKey, equal};
+use crate::crypto::{RecoveryKey, RecoveryPublicKey, RootKey, equal};
 use crate::fields::Fields;
 use crate::json::Json;
 use crate::seal::shamir::{ShareSet, split};
 use crate::storage::Deployment;
 
-/// What a change of the root key asks for.
-#[derive(Debug, PartialEq, Eq)]
+/// What a change of a key asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekeyRequest {
     shares: u8,
     threshold: u8,
     verify: bool,
+}
+
+/// The changes that are under way.
+#[derive(Default)]
+pub(super) struct Rekeys {
+    root: Option<Rekey>,
+    recovery: Option<Rekey>,
+}
+
+impl Rekeys {
+    pub(super) fn of(&mut self, target: Target) -> &mut Option<Rekey> {
+        match target {
+            Target::Root => &mut self.root,
+            Target::Recovery => &mut self.recovery,
+        }
+    }
 }
 
 /// A change that is under way.
@@ -32,13 +49,39 @@ pub(super) struct Rekey {
     verification: Option<Verification>,
 }
 
-/// A new root key that is not stored yet.
+/// A new key that is not stored yet.
 struct Verification {
     nonce: String,
     gathered: Gathered,
-    old: RootKey,
-    new: RootKey,
+    new: NewKey,
     set: ShareSet,
+}
+
+/// A new key, in the form in which it is split.
+struct NewKey {
+    split: RootKey,
+    rest: Rest,
+}
+
+/// What is stored of it with its shares.
+enum Rest {
+    /// Of a root key: bridges between it and the one of now.
+    Root { old: RootKey },
+    /// Of a recovery key: its public half.
+    Recovery(RecoveryPublicKey),
+}
+
+impl NewKey {
+    /// In place of `old`, which people have brought the shares of.
+    fn generate(target: Target, old: RootKey) -> Option<Self> {
+        match target {
+            Target::Root => Some(Self { split: RootKey::generate(), rest: Rest::Root { old } }),
+            Target::Recovery => {
+                let (private, public) = RecoveryKey::generate()?;
+                Some(Self { split: private.to_split()?, rest: Rest::Recovery(public) })
+            }
+        }
+    }
 }
 
 impl RekeyRequest {
@@ -68,76 +111,126 @@ fn none_in_progress() -> BarrierError {
     BarrierError::Invalid("no rotation in progress".into())
 }
 
-impl Barrier {
-    pub(super) fn rekey(&self) -> MutexGuard<'_, Option<Rekey>> {
-        self.rekey.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is stored of the shares that a target has.
+enum Guarded {
+    Root(ShamirRecord),
+    Recovery(AutoRecord, ShareSet),
+}
+
+impl Guarded {
+    fn shares(&self) -> &ShareSet {
+        match self {
+            Self::Root(record) => &record.shares,
+            Self::Recovery(_, shares) => shares,
+        }
     }
 
-    /// The deployment, and what is stored of its shares.
+    /// A change before it is not at its end.
+    fn is_unfinished(&self) -> bool {
+        match self {
+            Self::Root(record) => record.sweep || record.next.as_ref().is_some_and(|next| next.confirmed),
+            Self::Recovery(record, _) => record.unfinished || record.next_recovery().is_some_and(|(_, confirmed)| confirmed),
+        }
+    }
+}
+
+impl Barrier {
+    pub(super) fn rekeys(&self) -> MutexGuard<'_, Rekeys> {
+        self.rekeys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The deployment, and what is stored of its shares of the root key.
     async fn shamir(&self) -> Result<(Deployment, ShamirRecord), BarrierError> {
+        match self.guarded(Target::Root).await? {
+            (deployment, Guarded::Root(record)) => Ok((deployment, record)),
+            (_, Guarded::Recovery(..)) => Err(BarrierError::Failed("the shares are of another key".into())),
+        }
+    }
+
+    async fn guarded(&self, target: Target) -> Result<(Deployment, Guarded), BarrierError> {
         let deployment =
             self.store.deployment().await?.ok_or_else(|| BarrierError::Invalid("Vault is not initialized".into()))?;
-        match SealRecord::of(&deployment)? {
-            SealRecord::Shamir(record) => Ok((deployment, record)),
-            SealRecord::Auto(_) => Err(BarrierError::Invalid(
-                "the root key is with the configured seal, and has no shares: it is changed there".into(),
-            )),
-        }
+        let guarded = match (target, SealRecord::of(&deployment)?) {
+            (Target::Root, SealRecord::Shamir(record)) => Guarded::Root(record),
+            (Target::Root, SealRecord::Auto(_)) => {
+                return Err(BarrierError::Invalid(
+                    "the root key is with the configured seal, and has no shares: it is changed there; recovery shares are changed with \
+                     sys/rotate/recovery (-target=recovery)"
+                        .into(),
+                ));
+            }
+            (Target::Recovery, SealRecord::Shamir(_)) => {
+                return Err(BarrierError::Invalid("recovery rotation not supported".into()));
+            }
+            (Target::Recovery, SealRecord::Auto(record)) => {
+                if matches!(self.guard, Guard::Recovery(_)) {
+                    let text = "a recovery is under way: start without seal \"recovery\" first";
+                    return Err(BarrierError::Invalid(text.into()));
+                }
+                let none = "this deployment was initialised without recovery shares";
+                let shares = record.recovery_shares().cloned().ok_or_else(|| BarrierError::Invalid(none.into()))?;
+                Guarded::Recovery(record, shares)
+            }
+        };
+        Ok((deployment, guarded))
     }
 
-    pub(super) async fn rekey_status(&self) -> Result<Json, BarrierError> {
-        let (_, record) = self.shamir().await?;
-        Ok(shown(self.rekey().as_ref(), record.shares.threshold))
+    pub(super) async fn rekey_status(&self, target: Target) -> Result<Json, BarrierError> {
+        let (_, guarded) = self.guarded(target).await?;
+        Ok(shown(self.rekeys().of(target).as_ref(), guarded.shares().threshold))
     }
 
-    pub(super) async fn start_rekey(&self, request: RekeyRequest) -> Result<Json, BarrierError> {
-        let (_, record) = self.shamir().await?;
-        if record.sweep || record.next.as_ref().is_some_and(|next| next.confirmed) {
-            return Err(BarrierError::Invalid("the last change of the root key is still being finished; try again".into()));
+    pub(super) async fn start_rekey(&self, target: Target, request: RekeyRequest) -> Result<Json, BarrierError> {
+        let (_, guarded) = self.guarded(target).await?;
+        if guarded.is_unfinished() {
+            let what = match target {
+                Target::Root => "of the root key",
+                Target::Recovery => "of the recovery key or of the seals",
+            };
+            return Err(BarrierError::Invalid(format!("the last change {what} is still being finished; try again")));
         }
-        let mut rekey = self.rekey();
+        let mut rekeys = self.rekeys();
+        let rekey = rekeys.of(target);
         if rekey.is_some() {
             return Err(BarrierError::Invalid("rotation already in progress".into()));
         }
         *rekey = Some(Rekey { request, nonce: crate::random::uuid(), gathered: Gathered::default(), verification: None });
-        Ok(shown(rekey.as_ref(), record.shares.threshold))
+        Ok(shown(rekey.as_ref(), guarded.shares().threshold))
     }
 
-    pub(super) async fn rekey_share(&self, share: &Share) -> Result<Json, BarrierError> {
-        let (deployment, record) = self.shamir().await?;
+    pub(super) async fn rekey_share(&self, target: Target, share: &Share) -> Result<Json, BarrierError> {
+        let (deployment, guarded) = self.guarded(target).await?;
         let (old, request, nonce) = {
-            let mut slot = self.rekey();
+            let mut rekeys = self.rekeys();
+            let slot = rekeys.of(target);
             let rekey = slot.as_mut().ok_or_else(none_in_progress)?;
             if rekey.verification.is_some() {
                 return Err(BarrierError::Invalid("rotation operation already finished; verification must be performed".into()));
             }
             share.is_for(&rekey.nonce, "rotation")?;
-            match rekey.gathered.add(&[&record.shares], &share.key)? {
-                None => return Ok(shown(slot.as_ref(), record.shares.threshold)),
-                Some((_, old)) => {
-                    let RekeyRequest { shares, threshold, verify } = rekey.request;
-                    (old, RekeyRequest { shares, threshold, verify }, rekey.nonce.clone())
-                }
+            match rekey.gathered.add(&[guarded.shares()], &share.key)? {
+                None => return Ok(shown(slot.as_ref(), guarded.shares().threshold)),
+                Some((_, old)) => (old, rekey.request.clone(), rekey.nonce.clone()),
             }
         };
-        let new = RootKey::generate();
-        let made = split(&new, usize::from(request.shares), usize::from(request.threshold));
+        let new = NewKey::generate(target, old).ok_or_else(|| BarrierError::Failed("no key was made".into()))?;
+        let made = split(&new.split, usize::from(request.shares), usize::from(request.threshold));
         let (set, shares) = made.map_err(|error| BarrierError::Invalid(error.to_string()))?;
         let mut verification_nonce = String::new();
         if request.verify {
             verification_nonce = crate::random::uuid();
-            let verification = Verification { nonce: verification_nonce.clone(), gathered: Gathered::default(), old, new, set };
-            if let Some(rekey) = self.rekey().as_mut() {
+            let verification = Verification { nonce: verification_nonce.clone(), gathered: Gathered::default(), new, set };
+            if let Some(rekey) = self.rekeys().of(target).as_mut() {
                 rekey.verification = Some(verification);
             }
         } else {
             let id = set.id;
-            self.store_next(&deployment, record, (&old, &new, set), false).await?;
-            self.rekey().take();
+            self.store_next(&deployment, guarded, &new, set, false).await?;
+            self.rekeys().of(target).take();
             // They are given out with this answer.
             self.wake.given_out(id);
         }
-        tracing::info!(verification = request.verify, "shares of a new root key were given out");
+        tracing::info!(verification = request.verify, ?target, "shares of a new key were given out");
         Ok(Json::object(|o| {
             o.field("nonce", &nonce).field("complete", &true);
             write_shares(o, ["keys", "keys_base64"], &shares);
@@ -146,62 +239,73 @@ impl Barrier {
         }))
     }
 
-    pub(super) fn verify_status(&self) -> Result<Json, BarrierError> {
-        self.rekey().as_ref().and_then(verification_shown).ok_or_else(no_configuration)
+    pub(super) fn verify_status(&self, target: Target) -> Result<Json, BarrierError> {
+        self.rekeys().of(target).as_ref().and_then(verification_shown).ok_or_else(no_configuration)
     }
 
-    pub(super) fn restart_verification(&self) -> Result<Json, BarrierError> {
-        let mut slot = self.rekey();
+    pub(super) fn restart_verification(&self, target: Target) -> Result<Json, BarrierError> {
+        let mut rekeys = self.rekeys();
+        let slot = rekeys.of(target);
         let verification = slot.as_mut().and_then(|rekey| rekey.verification.as_mut()).ok_or_else(no_configuration)?;
         verification.gathered.reset();
         verification.nonce = crate::random::uuid();
         slot.as_ref().and_then(verification_shown).ok_or_else(no_configuration)
     }
 
-    pub(super) async fn verify_share(&self, share: &Share) -> Result<Json, BarrierError> {
-        let (deployment, record) = self.shamir().await?;
+    pub(super) async fn verify_share(&self, target: Target, share: &Share) -> Result<Json, BarrierError> {
+        let (deployment, guarded) = self.guarded(target).await?;
         let verified = {
-            let mut slot = self.rekey();
+            let mut rekeys = self.rekeys();
+            let slot = rekeys.of(target);
             let verification = slot.as_mut().and_then(|rekey| rekey.verification.as_mut()).ok_or_else(none_in_progress)?;
             share.is_for(&verification.nonce, "this verify operation")?;
             let Verification { gathered, set, new, .. } = verification;
             let joined = gathered.add(&[set], &share.key)?;
             match joined {
                 None => return slot.as_ref().and_then(verification_shown).ok_or_else(no_configuration),
-                Some((_, joined)) if !equal(joined.secret().expose(), new.secret().expose()) => {
-                    return Err(BarrierError::Failed("the new shares do not give the new root key".into()));
+                Some((_, joined)) if !equal(joined.secret().expose(), new.split.secret().expose()) => {
+                    return Err(BarrierError::Failed("the new shares do not give the new key".into()));
                 }
                 Some(_) => {}
             }
             slot.as_mut().and_then(|rekey| rekey.verification.take()).ok_or_else(none_in_progress)?
         };
-        let Verification { nonce, old, new, set, .. } = verified;
-        self.store_next(&deployment, record, (&old, &new, set), true).await?;
-        self.rekey().take();
+        let Verification { nonce, new, set, .. } = verified;
+        self.store_next(&deployment, guarded, &new, set, true).await?;
+        self.rekeys().of(target).take();
         self.wake.ring();
         Ok(Json::object(|o| {
             o.field("nonce", &nonce).field("complete", &true);
         }))
     }
 
-    /// From here on the shares of both root keys open.
+    /// From here on the shares of both root keys open, or every tenant gets a wrap for the new recovery key, too.
     async fn store_next(
         &self,
         deployment: &Deployment,
-        record: ShamirRecord,
-        (old, new, set): (&RootKey, &RootKey, ShareSet),
+        guarded: Guarded,
+        new: &NewKey,
+        set: ShareSet,
         confirmed: bool,
     ) -> Result<(), BarrierError> {
-        let record = record.prepare(deployment.id, old, new, set, confirmed);
-        self.replace(deployment, record).await
+        let record = match (guarded, &new.rest) {
+            (Guarded::Root(record), Rest::Root { old }) => {
+                SealRecord::Shamir(record.prepare(deployment.id, old, &new.split, set, confirmed))
+            }
+            (Guarded::Recovery(record, _), Rest::Recovery(public)) => {
+                SealRecord::Auto(record.prepare_recovery(set, public, confirmed))
+            }
+            _ => return Err(BarrierError::Failed("the seal was changed meanwhile".into())),
+        };
+        self.replace(deployment, &record).await
     }
 
     /// Stores the record, unless another server has changed it since it was read.
-    async fn replace(&self, deployment: &Deployment, record: ShamirRecord) -> Result<(), BarrierError> {
-        if self.store.replace_seal(&deployment.seal, &SealRecord::Shamir(record).bytes()?).await? {
+    async fn replace(&self, deployment: &Deployment, record: &SealRecord) -> Result<(), BarrierError> {
+        if self.store.replace_seal(&deployment.seal, &record.bytes()?).await? {
             return Ok(());
         }
-        Err(BarrierError::Invalid("the root key is being changed through another server; nothing was changed here".into()))
+        Err(BarrierError::Invalid("the seal is being changed through another server; nothing was changed here".into()))
     }
 
     /// Somebody has unsealed with shares of the new root key: people have them.
@@ -209,7 +313,7 @@ impl Barrier {
         let (deployment, mut record) = self.shamir().await?;
         if let Some(next) = record.next.as_mut().filter(|next| !next.confirmed) {
             next.confirmed = true;
-            self.replace(&deployment, record).await?;
+            self.replace(&deployment, &SealRecord::Shamir(record)).await?;
         }
         self.wake.ring();
         Ok(())

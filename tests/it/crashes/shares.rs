@@ -1,4 +1,4 @@
-//! A new root key with new shares, with and without their verification.
+//! A new root key with new shares, and a new recovery key, with and without the verification of the new shares.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use strongroom::storage::Store;
 use strongroom::sys::barrier::Guard;
 use strongroom::sys::erasure::ErasureSettings;
 
-use super::server::InProcess;
+use super::server::{InProcess, guard, seals};
 use super::{at_every_step, sqlite};
 
 const SECRETS: usize = 3;
@@ -44,6 +44,59 @@ async fn a_change_of_the_root_key_is_finished_wherever_the_server_died() {
             next.reads("team", SECRETS).await;
             next.log_verifies("team", team).await;
             next.end().await;
+            died
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_recovery_key_is_finished_wherever_the_server_died() {
+    let (store, _folder) = sqlite().await;
+    let first = InProcess::new(&store, guard(&["one"]), ErasureSettings::default());
+    let mut shares = first.initialise(3, 2).await;
+    let team = first.namespace("team", SECRETS).await;
+    first.end().await;
+    let (mut now, mut other) = ("one", "two");
+    for verification in [false, true] {
+        at_every_step(5, async |ends| {
+            let server = InProcess::open(&store, &[now]).await;
+            server.reads("team", 1).await;
+            let before = record(&*store).await["recovery_number"].clone();
+            server.arm(ends);
+            let new = change(&server, "recovery", &shares, verification).await;
+            let taken_over = async || {
+                let record = record(&*store).await;
+                record["recovery_number"] != before && record["next_recovery"].is_null() && record["unfinished"] == false
+            };
+            let died = server.dies_before("a change of the recovery key", taken_over).await;
+            server.end().await;
+            // The next server finishes it, or waits for somebody who has the new shares: until then the old ones are good.
+            let next = InProcess::open(&store, &[now]).await;
+            let waits = async || {
+                let record = record(&*store).await;
+                record["unfinished"] == false && record["next_recovery"]["confirmed"] != true
+            };
+            next.until("a change of the recovery key goes on", waits).await;
+            next.reads("team", SECRETS).await;
+            next.log_verifies("team", team).await;
+            next.end().await;
+            let old = shares.clone();
+            if record(&*store).await["recovery_number"] != before {
+                shares = new.expect("nobody has the shares that are good");
+            }
+
+            // All seals are gone for good: the shares that are good open everything, and no others anything.
+            let recovering = InProcess::new(&store, Guard::Recovery(seals(&[other])), ErasureSettings::default());
+            if shares != old {
+                assert!(!unseals(&recovering, &old).await, "{ends:?}");
+            }
+            assert!(unseals(&recovering, &shares).await, "{ends:?}");
+            let taken = async || record(&*store).await["seals"][0].as_str().unwrap().starts_with(other) && waits().await;
+            recovering.until("a recovery", taken).await;
+            recovering.reads("team", SECRETS).await;
+            recovering.end().await;
+            (now, other) = (other, now);
             died
         })
         .await;
