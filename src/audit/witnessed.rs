@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(honest.not_cosigned(std::slice::from_ref(&posed)), [(&posed, NoteError::OtherKey)]);
         let foreign = TreeHead { origin: "log.example/a".to_owned(), size: 7, root: [1; 32] }.sign(&own).unwrap();
         let line = witness.cosign(foreign.as_bytes(), &cosigner, 5).unwrap();
-        let bare = honest.checkpoint.lines().take(5).map(|text| format!("{text}\n")).collect::<String>();
+        let bare = honest.checkpoint.lines().take(5).collect::<Vec<_>>().join("\n") + "\n";
         let borrowed = Witnessed { checkpoint: bare + &line, ..honest };
         assert!(borrowed.verify(&log_key(3, &own)).is_ok(), "the log's own signature is");
         assert_eq!(borrowed.not_cosigned(std::slice::from_ref(&witness)), [(&witness, NoteError::Signature)]);

@@ -8,7 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, KeptLeaves, LogRow, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, KeptLeaves, LogRow, RecordRow, StoreError,
+    Tail, TenantRow, TenantState, Wrap,
 };
 use crate::audit::head::TenantHead;
 use crate::id::{DeploymentId, TenantId};

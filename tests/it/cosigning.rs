@@ -161,7 +161,7 @@ fn what_enough_witnesses_cosigned_is_served_and_verified_offline() {
     proves(&root, &key);
     proves(&team, &key);
 
-    let copy = Copy::of(&team, files.path().join("copy"));
+    let copy = Copy::of(&team, &files.path().join("copy"));
     copy.export(server);
     let [by_one, by_two] = [&one, &two].map(|witness| ["--witness".to_owned(), witness.key.clone()]);
     let both = [by_one.clone(), by_two].concat();

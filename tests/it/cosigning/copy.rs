@@ -32,7 +32,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn of(team: &Client, path: PathBuf) -> Self {
+    pub(super) fn of(team: &Client, path: &Path) -> Self {
         let key = team.call("GET", "sys/audit-log/key", None).expect(200).json()["data"]["key"].take();
         Self { path: path.to_str().unwrap().to_owned(), trusted: key.as_str().unwrap().to_owned() }
     }

@@ -113,6 +113,7 @@ impl InProcess {
             archive: None,
             erasure,
             anchors: Arc::default(),
+            witnesses: Arc::default(),
         };
         let mortal: Arc<dyn Store> = Arc::new(Mortal { inner: Arc::clone(store), life: Arc::clone(&life) });
         let barrier = Arc::new(Barrier::new(mortal, Arc::new(SystemClock), guard, settings));

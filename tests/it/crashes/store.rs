@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use strongroom::audit::head::TenantHead;
 use strongroom::id::TenantId;
 use strongroom::record::{DirKey, RecordKey};
 use strongroom::storage::{
-    Archived, Batch, Cause, Checkpoint, Deployment, Feed, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow,
-    Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Batch, Cause, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, Fill, Glance, Group, KeptLeaves, Known,
+    LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use strongroom::time::Timestamp;
 
@@ -208,6 +209,45 @@ impl Store for Mortal {
 
     async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
         self.life.change(self.inner.forget_archived(tenant)).await
+    }
+
+    async fn heads(&self, root: TenantId, from: u64, limit: usize) -> Result<Vec<TenantHead>, StoreError> {
+        self.life.check()?;
+        self.inner.heads(root, from, limit).await
+    }
+
+    async fn head_of(
+        &self,
+        root: TenantId,
+        tenant: TenantId,
+        before: u64,
+        size: u64,
+    ) -> Result<Option<(u64, TenantHead)>, StoreError> {
+        self.life.check()?;
+        self.inner.head_of(root, tenant, before, size).await
+    }
+
+    async fn deployment_trees(
+        &self,
+        root: TenantId,
+        sizes: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeploymentTree>, StoreError> {
+        self.life.check()?;
+        self.inner.deployment_trees(root, sizes, limit).await
+    }
+
+    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError> {
+        self.life.change(self.inner.add_heads(root, heads, tree)).await
+    }
+
+    async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError> {
+        self.life.check()?;
+        self.inner.cosignatures(root, limit).await
+    }
+
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
+        self.life.change(self.inner.add_cosignature(root, cosignature)).await
     }
 
     /// The next server has it.
