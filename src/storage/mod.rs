@@ -24,8 +24,7 @@ use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known,
-    LogRow, NewTenant, RecordRow, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
+    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Restored, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.
@@ -168,6 +167,13 @@ pub trait Store: Send + Sync {
 
     /// Forgets what of a tenant in state `Erasing` was in the archive: until then the tenant itself stays.
     async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError>;
+
+    /// Identifiers of tenants in whatever state, in their order, those behind `after` only, at most `limit`.
+    async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError>;
+
+    /// Writes rows of a tenant that another store had. Only for a store that no server uses, whose deployment is marked; what failed may
+    /// be there in part, and is written again.
+    async fn restore(&self, tenant: TenantId, rows: Restored) -> Result<(), StoreError>;
 
     /// Ends all connections in good order. Later calls are `Unavailable`.
     async fn close(&self);

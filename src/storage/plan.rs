@@ -40,15 +40,26 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Rows of one tenant that follow nothing: a restore.
+    pub(super) fn restored(tenant: TenantId, changes: Vec<Change>, log: Vec<LogRow>) -> Self {
+        let mut plan = Self::default();
+        plan.change(tenant, changes);
+        plan.logs.extend(log.into_iter().map(|row| (tenant, row)));
+        plan
+    }
+
     fn add(&mut self, batch: Batch) {
-        let tenant = batch.tenant;
-        let last: BTreeMap<RecordKey, Change> = batch.changes.into_iter().map(|change| (change.key(), change)).collect();
+        self.change(batch.tenant, batch.changes);
+        self.logs.push((batch.tenant, batch.log));
+    }
+
+    fn change(&mut self, tenant: TenantId, changes: Vec<Change>) {
+        let last: BTreeMap<RecordKey, Change> = changes.into_iter().map(|change| (change.key(), change)).collect();
         for change in last.into_values() {
             match change {
                 Change::Put(row) => self.puts.push((tenant, row)),
                 Change::Remove(key) => self.removes.push((tenant, key)),
             }
         }
-        self.logs.push((tenant, batch.log));
     }
 }

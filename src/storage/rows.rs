@@ -322,6 +322,29 @@ impl Structural {
     }
 }
 
+/// Rows of one tenant as another store had them, for a store that no server uses yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Changes of the tenant itself, which come first.
+    pub structural: Vec<Structural>,
+    /// Records; of two changes of one key the later counts.
+    pub changes: Vec<Change>,
+    /// Rows of the log, none of which is there.
+    pub log: Vec<LogRow>,
+    /// Signed trees; those that are there stay.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Runs of the log that are in the archive; those that are there stay.
+    pub archived: Vec<Archived>,
+}
+
+impl Restored {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let rows = [self.structural.len(), self.changes.len(), self.log.len(), self.checkpoints.len(), self.archived.len()];
+        rows.iter().all(|rows| *rows == 0)
+    }
+}
+
 /// A value with the position it was read at, both in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fill<T> {

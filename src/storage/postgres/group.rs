@@ -75,47 +75,6 @@ impl PostgresGroup {
         }
         Ok(group)
     }
-
-    async fn apply(&mut self, plan: Plan, structural: &[Structural]) -> Result<(), StoreError> {
-        for change in structural {
-            change_tenant(&mut self.session, change).await?;
-        }
-        if plan.logs.is_empty() {
-            return Ok(());
-        }
-        let logs = &plan.logs;
-        let changes = !plan.puts.is_empty() || !plan.removes.is_empty();
-        let mut query = sqlx::query(if changes { APPLY } else { APPEND })
-            .bind(logs.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
-            .bind(numbers(logs.iter().map(|(_, row)| row.tail.seq))?)
-            .bind(numbers(logs.iter().map(|(_, row)| row.tail.first_index))?)
-            .bind(logs.iter().map(|(_, row)| i64::from(row.tail.count)).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| row.tail.time.0).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.prev_root[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.root[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.frontier[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.changed[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.group[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.tail.mac[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.batch[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.leaves[..]).collect::<Vec<_>>())
-            .bind(logs.iter().map(|(_, row)| &row.summary[..]).collect::<Vec<_>>());
-        if changes {
-            let (removes, puts) = (&plan.removes, &plan.puts);
-            query = query
-                .bind(removes.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
-                .bind(removes.iter().map(|(_, key)| &key.0[..]).collect::<Vec<_>>())
-                .bind(puts.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
-                .bind(puts.iter().map(|(_, row)| &row.key.0[..]).collect::<Vec<_>>())
-                .bind(puts.iter().map(|(_, row)| &row.directory.0[..]).collect::<Vec<_>>())
-                .bind(numbers(puts.iter().map(|(_, row)| row.seq))?)
-                .bind(puts.iter().map(|(_, row)| row.expires_at.map(|time| time.0)).collect::<Vec<_>>())
-                .bind(puts.iter().map(|(_, row)| &row.name[..]).collect::<Vec<_>>())
-                .bind(puts.iter().map(|(_, row)| &row.sealed[..]).collect::<Vec<_>>());
-        }
-        within(query.execute(self.session.connection()?)).await?;
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -159,7 +118,7 @@ impl Group for PostgresGroup {
 
     async fn commit(mut self: Box<Self>, batches: Vec<Batch>, structural: Vec<Structural>) -> Result<(), StoreError> {
         let plan = Plan::new(batches, &structural, &self.feeds)?;
-        self.apply(plan, &structural).await?;
+        apply(&mut self.session, &plan, &structural).await?;
         self.session.commit().await
     }
 
@@ -194,6 +153,48 @@ fn feed(id: TenantId, known: u64, row: &PgRow) -> Result<Feed, StoreError> {
         feed.complete = feed.changed.len() as u64 == newest - known;
     }
     Ok(feed)
+}
+
+/// Writes rows, in the transaction of `session`.
+pub(super) async fn apply(session: &mut Session, plan: &Plan, structural: &[Structural]) -> Result<(), StoreError> {
+    for change in structural {
+        change_tenant(session, change).await?;
+    }
+    let logs = &plan.logs;
+    let changes = !plan.puts.is_empty() || !plan.removes.is_empty();
+    if logs.is_empty() && !changes {
+        return Ok(());
+    }
+    let mut query = sqlx::query(if changes { APPLY } else { APPEND })
+        .bind(logs.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
+        .bind(numbers(logs.iter().map(|(_, row)| row.tail.seq))?)
+        .bind(numbers(logs.iter().map(|(_, row)| row.tail.first_index))?)
+        .bind(logs.iter().map(|(_, row)| i64::from(row.tail.count)).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| row.tail.time.0).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.prev_root[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.root[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.frontier[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.changed[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.group[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.tail.mac[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.batch[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.leaves[..]).collect::<Vec<_>>())
+        .bind(logs.iter().map(|(_, row)| &row.summary[..]).collect::<Vec<_>>());
+    if changes {
+        let (removes, puts) = (&plan.removes, &plan.puts);
+        query = query
+            .bind(removes.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
+            .bind(removes.iter().map(|(_, key)| &key.0[..]).collect::<Vec<_>>())
+            .bind(puts.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
+            .bind(puts.iter().map(|(_, row)| &row.key.0[..]).collect::<Vec<_>>())
+            .bind(puts.iter().map(|(_, row)| &row.directory.0[..]).collect::<Vec<_>>())
+            .bind(numbers(puts.iter().map(|(_, row)| row.seq))?)
+            .bind(puts.iter().map(|(_, row)| row.expires_at.map(|time| time.0)).collect::<Vec<_>>())
+            .bind(puts.iter().map(|(_, row)| &row.name[..]).collect::<Vec<_>>())
+            .bind(puts.iter().map(|(_, row)| &row.sealed[..]).collect::<Vec<_>>());
+    }
+    within(query.execute(session.connection()?)).await?;
+    Ok(())
 }
 
 /// Changes the tenants' own tables.

@@ -13,6 +13,7 @@ mod group;
 mod heads;
 mod migrate;
 mod read;
+mod restore;
 mod session;
 
 use std::ops::RangeInclusive;
@@ -25,8 +26,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant,
-    RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;
@@ -367,6 +367,14 @@ impl Store for PostgresStore {
 
     async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
         self.delete_archived(tenant).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        self.read_tenants(after, limit).await
+    }
+
+    async fn restore(&self, tenant: TenantId, rows: Restored) -> Result<(), StoreError> {
+        self.write_restored(tenant, rows).await
     }
 
     async fn close(&self) {

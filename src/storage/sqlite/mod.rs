@@ -12,6 +12,7 @@ mod heads;
 mod maintenance;
 mod open;
 mod read;
+mod restore;
 mod script;
 mod writer;
 
@@ -29,8 +30,7 @@ use tokio::task::AbortHandle;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant,
-    RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;
@@ -313,6 +313,14 @@ impl Store for SqliteStore {
 
     async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
         self.delete_archived(tenant).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        read::tenants(&self.readers, after, limit).await
+    }
+
+    async fn restore(&self, tenant: TenantId, rows: Restored) -> Result<(), StoreError> {
+        self.write_restored(tenant, rows).await
     }
 
     async fn close(&self) {

@@ -126,6 +126,16 @@ pub(super) async fn kept_leaves(
     rows.iter().map(|row| cells::kept_leaves(tenant, row)).collect()
 }
 
+pub(super) async fn tenants(pool: &SqlitePool, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+    let rows = sqlx::query("SELECT tenant_id FROM tenant WHERE tenant_id > ?1 ORDER BY tenant_id LIMIT +?2")
+        .bind(after.map_or_else(Vec::new, |after| after.0.to_vec()))
+        .bind(rows_limit(limit))
+        .fetch_all(pool)
+        .await?;
+    let place = Place { table: "tenant", row: &[] };
+    rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()
+}
+
 pub(super) async fn log(pool: &SqlitePool, tenant: TenantId, from_seq: i64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
     let rows = sqlx::query(
         "SELECT seq, first_index, count, time, prev_root, root, frontier, changed, group_id, mac, batch, leaves, summary FROM log \

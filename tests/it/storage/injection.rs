@@ -255,7 +255,7 @@ async fn the_catalogue_holds_no_way_around() {
         (
             "tenants' tables whose policies do not ask for the context",
             "SELECT tablename, policyname FROM pg_policies WHERE schemaname = 'strongroom' \
-             AND tablename NOT IN ('deployment', 'schema_version') AND policyname <> 'tenant_jobs' \
+             AND tablename NOT IN ('deployment', 'schema_version') AND policyname NOT IN ('tenant_jobs', 'tenant_listing') \
              AND (qual !~ 'SELECT strongroom_context.tenants\\(\\)' OR with_check !~ 'SELECT strongroom_context.tenants\\(\\)' \
              OR permissive <> 'PERMISSIVE' OR roles <> '{public}')"
                 .to_owned(),
@@ -271,7 +271,7 @@ async fn the_catalogue_holds_no_way_around() {
             "functions with their owner's rights, besides these",
             format!(
                 "SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {ours} AND prosecdef \
-                 AND p.proname NOT IN ('tenants', 'tenants_in', 'erase_chunk', 'log_prune', 'forget_archived')"
+                 AND p.proname NOT IN ('tenants', 'tenants_in', 'tenants_after', 'erase_chunk', 'log_prune', 'forget_archived')"
             ),
         ),
         (
