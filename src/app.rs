@@ -1,5 +1,6 @@
 //! Wiring: from a configuration to a running server.
 
+mod backup;
 mod dev;
 mod doctor;
 mod first_start;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::archive::backups::Backups;
 use crate::archive::{Archive, ArchiveError, KeptObject};
 use crate::auth::signed::Issuers;
 use crate::commit::{Anchors, AnchorsError, KeyringTimes, Witnesses, WitnessesError};
@@ -37,6 +39,7 @@ use crate::secret::SecretText;
 use crate::sink::{SinkError, Sinks};
 use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
+use crate::sys::backups::Making;
 use crate::sys::barrier::{Barrier, BarrierError, Settings};
 use crate::sys::erasure::ErasureSettings;
 use crate::sys::process::Process;
@@ -44,6 +47,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 
 use supervisor::Supervisor;
 
+pub use backup::{BackupOptions, BackupSource, RestoreOptions, Verified, restore_backup, verify_backup};
 pub use dev::{DevOptions, run_dev};
 pub use doctor::{Finding, Outcome, clock, doctor};
 pub use stores::{migrate, role_statements};
@@ -88,6 +92,9 @@ pub enum AppError {
     /// The archive of the audit log.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A backup, or the store that it is to go into.
+    #[error("{0}")]
+    Backup(String),
     /// The configuration asks for what would be ignored, or half done.
     #[error("not supported yet: {0}")]
     Unsupported(String),
@@ -147,6 +154,8 @@ async fn serve_config(
     let sinks = Arc::new(Sinks::new(std::mem::take(&mut config.audit), &named)?);
     let sanitized = config.sanitized();
     let archive = config.archive.take().map(Archive::new).transpose()?.map(Arc::new);
+    let making = |backups| Making { to: Arc::new(backups), retention: config.backup_retention };
+    let backups = config.backup.take().map(Backups::new).transpose()?.map(making).map(Arc::new);
     let list_file = config.erased_list_file.take().map(|setting| setting.path);
     let erasure = ErasureSettings { list_file, backup_retention: config.backup_retention };
     let anchors = Arc::new(match config.anchor.take() {
@@ -156,8 +165,19 @@ async fn serve_config(
     });
     let witnesses = Arc::new(Witnesses::new(std::mem::take(&mut config.witnesses), &named)?);
     let sinks_of = Arc::clone(&sinks);
-    let settings =
-        Settings { name, dev: false, lease_ttl, api_addr, keyring_times, sinks: sinks_of, archive, erasure, anchors, witnesses };
+    let settings = Settings {
+        name,
+        dev: false,
+        lease_ttl,
+        api_addr,
+        keyring_times,
+        sinks: sinks_of,
+        archive,
+        backups,
+        erasure,
+        anchors,
+        witnesses,
+    };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
     let mut running =

@@ -77,6 +77,10 @@ opaque_id!(
     /// One stored object for all its life: bound into the AAD of every version of it.
     ObjectId
 );
+opaque_id!(
+    /// One backup of a deployment: bound into the AAD of every chunk of it.
+    BackupId
+);
 
 /// Lower-case hexadecimal digits of an identifier. Every request makes some: no general encoder, and nothing on the heap.
 struct Digits([u8; 32]);

@@ -7,6 +7,7 @@ pub mod app;
 pub mod archive;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod cert;
 pub mod cli;
 pub mod commit;

@@ -5,6 +5,7 @@
 //! dashboards, in milliseconds where they measure time; those of our own say their unit.
 
 mod archiving;
+mod backing_up;
 mod register;
 mod witnessing;
 
@@ -15,6 +16,8 @@ use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Opts, Re
 
 use self::archiving::Archiving;
 pub use self::archiving::{archive_behind, archive_failed, archive_lags, events_pruned, segment_archived};
+use self::backing_up::BackingUp;
+pub use self::backing_up::{backup_age, backup_failed};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
 use self::witnessing::Witnessing;
 pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
@@ -64,6 +67,7 @@ struct Metrics {
     sink_failures: IntCounterVec,
     archive: Archiving,
     witnessing: Witnessing,
+    backups: BackingUp,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
     seals: GaugeVec,
@@ -151,6 +155,7 @@ impl Metrics {
             ),
             archive: Archiving::new(of),
             witnessing: Witnessing::new(of),
+            backups: BackingUp::new(of),
             rolled_back: plain(
                 of,
                 "strongroom_audit_logs_rolled_back",

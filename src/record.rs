@@ -157,6 +157,8 @@ pub enum Kind {
     ArchiveState = 93,
     /// What a policy was from some time on.
     PolicyVersion = 94,
+    /// A backup that was asked for, is being made, or was made, in the root.
+    Backup = 95,
 }
 
 /// Where a record lives in its tenant. `directory` is empty or ends in a slash; `name` is what a listing of the

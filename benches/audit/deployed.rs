@@ -57,6 +57,7 @@ impl Deployed {
             keyring_times: KeyringTimes::ENDLESS,
             sinks,
             archive: None,
+            backups: None,
             erasure: ErasureSettings::default(),
             anchors: Arc::default(),
             witnesses: Arc::default(),

@@ -24,6 +24,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("audit_receipt", stored::audit_receipt),
     ("audit_segment", stored::audit_segment),
     ("audit_tile", stored::audit_tile),
+    ("backup", stored::backup),
     ("certificate", certificates::certificate),
     ("config", texts::config),
     ("fields", texts::fields),

@@ -11,6 +11,7 @@ use strongroom::audit::segment::Segment;
 use strongroom::audit::tile::{self, Tile};
 use strongroom::audit::witnessed::Witnessed;
 use strongroom::audit::witnessing::{PROOF_MAX, REQUEST_BYTES_MAX, Submission};
+use strongroom::backup::{Entry, Frame, Frames, Order};
 use strongroom::crypto::sha256;
 
 /// One event.
@@ -66,6 +67,31 @@ pub(super) fn audit_segment(data: &[u8]) {
     assert_eq!(segment.encode(), summed, "a segment has two forms");
     assert!(segment.first_index() < segment.after().size());
     assert!(segment.prove(&LogKey::new("fuzz", [7; 32])).is_err(), "a segment of a key that nobody has");
+}
+
+/// A backup, whole or from its first part on, with or without what its parts begin and end with; and what is in a part.
+pub(super) fn backup(data: &[u8]) {
+    let magic = b"strongroom backup 1\n";
+    for bytes in [data.to_vec(), [magic, data].concat()] {
+        let mut frames = Frames::default();
+        for piece in bytes.chunks(1 + usize::from(data.first().copied().unwrap_or(0))) {
+            frames.push(piece);
+            while let Ok(Some(frame)) = frames.frame() {
+                if let Frame::Header(header) = frame {
+                    assert!(header.verify(&frames.chain(), data, &LogKey::new("fuzz", [7; 32])).is_err());
+                }
+            }
+        }
+        let _ = frames.finish();
+    }
+    if let Some(entries) = Entry::parse_all(data) {
+        let (mut again, mut order) = (Vec::new(), Order::default());
+        for entry in &entries {
+            entry.encode(&mut again);
+            let _ = order.take(entry);
+        }
+        assert_eq!(again, data, "entries have two forms");
+    }
 }
 
 /// A file of an exported log: a bundle of entries, a tile of hashes, or the path of one.

@@ -67,6 +67,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
         api_addr: format!("https://{}", options.address),
         keyring_times: KeyringTimes::ENDLESS,
         archive: None,
+        backups: None,
         sinks: Arc::default(),
         erasure: ErasureSettings::default(),
         anchors: Arc::default(),

@@ -5,6 +5,7 @@
 //! requests ask for are bounded in number, too, and so in memory. Must not know what a segment says, a tenant's keys or the
 //! database. Names of objects are opaque: ids and numbers. Sizes are bytes.
 
+pub mod backups;
 mod bucket;
 mod target;
 

@@ -125,6 +125,7 @@ pub(super) struct Completed {
 /// Lets somebody in: the answer holds the token, or says which second factor is wanted first. The method's refusal when their
 /// entity is disabled.
 pub async fn admit(proven: Proven, call: LoginCall<'_>, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+    txn.refuse_unconfirmed(&place.tenant).await?;
     let parameters = &proven.parameters;
     let kind = parameters.kind.at(place.mount.config.token_type.as_deref());
     if kind == TokenKind::Batch && parameters.uses > 0 {
@@ -173,6 +174,7 @@ pub(super) async fn complete(
     place: &Place,
     txn: &mut Txn,
 ) -> Result<Completed, Refusal> {
+    txn.refuse_unconfirmed(&place.tenant).await?;
     let Admitted { kind, parameters, .. } = admitted;
     let terms = terms(&parameters, place, txn);
     let certificate = origin.certificate().map(String::from);

@@ -200,6 +200,11 @@ pub async fn validate(
     let unknown = || Refusal::invalid("invalid request ID");
     let address = pending_address(request_id);
     let found = txn.read::<Pending>(tenant, &address).await?.ok_or_else(unknown)?;
+    // One of before a restore may have been ended since: those that began about then are not taken.
+    let waiting = Duration::from_secs(WAITING_SECONDS);
+    if txn.after_restore(tenant).await?.is_some_and(|restored| txn.now() <= restored.at.plus(waiting)) {
+        return Err(unknown());
+    }
     let admitted = &found.value.0;
     // Whoever read the id off somebody's screen does not end the login elsewhere.
     if admitted.login.certificate.is_some_and(|known| Some(known) != call.origin.certificate()) {

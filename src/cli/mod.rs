@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod audit;
+mod backup;
 mod client;
 mod doctor;
 mod environment;
@@ -69,6 +70,8 @@ enum Command {
     Tenant(Group<tenant::Tenant>),
     /// Search, follow, export and verify the audit log
     Audit(Group<audit::Audit>),
+    /// Back up, verify and restore a deployment
+    Backup(Group<backup::Backup>),
     /// Bring namespaces, mounts, policies, roles and groups to what files say
     Apply(OfClient<apply::Apply>),
 }
@@ -146,6 +149,10 @@ fn run(cli: Cli, environment: &Environment) -> Result<ExitCode, Failure> {
             accept.run(|| asking(&flags), &Output::new(Format::Table))?;
         }
         Command::Audit(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
+        Command::Backup(Group { verb, flags }) => {
+            let output = Output::new(flags.format(environment)?);
+            verb.run(|| asking(&flags), environment, &output)?;
+        }
         Command::Kv(Group { verb, flags }) => asking(&flags).and_then(|(client, output)| verb.run(&client, &output))?,
         Command::Reference(Group { verb: reference::Reference::Check(check), .. }) => {
             return check.run(&Output::new(Format::Table));

@@ -80,6 +80,7 @@ impl SealEpoch {
 }
 
 /// The seals that wrap now.
+#[derive(Clone)]
 pub struct Seals {
     /// Number of the change that made them so.
     pub epoch: u32,

@@ -60,7 +60,7 @@ pub use archive::{ArchiveSettings, Archiver, Segments};
 pub use collected::{Item, Notes};
 pub use committer::{Attempt, Committer};
 pub use derived::Mark;
-pub use epoch::{Begun, begin_epochs};
+pub use epoch::{AfterRestore, Begun, begin_epochs};
 pub use faults::KeyError;
 pub use heads::{Cosigned, Submitter, Witnesses, WitnessesError};
 pub use history::missing;

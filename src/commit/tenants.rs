@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -52,6 +53,7 @@ pub struct Tenants {
     pub(super) readers: OnceLock<Vec<Arc<News>>>,
     pub(super) archive: OnceLock<Arc<Archive>>,
     pub(super) witnesses: OnceLock<Arc<Witnesses>>,
+    backups: OnceLock<Option<Duration>>,
     pub(super) loading: Loading,
     pub(super) anchors: Arc<Anchors>,
 }
@@ -89,6 +91,7 @@ impl Tenants {
             readers: OnceLock::new(),
             archive: OnceLock::new(),
             witnesses: OnceLock::new(),
+            backups: OnceLock::new(),
             loading: Loading::default(),
             anchors,
         };
@@ -140,6 +143,21 @@ impl Tenants {
 
     pub(super) fn keyring_times(&self) -> KeyringTimes {
         self.keyring_times.get().copied().unwrap_or(KeyringTimes::ENDLESS)
+    }
+
+    /// Says that this server has a place for backups, and how long they are kept there, if that was said.
+    pub fn set_makes_backups(&self, retention: Option<Duration>) {
+        self.backups.get_or_init(|| retention);
+    }
+
+    /// Whether this server makes backups.
+    pub fn makes_backups(&self) -> bool {
+        self.backups.get().is_some()
+    }
+
+    /// How long it keeps them.
+    pub fn backup_retention(&self) -> Option<Duration> {
+        self.backups.get().copied().flatten()
     }
 
     /// Which installation this is.

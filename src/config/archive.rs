@@ -13,8 +13,8 @@ const INTERVAL: Duration = Duration::from_hours(1);
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_hours(24 * 7);
 /// How long one call to the storage may take, repetitions included; at most.
-const TIMEOUT: Duration = Duration::from_secs(30);
-const TIMEOUT_MAX: Duration = Duration::from_mins(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_mins(5);
 /// The longest path in front of the names of objects, in bytes.
 const PREFIX_BYTES_MAX: usize = 256;
 

@@ -7,6 +7,7 @@
 mod anchor;
 mod archive;
 mod audit;
+mod backup;
 mod initialize;
 mod listener;
 mod load;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub use anchor::{Anchor, AnchorObject};
 pub use archive::{Archive, ArchiveTarget};
 pub use audit::{AuditSink, FileSink, HttpSink, SinkTarget, SyslogAddress, SyslogSink, shown as shown_sinks};
+pub use backup::Backup;
 pub use load::load;
 pub use parse::parse;
 pub use pkcs11::{Pin, Pkcs11, TokenChoice};
@@ -78,6 +80,8 @@ pub struct Config {
     pub audit: Vec<AuditSink>,
     /// Where the audit log is archived.
     pub archive: Option<Archive>,
+    /// Where backups are kept.
+    pub backup: Option<Backup>,
     /// Where it is said how far the audit log was signed last.
     pub anchor: Option<Anchor>,
     /// Who cosigns the log of the deployment.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::anchor::anchor;
 use super::archive::archive;
 use super::audit::sinks;
+use super::backup::backup;
 use super::initialize::initialize;
 use super::listener::{listeners, request_size};
 use super::seal::seals;
@@ -56,6 +57,7 @@ fn config(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Config
         storage: storage(top, connection_url)?,
         audit: sinks(top)?,
         archive: archive(top)?,
+        backup: backup(top)?,
         anchor: anchor(top)?,
         witnesses: witnesses(top)?,
         initialize: initialize(top, &seals)?,

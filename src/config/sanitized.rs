@@ -32,6 +32,11 @@ impl Config {
             }
             let witnesses: Vec<&str> = self.witnesses.all.iter().map(|witness| witness.name.as_str()).collect();
             out.strings("witnesses", &witnesses).field("witnesses_required", &self.witnesses.required);
+            if let Some(backup) = &self.backup {
+                out.object("backup", |out| {
+                    out.field("type", backup.to.kind()).field("interval", &backup.interval.map(|interval| interval.as_secs()));
+                });
+            }
             out.object("telemetry", |telemetry| {
                 telemetry.field("prometheus_retention_time", &self.telemetry.prometheus_retention.as_secs());
                 telemetry.field("disable_hostname", &self.telemetry.disable_hostname);

@@ -5,6 +5,7 @@
 //! Keys are 32 bytes, lengths are bytes, numbers inside formats are big endian. Every format begins with a format byte, and
 //! what was written once opens for ever: `vectors/` holds bytes that every later version must still open.
 
+mod backup;
 mod batch;
 mod batch_token;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub mod transit;
 mod vectors;
 mod verifying;
 
+pub use backup::{BackupKey, ChunkPlace};
 pub use keyring::Keyring;
 pub use keys::{RootKey, TenantKey, WrapContext};
 pub use public_key::NoPublicKey;

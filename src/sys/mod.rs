@@ -8,6 +8,7 @@ pub mod archiving;
 pub mod audit;
 pub mod audit_log;
 pub mod auditing;
+pub mod backups;
 pub mod barrier;
 pub mod capabilities;
 pub mod ceremonies;
@@ -58,6 +59,7 @@ pub async fn run(
         Operation::AuditLog(operation) => audit_log::run(operation, place, caller, txn).await.0,
         Operation::Archiving(operation) => archiving::run(&operation, place, txn).await,
         Operation::Auditing(operation) => auditing::run(operation, place, txn).await,
+        Operation::Backups(operation) => backups::run(operation, place, txn).await,
         Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
         Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,

@@ -1,9 +1,9 @@
 //! The tables of all parts as one.
 
 use super::{
-    archiving, audit, audit_log, auditing, capabilities, ceremonies, cors, erasure, internal_ui, keyring, leases, locked_users,
-    mfa, mounts, namespaces, openapi, plugins, policies, process, quotas, references, remount, seal, secrets, tools,
-    version_history, wrapping,
+    archiving, audit, audit_log, auditing, backups, capabilities, ceremonies, cors, erasure, internal_ui, keyring, leases,
+    locked_users, mfa, mounts, namespaces, openapi, plugins, policies, process, quotas, references, remount, seal, secrets,
+    tools, version_history, wrapping,
 };
 use crate::answer::Refusal;
 use crate::engine::table::{self, Call, Captures, Facts, Match, Verb};
@@ -80,6 +80,8 @@ parts! {
     AuditLog => audit_log,
     /// `sys/config/auditing`
     Auditing => auditing,
+    /// `sys/backups`, `sys/restore`
+    Backups => backups,
     /// `sys/capabilities*`
     Capabilities => capabilities,
     /// `sys/rotate/root`, `sys/generate-root-token`

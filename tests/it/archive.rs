@@ -1,7 +1,7 @@
 //! The archive of the audit log: every event gets there and proves itself, also after crashes and with a storage that fails; what
 //! left the database is found, shown and exported from it; and it ends when it may, and not before.
 
-mod s3;
+pub(crate) mod s3;
 
 use std::collections::BTreeMap;
 use std::fs;

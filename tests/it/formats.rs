@@ -50,7 +50,7 @@ fn formats_are_described_as_in_their_sources() {
 #[test]
 fn labels_of_keys_are_listed() {
     let document = file("docs/FORMATS.md");
-    for name in ["keyring", "keys", "envelope", "sealed_box", "batch", "batch_token", "login_state", "recovery"] {
+    for name in ["keyring", "keys", "envelope", "sealed_box", "batch", "batch_token", "login_state", "recovery", "backup"] {
         for part in file(&format!("src/crypto/{name}.rs")).split("b\"").skip(1) {
             let label = part.split('"').next().unwrap();
             assert!(

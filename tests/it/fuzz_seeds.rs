@@ -186,6 +186,10 @@ fn good_seeds_are_accepted() {
     }
     assert!(["audit_event/full", "audit_event/short"].iter().all(|name| Event::parse(&read(name)).is_ok()));
     assert_eq!(batch::decode(&read("audit_batch/two")).unwrap().len(), 2);
+    assert_eq!(strongroom::backup::Entry::parse_all(&read("backup/entries")).unwrap().len(), 8);
+    let mut frames = strongroom::backup::Frames::default();
+    frames.push(&read("backup/whole"));
+    assert!((0..3).all(|_| frames.frame().unwrap().is_some()) && frames.finish().is_ok());
     assert_eq!(Frontier::from_bytes(&read("frontier/seven")).unwrap().size(), 7);
 
     let share: serde_json::Value = serde_json::from_slice(&read("share/enough")).unwrap();

@@ -15,6 +15,7 @@ mod audit_receipts;
 mod audit_search;
 mod audit_sinks;
 mod audit_state;
+mod backup;
 mod bad_input;
 mod canary;
 mod ceremonies;

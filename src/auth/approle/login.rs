@@ -64,10 +64,13 @@ async fn role_of(role_id: &SecretText, place: &Place, txn: &mut Txn) -> Result<O
     Ok(role.map(|role| (name, role.value)).filter(|(_, role)| role.role_id == role_id.expose()))
 }
 
-/// The secret id, as long as it promises no more than the role does now.
+/// The secret id, as long as it promises no more than the role does now. One of before a restore may have been used or deleted since.
 async fn valid(text: &SecretText, role: &Role, place: &Place, txn: &mut Txn) -> Result<Option<Found>, Refusal> {
     let which = Which::Text(SecretText::new(text.expose().to_owned()));
     let Some(found) = secret_id::find(&which, role, place, txn).await? else { return Ok(None) };
+    if txn.is_of_before_restore(&place.tenant, found.value.created).await? {
+        return Ok(None);
+    }
     let within = secret_id::is_within(&found.value.cidr_list, &role.secret_id_bound_cidrs)
         && secret_id::is_within(&found.value.token_bound_cidrs, &role.parameters.bound_cidrs.value);
     Ok(Some(found).filter(|_| within))

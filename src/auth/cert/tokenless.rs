@@ -51,6 +51,7 @@ pub async fn caller(
 ) -> Result<Option<Caller>, Refusal> {
     let Some(grants) = grants(txn, tenant, &shown).await? else { return Ok(None) };
     let grant = one(&grants, shown.origin.address)?;
+    txn.refuse_unconfirmed(tenant).await?;
     Ok(grant.map(|grant| Caller {
         tenant: Arc::clone(tenant),
         token: SecretText::new(String::new()),

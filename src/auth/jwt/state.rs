@@ -69,6 +69,10 @@ impl State {
         if state.mount != place.mount.id || state.expires <= txn.now() || !same {
             return Ok(None);
         }
+        // One of before a restore may have been used since.
+        if txn.after_restore(&place.tenant).await?.is_some_and(|restored| state.expires <= restored.at.plus(STATE_TTL)) {
+            return Ok(None);
+        }
         let hash = HEXLOWER.encode(&place.tenant.keyring().token_hash(&format!("oidc-state {}", state.id)));
         let address = Address { kind: Kind::OidcSpent, mount: state.mount, directory: String::new(), name: hash };
         if txn.read::<Spent>(&place.tenant, &address).await?.is_some() {

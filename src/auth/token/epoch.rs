@@ -23,6 +23,9 @@ pub struct Epoch {
     pub generation: u64,
     /// Batch tokens of an older generation are dead.
     pub batches_from: u64,
+    /// Tokens of an older generation are dead, whatever they are.
+    #[serde(default)]
+    pub all_from: u64,
     /// Paths whose older tokens are dead, until a job has removed their rows.
     pub paths: Vec<DeadPath>,
 }
@@ -47,10 +50,16 @@ impl Epoch {
     /// Whether a token was ended with others.
     pub fn ended(&self, entry: &TokenEntry) -> bool {
         match entry.kind {
+            kind if self.ended_with_all(kind, entry.generation) => true,
             TokenKind::Batch => entry.generation < self.batches_from,
             TokenKind::Service => !entry.is_wrapping() && self.paths.iter().any(|dead| dead.ends(&entry.path, entry.generation)),
             TokenKind::Released | TokenKind::Certificate => false,
         }
+    }
+
+    /// Whether a token is of before all were ended. A certificate's holder has none.
+    fn ended_with_all(&self, kind: TokenKind, generation: u64) -> bool {
+        kind != TokenKind::Certificate && generation < self.all_from
     }
 
     async fn put(&self, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
@@ -75,6 +84,14 @@ pub async fn end_batches(txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(), Refu
     let mut epoch = Epoch::clone(&*Epoch::of(txn, tenant).await?);
     epoch.generation = epoch.generation.saturating_add(1);
     epoch.batches_from = epoch.generation;
+    epoch.put(txn, tenant).await
+}
+
+/// Ends all tokens of a tenant that there are now, those that wrap an answer, too. Rows go later.
+pub async fn end_all(txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
+    let generation = Epoch::of(txn, tenant).await?.generation.saturating_add(1);
+    let everywhere = DeadPath { prefix: String::new(), below: generation };
+    let epoch = Epoch { generation, batches_from: generation, all_from: generation, paths: vec![everywhere] };
     epoch.put(txn, tenant).await
 }
 
@@ -103,6 +120,16 @@ pub async fn cleared(txn: &mut Txn, tenant: &Arc<Tenant>, path: &DeadPath) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_of_an_older_generation_ends() {
+        let epoch = Epoch { all_from: 3, ..Epoch::default() };
+        for kind in [TokenKind::Batch, TokenKind::Service, TokenKind::Released] {
+            assert!(epoch.ended_with_all(kind, 0) && epoch.ended_with_all(kind, 2) && !epoch.ended_with_all(kind, 3));
+            assert!(!Epoch::default().ended_with_all(kind, 0), "nothing was ended");
+        }
+        assert!(!epoch.ended_with_all(TokenKind::Certificate, 0));
+    }
 
     #[test]
     fn a_path_ends_what_is_under_it_by_whole_segments() {

@@ -50,6 +50,6 @@ impl Audit {
 }
 
 /// What a client or a file chose must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

@@ -12,6 +12,7 @@ mod init;
 mod keeper;
 mod record;
 mod rekey;
+mod restoring;
 mod seals;
 mod status;
 mod unseal;
@@ -31,6 +32,7 @@ use crate::mount::LeaseTtl;
 use crate::seal::{Seal, SealError};
 use crate::sink::Sinks;
 use crate::storage::{Store, StoreError};
+use crate::sys::backups::{BackupJob, Making};
 use crate::sys::erasure::{Eraser, ErasureSettings};
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
@@ -152,6 +154,8 @@ pub struct Settings {
     pub sinks: Arc<Sinks>,
     /// Where the audit log is archived.
     pub archive: Option<Arc<Archive>>,
+    /// Where backups are kept.
+    pub backups: Option<Arc<Making>>,
     /// The list of erased namespaces, and how long backups live.
     pub erasure: ErasureSettings,
     /// Where logs stood when they were signed last.
@@ -219,8 +223,9 @@ impl Barrier {
     /// Opens the server at start, if its key is there and the store is initialised. False when it stays sealed.
     /// Without a deployment it tries the seals, so that a wrong one is found before there is something to lose.
     pub async fn open_at_start(&self) -> Result<bool, BarrierError> {
-        if self.store.deployment().await?.is_none() {
-            self.probe().await?;
+        match self.store.deployment().await? {
+            None => self.probe().await?,
+            Some(deployment) => restoring::refuse_unfinished(&deployment)?,
         }
         self.open_by_itself().await
     }
@@ -268,6 +273,7 @@ impl Barrier {
         tenants.tell(self.settings.sinks.news());
         self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
         tenants.set_witnesses(Arc::clone(&self.settings.witnesses));
+        self.settings.backups.iter().for_each(|making| tenants.set_makes_backups(making.retention));
         let deployment = tenants.deployment();
         let committer = Arc::new(Committer::start(tenants).map_err(|error| BarrierError::Failed(error.to_string()))?);
         if let Err(refusal) = begin_epochs(&committer).await {
@@ -290,6 +296,10 @@ impl Barrier {
         let archiver = |archive: &Arc<Archive>| tokio::spawn(Archiver::new(Arc::clone(&committer), Arc::clone(archive)).run());
         feeds.extend(self.settings.archive.as_ref().map(archiver));
         feeds.push(tokio::spawn(Submitter::new(Arc::clone(committer.tenants()), &self.settings.witnesses).run()));
+        feeds.extend(self.settings.backups.as_ref().map(|making| {
+            let job = BackupJob::new(Arc::clone(&committer), Arc::clone(&self.store), Arc::clone(making));
+            tokio::spawn(job.run())
+        }));
         let open = Arc::new(Open { committer, jobs, signer, keeper, feeds, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)

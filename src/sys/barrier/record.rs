@@ -102,6 +102,7 @@ pub(super) struct NextRoot {
 
 impl SealRecord {
     pub(super) fn of(deployment: &Deployment) -> Result<Self, BarrierError> {
+        super::restoring::refuse_unfinished(deployment)?;
         serde_json::from_slice(&deployment.seal)
             .map_err(|error| BarrierError::Failed(format!("the stored seal is damaged: {error}")))
     }

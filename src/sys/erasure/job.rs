@@ -17,6 +17,7 @@ use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::id::TenantId;
 use crate::record::{Kind, SYSTEM};
 use crate::seal::{KeyFate, SealError};
+use crate::sys::backups::{self, Backup};
 use crate::time::Timestamp;
 
 /// Between two questions to a guardian about one key.
@@ -31,6 +32,8 @@ pub(in crate::sys) struct Eraser {
     /// All that are known, the finished ones too.
     known: Erased,
     finished: BTreeSet<TenantId>,
+    /// Those that are known.
+    backups: Vec<Arc<Backup>>,
     /// When a guardian may be asked again.
     asks: BTreeMap<TenantId, Timestamp>,
     /// How many tenants the file holds; none before it was read.
@@ -42,7 +45,8 @@ pub(in crate::sys) struct Eraser {
 impl Eraser {
     pub(in crate::sys) fn new(committer: Arc<Committer>, settings: ErasureSettings) -> Self {
         let (known, finished, asks) = (Erased::new(), BTreeSet::new(), BTreeMap::new());
-        Self { committer, settings, known, finished, asks, written: None, told: String::new() }
+        let backups = Vec::new();
+        Self { committer, settings, known, finished, backups, asks, written: None, told: String::new() }
     }
 
     /// One round. True when something has changed.
@@ -78,8 +82,9 @@ impl Eraser {
 
     /// The erasures that are not finished.
     async fn look(&mut self) -> Result<Vec<Erasure>, Refusal> {
-        let look = Arc::new(Look { finished: self.finished.clone(), found: Mutex::default() });
+        let look = Arc::new(Look { finished: self.finished.clone(), found: Mutex::default(), backups: Mutex::default() });
         self.committer.run(Arc::clone(&look) as Arc<dyn Attempt>).await?;
+        self.backups = std::mem::take(&mut *look.backups.lock().unwrap_or_else(PoisonError::into_inner));
         let found = std::mem::take(&mut *look.found.lock().unwrap_or_else(PoisonError::into_inner));
         self.known.extend(found.iter().map(|erasure| (erasure.tenant, erasure.begun)));
         self.finished.extend(found.iter().filter(|erasure| erasure.erased.is_some()).map(|erasure| erasure.tenant));
@@ -98,7 +103,8 @@ impl Eraser {
         if next.destroy_after_days.is_some() && self.asks.get(&next.tenant).is_none_or(|at| *at <= now) {
             self.destroy(&mut next, now).await;
         }
-        let backups_gone = next.backups_until.is_some_and(|until| until <= now);
+        let held = self.backups.iter().any(|backup| backup.may_hold(next.begun));
+        let backups_gone = !held && next.backups_until.is_some_and(|until| until <= now);
         if next.waits_for() == ["backups"] && backups_gone {
             next.erased = Some(now);
         }
@@ -193,6 +199,7 @@ fn conclude(txn: &mut Txn, text: String) {
 struct Look {
     finished: BTreeSet<TenantId>,
     found: Mutex<Vec<Erasure>>,
+    backups: Mutex<Vec<Arc<Backup>>>,
 }
 
 #[async_trait]
@@ -208,6 +215,7 @@ impl Attempt for Look {
             }
         }
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        *self.backups.lock().unwrap_or_else(PoisonError::into_inner) = backups::all(txn).await?;
         Ok(Answer::Empty)
     }
 }

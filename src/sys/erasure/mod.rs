@@ -11,7 +11,7 @@ mod job;
 mod list;
 mod record;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) use job::Eraser;
@@ -19,11 +19,13 @@ use record::Erasure;
 pub(super) use record::begin;
 
 use crate::answer::{Answer, Refusal};
+use crate::audit::note::LogKey;
 use crate::commit::{Place, Txn};
 use crate::engine::table::{Call, Row, Verb};
-use crate::id::TenantId;
+use crate::id::{DeploymentId, TenantId};
 use crate::json::{Json, Object};
 use crate::record::{Kind, SYSTEM};
+use crate::sys::backups;
 
 /// Erasures that one listing shows in full.
 const SHOWN_MAX: usize = 10_000;
@@ -35,6 +37,15 @@ pub struct ErasureSettings {
     pub list_file: Option<PathBuf>,
     /// How long backups are kept; none: nobody said.
     pub backup_retention: Option<Duration>,
+}
+
+/// The tenants that a signed list names; `None` when there is no such file. `key` is any log key of the deployment.
+///
+/// # Errors
+/// It is not one that the deployment has signed.
+pub fn erased_by_list(file: &Path, key: &LogKey, deployment: DeploymentId) -> Result<Option<Vec<TenantId>>, String> {
+    let read = list::read(file, &key.named(&list::name(deployment))).map_err(|error| error.to_string())?;
+    Ok(read.map(|erased| erased.into_keys().collect()))
 }
 
 /// One operation.
@@ -66,7 +77,8 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
         Operation::List => list(place, txn).await,
         Operation::Read(tenant) => {
             let found = txn.read::<Erasure>(&place.tenant, &Erasure::address(tenant)).await?.ok_or(Refusal::NotFound)?;
-            Ok(Answer::data(Json::object(|data| found.value.show(data.field("id", &tenant.to_string())))))
+            let backups = backups::all(txn).await?;
+            Ok(Answer::data(Json::object(|data| found.value.show(data.field("id", &tenant.to_string()), &backups))))
         }
         Operation::Signed => signed(place, txn).await,
     }
@@ -77,7 +89,8 @@ async fn list(place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     if found.is_empty() {
         return Err(Refusal::NotFound);
     }
-    let one = |out: &mut Object<'_>, erasure: &Erasure| erasure.show(out);
+    let backups = backups::all(txn).await?;
+    let one = |out: &mut Object<'_>, erasure: &Erasure| erasure.show(out, &backups);
     Ok(Answer::data(Json::object(|data| {
         data.object("key_info", |data| {
             for erasure in &found {

@@ -10,6 +10,7 @@ use crate::id::TenantId;
 use crate::json::Object;
 use crate::namespace::{Namespace, OwnSeal};
 use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::sys::backups::Backup;
 use crate::time::Timestamp;
 
 /// Namespaces that are looked at to see whether one of them has a key that is to be destroyed.
@@ -82,7 +83,8 @@ impl Erasure {
         rows.into_iter().chain(key).chain(["backups"]).collect()
     }
 
-    pub(super) fn show(&self, data: &mut Object<'_>) {
+    /// Also names those of `backups` that hold its keys: begun before they were removed, and still there.
+    pub(super) fn show(&self, data: &mut Object<'_>, backups: &[Arc<Backup>]) {
         data.field("path", &self.path).field("state", if self.erased.is_some() { "erased" } else { "pending" });
         data.strings("waits_for", &self.waits_for());
         data.field("begun", &self.begun.rfc3339());
@@ -92,6 +94,8 @@ impl Erasure {
                 data.field(name, &time.rfc3339());
             }
         }
+        let held: Vec<&str> = backups.iter().filter(|backup| backup.may_hold(self.begun)).map(|backup| backup.called()).collect();
+        data.strings("backups", &held);
         if self.from_list {
             data.field("from_list", &true);
         }

@@ -113,6 +113,7 @@ impl<'a> Resolver<'a> {
         txn.note_reference(hash);
         let id = ReferenceId::of_hash(&hash);
         let Some(record) = references::read(self.tenant, &id, txn).await? else { return Err(Refusal::Denied) };
+        txn.refuse_unconfirmed(self.tenant).await?;
         let target = self.admitted(&record, wanted, txn).await?;
         // From here on the caller is one who may read the secret, and learns what has become of it.
         let standing = target.standing(record.pinned, txn).await?.filter(|found| found.object == record.target_object);

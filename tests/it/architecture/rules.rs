@@ -10,7 +10,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["request"],
     &["engine", "auth", "sys", "sink"],
     &["commit"],
-    &["storage", "seal", "outbound", "archive", "witness"],
+    &["storage", "seal", "outbound", "archive", "backup", "witness"],
     &["audit", "policy", "crypto", "reference", "cert"],
     LEAVES,
 ];
@@ -27,6 +27,9 @@ pub(super) const PEERS: &[(&str, &str, &str)] = &[
     ("cert", "crypto", "a certificate is known by its SHA-256"),
     ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
     ("seal", "outbound", "another server that keeps a root key is called with the same TLS"),
+    ("backup", "storage", "a backup is taken from one store and put into another"),
+    ("backup", "seal", "the key of a backup is wrapped as those of tenants are"),
+    ("archive", "backup", "where backups are kept is what they are written to and read from"),
     ("sys", "sink", "an open server feeds the sinks of its log"),
     ("sys", "auth", "sys/auth lists and mounts the methods; capabilities are those of tokens"),
     ("sys", "engine", "sys/mounts lists, makes and removes mounts of every engine"),

@@ -132,7 +132,11 @@ fn address(entity_id: &str) -> Address {
 pub(super) async fn of(entity_id: &str, txn: &mut Txn, tenant: &Arc<Tenant>) -> Result<EntityFactors, Refusal> {
     let found = txn.read::<EntityFactors>(tenant, &address(entity_id)).await?;
     // What was read is kept nowhere else: `CACHED` is false.
-    Ok(found.map(|found| found.value.duplicate()).unwrap_or_default())
+    let mut own = found.map(|found| found.value.duplicate()).unwrap_or_default();
+    if let Some(restored) = txn.after_restore(tenant).await? {
+        own.spend_before(restored.at);
+    }
+    Ok(own)
 }
 
 /// Forgets the factors of an entity that is gone.
@@ -242,6 +246,19 @@ impl EntityFactors {
         self.recovery.len() < before
     }
 
+    /// Takes everything that can have been used at `time`, or before: the store was restored then, and does not know.
+    fn spend_before(&mut self, time: Timestamp) {
+        if self.recovery_made.is_some_and(|made| made <= time) {
+            self.recovery.clear();
+        }
+        let seconds = u64::try_from(time.unix_seconds()).unwrap_or(0);
+        for secret in &mut self.secrets {
+            // A code may be used one step early.
+            let last = seconds.checked_div(secret.period_seconds).map(|step| step.saturating_add(1));
+            secret.last_step = secret.last_step.max(last);
+        }
+    }
+
     /// Whether nothing is taken at `now`: `attempts` have failed in a row.
     pub(super) fn waits(&self, attempts: u64, now: Timestamp) -> bool {
         self.failed >= attempts && now.since(self.last_failed) < Duration::from_secs(WAIT_SECONDS)
@@ -294,6 +311,30 @@ mod tests {
         for payload in ["", "{}", r#"{"secrets":[{"key":"secret!"}]}"#] {
             let error = EntityFactors::decode(SecretBytes::new(payload.as_bytes().to_vec())).err().unwrap();
             assert!(!error.to_string().contains("secret!"), "an error never shows content");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_used_before_a_restore_is_not_taken() {
+        let secret = |last_step| Secret {
+            method: "a".to_owned(),
+            key: SecretBytes::new(vec![7; 20]),
+            algorithm: Algorithm::Sha1,
+            digits: 6,
+            period_seconds: 30,
+            last_step,
+            made: at(5),
+        };
+        let factors = |made, last_step| EntityFactors {
+            secrets: vec![secret(last_step)],
+            recovery: vec!["00".to_owned()],
+            recovery_made: Some(at(made)),
+            ..EntityFactors::default()
+        };
+        for (made, last_step, last, codes) in [(60, None, 4, 0), (90, Some(9), 9, 0), (91, Some(1), 4, 1)] {
+            let mut own = factors(made, last_step);
+            own.spend_before(at(90));
+            assert_eq!((own.secrets[0].last_step, own.recovery.len()), (Some(last), codes), "{made}");
         }
     }
 
