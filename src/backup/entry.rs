@@ -127,11 +127,13 @@ impl Entry {
         Some(match tag {
             1 => {
                 let id = TenantId(body.array()?);
-                Self::Tenant { id, parent: body.optional()?.map(TenantId), keys: body.keys()? }
+                let (below, parent) = body.optional()?;
+                Self::Tenant { id, parent: below.then_some(TenantId(parent)), keys: body.keys()? }
             }
             2 => {
                 let (key, directory, seq) = (RecordKey(body.array()?), DirKey(body.array()?), body.number()?);
-                let expires_at = body.optional()?.map(|at| Timestamp(i64::from_be_bytes(at)));
+                let (expires, at) = body.optional()?;
+                let expires_at = expires.then(|| Timestamp(i64::from_be_bytes(at)));
                 let (name, sealed) = (body.bytes()?.to_vec(), body.bytes()?.to_vec());
                 Self::Record(RecordRow { key, directory, seq, expires_at, name, sealed })
             }
@@ -208,10 +210,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// What may be absent: zeros then, so that there is one form.
-    fn optional<const N: usize>(&mut self) -> Option<Option<[u8; N]>> {
+    fn optional<const N: usize>(&mut self) -> Option<(bool, [u8; N])> {
         match (self.byte()?, self.array()?) {
-            (1, value) => Some(Some(value)),
-            (0, value) if value == [0; N] => Some(None),
+            (1, value) => Some((true, value)),
+            (0, value) if value == [0; N] => Some((false, value)),
             _ => None,
         }
     }

@@ -126,4 +126,6 @@ fn logs_go_on(there: &stage::Restored, team: &crate::support::client::Client) {
     let copy = there.folder().join("copy");
     let exported = there.client(&["audit", "export", "--namespace", "team", copy.to_str().unwrap()]);
     assert_eq!(exported.code, 0, "{}{}", exported.stdout, exported.stderr);
+    let verified = strongroom(&["audit", "verify", copy.to_str().unwrap(), "--key", &key], None);
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
 }

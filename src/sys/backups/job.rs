@@ -8,11 +8,12 @@ use async_trait::async_trait;
 
 use super::record::{Backup, all};
 use crate::answer::{Answer, Refusal};
-use crate::archive::backups::Backups;
+use crate::archive::backups::{Backups, Upload};
 use crate::audit::event::{Event, Word};
 use crate::audit::note::LogKey;
 use crate::backup::{Progress, Read, Writer, name, take};
 use crate::commit::{Attempt, Committer, Txn};
+use crate::id::DeploymentId;
 use crate::metrics;
 use crate::storage::Store;
 use crate::time::Timestamp;
@@ -127,10 +128,13 @@ impl BackupJob {
                 return Err(error.to_string());
             }
         };
-        let sign = Arc::new(Sign { name: name(deployment.id), text: writer.text().await?, signed: Mutex::default() });
-        let asked = self.committer.run(Arc::clone(&sign) as Arc<dyn Attempt>).await;
-        asked.map_err(|refusal| format!("it was not signed: {refusal:?}"))?;
-        let (note, key) = locked(&sign.signed).take().ok_or("there is no key yet that signs it")?;
+        let (note, key) = match self.sign(&mut writer, deployment.id).await {
+            Ok(signed) => signed,
+            Err(problem) => {
+                writer.abandon().abandon().await;
+                return Err(problem);
+            }
+        };
         let (output, bytes) = writer.end(&note).await?;
         output.finish().await.map_err(|error| error.to_string())?;
         let stored = self.making.to.read(&backup.name).await.map_err(|error| error.to_string())?;
@@ -138,6 +142,14 @@ impl BackupJob {
             Read::begin(Box::new(stored), &key).await.map_err(|error| format!("what was stored is not it: {error}"))?;
         while stored.next().await.map_err(|error| format!("what was stored is not it: {error}"))?.is_some() {}
         Ok(Progress { bytes, ..written })
+    }
+
+    /// The note at the end, and the key that it is verified with.
+    async fn sign(&self, writer: &mut Writer<Upload>, deployment: DeploymentId) -> Result<(String, LogKey), String> {
+        let sign = Arc::new(Sign { name: name(deployment), text: writer.text().await?, signed: Mutex::default() });
+        let asked = self.committer.run(Arc::clone(&sign) as Arc<dyn Attempt>).await;
+        asked.map_err(|refusal| format!("it was not signed: {refusal:?}"))?;
+        locked(&sign.signed).take().ok_or_else(|| "there is no key yet that signs it".to_owned())
     }
 
     /// Whether a step was done.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::stage::{Target, create, declare, log_key, ok, refused, restored, with_values};
+use super::stage::{Target, create, declare, log_key, ok, refused, restored, restored_with, with_values};
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put};
 use crate::support::process::PATIENCE;
@@ -76,6 +76,19 @@ fn an_erased_namespace_does_not_come_back_and_its_report_names_the_backups_that_
     let said = refused(&Target::sqlite_with(&line(&changed)).restore(&file, &key, server.keys(), &[]));
     assert!(said.contains("not a list that this deployment has signed"), "{said}");
     ok(&missing.restore(&file, &key, server.keys(), &["--without-erased-list", "--dry-run"]));
+
+    // One that cannot be opened, say, is left out by its id.
+    assert!(server.stop().success());
+    let wanted = "SELECT tenant_id FROM tenant WHERE parent IS NOT NULL AND state = 0";
+    let ids = crate::support::database::Database::open(&server.sqlite_file()).bytes(wanted);
+    assert_eq!(ids.len(), 1);
+    let stays = data_encoding::HEXLOWER.encode(&ids[0]);
+    let said = refused(&missing.restore(&file, &key, server.keys(), &["--without-erased-list", "--leave-out", &"0".repeat(32)]));
+    assert!(said.contains("no such namespace"), "{said}");
+    let (_there, top) = restored_with(&missing, &server, &file, &key, &["--without-erased-list", "--leave-out", &stays]);
+    let names = top.call("LIST", "sys/namespaces", None).expect(200).json()["data"]["keys"].clone();
+    assert_eq!(names, json!(["gone/"]));
+    top.in_namespace("gone/below").call("GET", "secret/data/a", None).expect(200);
 }
 
 #[test]

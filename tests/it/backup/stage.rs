@@ -198,8 +198,14 @@ impl Restored {
 /// Restores a backup of `from` into an empty store, starts a server on it, and opens that: with a root token that was made there.
 #[track_caller]
 pub(super) fn restored(target: &Target, from: &Server, file: &Path, key: &str) -> (Restored, Client) {
+    restored_with(target, from, file, key, &[])
+}
+
+/// The same, with further words.
+#[track_caller]
+pub(super) fn restored_with(target: &Target, from: &Server, file: &Path, key: &str, more: &[&str]) -> (Restored, Client) {
     let token = target.config.with_file_name("root-token");
-    ok(&target.restore(file, key, from.keys(), &["--root-token-file", token.to_str().unwrap()]));
+    ok(&target.restore(file, key, from.keys(), &[&["--root-token-file", token.to_str().unwrap()], more].concat()));
     let mut server = target.server();
     server.set_keys(from.keys());
     server.come_back();

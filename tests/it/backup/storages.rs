@@ -84,7 +84,7 @@ fn a_deployment_with_a_key_file_is_restored_where_the_key_file_is() {
         )
     };
     let server = Server::configured(stanzas, "", 501);
-    let body = serde_json::json!({"recovery_shares": 0, "recovery_threshold": 0});
+    let body = serde_json::json!({"recovery_shares": 1, "recovery_threshold": 1});
     let init = Client::new(&server.target()).call("PUT", "sys/init", Some(&body)).expect(200).json();
     let token = init["root_token"].as_str().unwrap();
     let root = Client::new(&server.target()).with_token(token);
@@ -102,7 +102,14 @@ fn a_deployment_with_a_key_file_is_restored_where_the_key_file_is() {
     let wrong = Target::sqlite_with(&seal("wrong.key", 8));
     let said = refused(&wrong.restore(&file, &key, &[], &[]));
     assert!(said.contains("its key does not open"), "{said}");
-    // Nobody has shares: the restore makes the token.
+    // The key file is lost: people with recovery shares open the backup, and the store gets another key.
+    let share = [init["recovery_keys"][0].as_str().unwrap().to_owned()];
+    let recovering = Target::sqlite_with(&format!(
+        "{}seal \"recovery\" {{}}\n",
+        seal("new.key", 9).replace("\"static\" {", "\"static\" \"new\" {")
+    ));
+    ok(&recovering.restore(&file, &key, &share, &[]));
+    // The restore makes a token where nobody brings shares.
     let (_there, top) = restored(&Target::sqlite_with(&right), &server, &file, &key);
     assert_eq!(top.call("GET", "secret/data/a", None).expect(200).json()["data"]["data"]["number"], 1);
 }
