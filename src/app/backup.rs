@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 
-use super::{AppError, runtime, seals, stores};
+use super::{AppError, process, runtime, seals, stores};
 use crate::archive::backups::Backups;
 use crate::audit::note::LogKey;
 use crate::backup::{Counted, Entry, FileInput, Filler, Header, Input, Marker, Phase, Read};
@@ -77,6 +77,7 @@ pub struct Verified {
 /// # Errors
 /// What is wrong with it.
 pub fn verify_backup(mut options: BackupOptions<'_>) -> Result<Verified, AppError> {
+    process::forbid_dumps();
     runtime()?.block_on(async {
         let config = match options.config.as_slice() {
             [] => None,
@@ -97,6 +98,7 @@ pub fn verify_backup(mut options: BackupOptions<'_>) -> Result<Verified, AppErro
 /// # Errors
 /// What is wrong; the line says whether anything was written.
 pub fn restore_backup(mut options: BackupOptions<'_>, wanted: &RestoreOptions) -> Result<(), AppError> {
+    process::forbid_dumps();
     runtime()?.block_on(async {
         let config = crate::config::load(&options.config, options.connection_url.take())?;
         let source = Source::of(options.source.clone(), Some(config))?;

@@ -24,8 +24,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(15);
 /// Between two words of who makes one.
 const RENEWAL: Duration = Duration::from_secs(4);
-/// How long it is known that a backup came to nothing.
+/// How long it is known that a backup came to nothing, and of how many.
 const FAILURES_KEPT: Duration = Duration::from_hours(24 * 7);
+const FAILURES_MAX: usize = 16;
 
 /// What backups are made with.
 pub struct Making {
@@ -63,6 +64,9 @@ impl BackupJob {
             for backup in found.expired {
                 self.delete(&backup).await;
             }
+            if let Some(given_up) = found.given_up {
+                self.clear(given_up).await;
+            }
             if let Some(backup) = found.mine {
                 self.make(backup).await;
             }
@@ -80,6 +84,13 @@ impl BackupJob {
         self.step(Forget(Arc::clone(backup))).await;
     }
 
+    /// Deletes what is left of a backup that came to nothing. What cannot be deleted now goes with its record.
+    async fn clear(&self, backup: Backup) {
+        if self.making.to.delete(&backup.name).await.is_ok() {
+            self.step(Clear(backup)).await;
+        }
+    }
+
     async fn make(&self, backup: Backup) {
         let progress = Mutex::new(Progress::default());
         let (mut making, mut renewals) = (Box::pin(self.write(&backup, &progress)), tokio::time::interval(RENEWAL));
@@ -90,7 +101,7 @@ impl BackupJob {
                 _ = renewals.tick() => {
                     let so_far = *locked(&progress);
                     if !self.step(Renew(backup.clone(), so_far)).await {
-                        break Err("somebody else has given it up".to_owned());
+                        break Err("its lease was not renewed".to_owned());
                     }
                 }
             }
@@ -107,9 +118,12 @@ impl BackupJob {
         };
         let Progress { tenants, of, bytes } = written;
         let next = Backup { ended: Some(now), lease: None, tenants, of, bytes, problem, ..backup.clone() };
-        if self.step(Replace { before: backup, next: next.clone() }).await && next.is_done() {
+        if self.step(Replace(next.clone())).await && next.is_done() {
             tracing::info!(backup = %next.called(), bytes, namespaces = tenants, "a backup was made");
             metrics::backup_age(Duration::ZERO);
+        } else {
+            // Also when somebody else has given it up: what is not known to be a backup must not lie there as one.
+            self.clear(next).await;
         }
     }
 
@@ -184,6 +198,7 @@ struct Look {
 #[derive(Default)]
 struct Found {
     mine: Option<Backup>,
+    given_up: Option<Backup>,
     expired: Vec<Arc<Backup>>,
     last_good: Option<Timestamp>,
 }
@@ -199,9 +214,13 @@ impl Attempt for Look {
             (Some(ended), false) => ended.plus(FAILURES_KEPT) <= now,
             (None, _) => false,
         };
+        let mut failed: Vec<&Arc<Backup>> = known.iter().filter(|backup| backup.state() == "failed").collect();
+        failed.sort_by_key(|backup| std::cmp::Reverse(backup.ended));
+        let too_many = failed.into_iter().skip(FAILURES_MAX);
         let mut found = Found {
             mine: None,
-            expired: known.iter().filter(|backup| is_over(backup)).cloned().collect(),
+            given_up: None,
+            expired: known.iter().filter(|backup| is_over(backup)).chain(too_many).cloned().collect(),
             last_good: known.iter().filter(|backup| backup.is_done()).filter_map(|backup| backup.begun).max(),
         };
         let running = known.iter().find(|backup| backup.state() == "running");
@@ -212,6 +231,7 @@ impl Attempt for Look {
                 let next = Backup { ended: Some(now), lease: None, problem, ..Backup::clone(running) };
                 txn.put(&root, &Backup::address(next.id), &next, None).await?;
                 concluded = Some(format!("backup {} was given up: the server that made it has died", next.id));
+                found.given_up = Some(next);
             }
         } else if let Some(mut next) = self.next(&known, now) {
             // Without a key it could not be signed: the first checkpoint makes one, soon.
@@ -262,27 +282,38 @@ impl Attempt for Renew {
 }
 
 /// Ends one, unless somebody has given it up.
-struct Replace {
-    before: Backup,
-    next: Backup,
-}
+struct Replace(Backup);
 
 #[async_trait]
 impl Attempt for Replace {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let (root, address) = (txn.tenants().root(), Backup::address(self.before.id));
+        let (root, address) = (txn.tenants().root(), Backup::address(self.0.id));
         let found = txn.read::<Backup>(&root, &address).await?;
         if found.is_none_or(|found| found.value.state() != "running") {
             return Ok(Answer::Empty);
         }
-        txn.put(&root, &address, &self.next, None).await?;
-        let Backup { id, tenants, bytes, problem, .. } = &self.next;
+        txn.put(&root, &address, &self.0, None).await?;
+        let Backup { id, tenants, bytes, problem, .. } = &self.0;
         let how = if problem.is_empty() {
             format!("was made: {tenants} namespaces, {bytes} bytes")
         } else {
             format!("came to nothing: {problem}")
         };
         Ok(conclude(txn, format!("backup {id} {how}")))
+    }
+}
+
+/// Writes down that there is no object of one that came to nothing.
+struct Clear(Backup);
+
+#[async_trait]
+impl Attempt for Clear {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let (root, address) = (txn.tenants().root(), Backup::address(self.0.id));
+        let found = txn.read::<Backup>(&root, &address).await?;
+        let Some(found) = found.filter(|found| found.value.state() == "failed") else { return Ok(Answer::Empty) };
+        txn.put(&root, &address, &Backup::clone(&found.value).without_object(), None).await?;
+        Ok(conclude(txn, format!("what there was of backup {} was deleted", self.0.id)))
     }
 }
 

@@ -25,7 +25,7 @@ pub(in crate::sys) struct Backup {
     pub(super) lease: Option<Timestamp>,
     /// When it was there and had been verified there, or had come to nothing.
     pub(super) ended: Option<Timestamp>,
-    /// Its object, once it is begun.
+    /// Its object, once it is begun; empty when that was deleted because it came to nothing.
     pub(super) name: String,
     /// Where people find it.
     pub(super) shown: String,
@@ -69,9 +69,14 @@ impl Backup {
         &self.shown
     }
 
-    /// Whether it may hold keys that were removed from the database at `removed`.
+    /// Whether it may hold keys that were removed from the database at `removed`: its object is there, or may be.
     pub(in crate::sys) fn may_hold(&self, removed: Timestamp) -> bool {
-        matches!(self.state(), "done" | "running") && self.begun.is_some_and(|begun| begun <= removed)
+        !self.name.is_empty() && self.begun.is_some_and(|begun| begun <= removed)
+    }
+
+    /// The same without an object.
+    pub(super) fn without_object(self) -> Self {
+        Self { name: String::new(), shown: String::new(), ..self }
     }
 
     pub(super) fn show(&self, data: &mut Object<'_>, retention: Option<Duration>) {
