@@ -24,7 +24,8 @@ use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
 pub use rows::{
-    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Restored, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
+    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known,
+    LogRow, NewTenant, RecordRow, Restored, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.

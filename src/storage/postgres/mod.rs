@@ -26,7 +26,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant,
+    RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;

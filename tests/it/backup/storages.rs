@@ -1,30 +1,17 @@
 //! Backups in object storage; and deployments whose seal opens by itself.
 
-use std::net::TcpStream;
-use std::process::Command;
-
 use super::stage::{Target, declare, log_key, ok, refused, restored, strongroom};
-use crate::archive::s3::bucket;
 use crate::support::client::Client;
 use crate::support::fixture::{mount, put};
-use crate::support::process::{Process, free_port};
+use crate::support::s3::S3;
 use crate::support::server::Server;
-use crate::support::tools;
 
 #[test]
 fn a_backup_in_object_storage_is_verified_and_restored_from_there() {
     let mut server = Server::initialised_on_sqlite();
     let folder = tempfile::tempdir().unwrap();
-    let moto = format!("127.0.0.1:{}", free_port());
-    let mut command = Command::new(tools::moto_server());
-    command.args(["-H", "127.0.0.1", "-p", moto.split(':').nth(1).unwrap()]);
-    let mut process = Process::start(command, folder.path(), "moto");
-    process.wait_until("an open port", || TcpStream::connect(&moto).is_ok());
-    bucket(&moto, "kept");
-    let stanza = format!(
-        "backup \"s3\" {{\n  bucket = \"kept\"\n  region = \"us-east-1\"\n  endpoint = \"http://{moto}\"\n  prefix = \"some/where\"\n  \
-         access_key_id = \"AKIAEXAMPLE\"\n  secret_access_key = \"canary-of-a-credential\"\n}}\n"
-    );
+    let storage = S3::start(folder.path(), "kept");
+    let stanza = format!("backup \"s3\" {{\n{}  prefix = \"some/where\"\n}}\n", storage.settings());
     let root = crate::support::fixture::ready(&server);
     put(&root, "a", &serde_json::json!({"number": 1}));
     // Parts of 8 MiB, and a last one.

@@ -114,6 +114,7 @@ impl InProcess {
             erasure,
             anchors: Arc::default(),
             witnesses: Arc::default(),
+            backups: None,
         };
         let mortal: Arc<dyn Store> = Arc::new(Mortal { inner: Arc::clone(store), life: Arc::clone(&life) });
         let barrier = Arc::new(Barrier::new(mortal, Arc::new(SystemClock), guard, settings));

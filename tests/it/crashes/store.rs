@@ -10,7 +10,7 @@ use strongroom::id::TenantId;
 use strongroom::record::{DirKey, RecordKey};
 use strongroom::storage::{
     Archived, Batch, Cause, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, Fill, Glance, Group, KeptLeaves, Known,
-    LogRow, NewTenant, RecordRow, Store, StoreError, Structural, TenantRow, TenantState,
+    LogRow, NewTenant, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use strongroom::time::Timestamp;
 
@@ -248,6 +248,15 @@ impl Store for Mortal {
 
     async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
         self.life.change(self.inner.add_cosignature(root, cosignature)).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        self.life.check()?;
+        self.inner.tenants(after, limit).await
+    }
+
+    async fn restore(&self, tenant: TenantId, rows: Restored) -> Result<(), StoreError> {
+        self.life.change(self.inner.restore(tenant, rows)).await
     }
 
     /// The next server has it.
