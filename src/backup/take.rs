@@ -53,7 +53,7 @@ pub enum TakeError {
 /// Writes all tenants of a store. `tell` hears how far it is, after each of them.
 ///
 /// # Errors
-/// See [`TakeError`]; what was written is of no use then.
+/// See `TakeError`; what was written is of no use then.
 pub async fn take<O: Output>(
     store: &dyn Store,
     root: TenantId,

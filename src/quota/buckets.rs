@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(refused(100), None);
         assert_eq!(refused(101), Some(at(25)));
         assert_eq!(refused(111), Some(at(15)));
-        assert_eq!(refused(125), Some(at(6)));
+        assert_eq!(refused(125), Some(at(1)));
         assert_eq!(refused(126), None);
     }
 

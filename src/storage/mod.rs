@@ -10,6 +10,7 @@ mod cells;
 mod error;
 mod plan;
 pub mod postgres;
+mod proofs;
 mod rows;
 pub mod sqlite;
 
@@ -23,9 +24,10 @@ use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
+pub use proofs::{Archived, Checkpoint, Cosignature, DeploymentTree, KeptLeaves};
 pub use rows::{
-    Archived, Batch, Change, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, FeedRow, Fill, Glance, KeptLeaves, Known,
-    LogRow, NewTenant, RecordRow, Restored, Structural, Tail, TenantKeys, TenantRow, TenantState, Wrap,
+    Batch, Change, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow, Restored, Structural, Tail,
+    TenantKeys, TenantRow, TenantState, Wrap,
 };
 
 /// How many newer log rows a feed holds at most; a longer one is not `complete`.

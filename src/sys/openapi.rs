@@ -273,7 +273,7 @@ mod tests {
         let document = document(&mounts);
         let paths = document["paths"].as_object().unwrap();
         let mut identifiers = BTreeSet::new();
-        let kinds = ["string", "boolean", "integer", "array", "object", "duration", "any"];
+        let kinds = ["string", "boolean", "integer", "number", "array", "object", "duration", "any"];
         for engine in [
             Engine::Kv1,
             Engine::Kv2,

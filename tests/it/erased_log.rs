@@ -22,15 +22,19 @@ on_stores! {
     what_is_left_of_an_erased_log_is_for_the_root_namespace,
 }
 
-/// Every table with rows of tenants, and whether an erased one has some there.
-const TABLES: [(&str, bool); 9] = [
+/// Every table with rows of tenants, and whether an erased one has some there. The log of the deployment is the root's: of an erased
+/// tenant it has what its checkpoints say, too.
+const TABLES: [(&str, bool); 12] = [
     ("archived", false),
     ("checkpoint", true),
+    ("cosignature", false),
+    ("deployment_tree", false),
     ("erased_log", true),
     ("head", false),
     ("log", false),
     ("record", false),
     ("tenant", false),
+    ("tenant_head", false),
     ("tenant_key", false),
     ("tenant_keyring", false),
 ];

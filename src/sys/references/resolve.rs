@@ -100,11 +100,13 @@ struct Resolver<'a> {
     tenant: &'a Arc<Tenant>,
     caller: &'a Caller,
     mounts: HashMap<MountId, Option<(Arc<Mount>, String)>>,
+    /// It was asked whether references are good for anything yet, after a restore.
+    confirmed: bool,
 }
 
 impl<'a> Resolver<'a> {
     fn new(place: &'a Place, caller: &'a Caller) -> Self {
-        Self { tenant: &place.tenant, caller, mounts: HashMap::new() }
+        Self { tenant: &place.tenant, caller, mounts: HashMap::new(), confirmed: false }
     }
 
     async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
@@ -113,7 +115,9 @@ impl<'a> Resolver<'a> {
         txn.note_reference(hash);
         let id = ReferenceId::of_hash(&hash);
         let Some(record) = references::read(self.tenant, &id, txn).await? else { return Err(Refusal::Denied) };
-        txn.refuse_unconfirmed(self.tenant).await?;
+        if !std::mem::replace(&mut self.confirmed, true) {
+            txn.refuse_unconfirmed(self.tenant).await?;
+        }
         let target = self.admitted(&record, wanted, txn).await?;
         // From here on the caller is one who may read the secret, and learns what has become of it.
         let standing = target.standing(record.pinned, txn).await?.filter(|found| found.object == record.target_object);
