@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use super::super::cosignature::WitnessKey;
 use super::super::head::{TenantHead, deployment_origin};
 use super::super::merkle::{Frontier, Hash, leaf_hash, root};
-use super::super::note::{LogKey, TreeHead, origin};
+use super::super::note::{LogKey, NoteError, TreeHead, origin};
 use super::super::proof::{consistency, inclusion};
 use super::super::witnessed::Witnessed;
 use super::super::witnessing::Submission;
@@ -215,15 +215,23 @@ fn a_deployment_that_forked_is_named() {
 }
 
 proptest! {
-    /// Every byte of what witnesses cosigned is covered, for who has their keys.
+    /// Every byte of what witnesses cosigned is covered, for who has their keys; only of an older head may a cosignature
+    /// become one of somebody else, because the newest head is the one that needs them.
     #[test]
     fn every_byte_of_it_counts(file in any::<Index>(), at in any::<Index>(), flip in 1..=255_u8) {
         let mut stage = Stage::new();
         let mut files = exported(&mut stage, 9);
         let names: Vec<String> = files.keys().filter(|name| name.starts_with(WITNESSED)).cloned().collect();
-        let bytes = files.get_mut(&names[file.index(names.len())]).unwrap();
+        let name = &names[file.index(names.len())];
+        let bytes = files.get_mut(name).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
-        prop_assert!(!stage.findings(&files, 2).is_empty());
+        let damaged = std::str::from_utf8(bytes).ok().and_then(Witnessed::parse);
+        let quorum = stage.quorum(2);
+        let of_others = damaged.is_some_and(|damaged| {
+            damaged.not_cosigned(&quorum.witnesses).iter().any(|(_, error)| *error == NoteError::OtherKey)
+        });
+        let excused = of_others && *name == format!("{WITNESSED}5");
+        prop_assert!(excused || !stage.findings(&files, 2).is_empty());
     }
 }
