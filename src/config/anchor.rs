@@ -26,15 +26,11 @@ pub struct AnchorObject {
 }
 
 pub(super) fn anchor(top: &mut Stanza) -> Result<Option<Anchor>, ConfigError> {
-    let mut found = top.stanzas("anchor", 1, false)?.into_iter();
-    let Some((labels, mut stanza)) = found.next() else { return Ok(None) };
-    if let Some((_, second)) = found.next() {
-        return Err(top.setting("anchor", &second.place).wrong(format!("is already set in {}", stanza.place)));
-    }
+    let Some((kind, mut stanza)) = top.labelled("anchor")? else { return Ok(None) };
     let setting = top.setting("anchor", &stanza.place);
-    let anchor = match labels.first().map(String::as_str) {
-        Some("file") => Anchor::File(file(&mut stanza, &setting)?),
-        Some(kind @ ("s3" | "gcs" | "azure")) => Anchor::Object(object(kind, &mut stanza, &setting)?),
+    let anchor = match kind.as_str() {
+        "file" => Anchor::File(file(&mut stanza, &setting)?),
+        "s3" | "gcs" | "azure" => Anchor::Object(object(&kind, &mut stanza, &setting)?),
         _ => return Err(setting.wrong("only \"file\", \"s3\", \"gcs\" and \"azure\" are offered")),
     };
     stanza.finish()?;

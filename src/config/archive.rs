@@ -90,13 +90,9 @@ impl ArchiveTarget {
 
 /// The stanza, if there is one.
 pub(super) fn archive(top: &mut Stanza) -> Result<Option<Archive>, ConfigError> {
-    let mut found = top.stanzas("archive", 1, false)?.into_iter();
-    let Some((labels, mut stanza)) = found.next() else { return Ok(None) };
-    if let Some((_, second)) = found.next() {
-        return Err(top.setting("archive", &second.place).wrong(format!("is already set in {}", stanza.place)));
-    }
+    let Some((kind, mut stanza)) = top.labelled("archive")? else { return Ok(None) };
     let setting = top.setting("archive", &stanza.place);
-    let to = target(labels.first().map_or("", String::as_str), &mut stanza, &setting)?;
+    let to = target(&kind, &mut stanza, &setting)?;
     let interval = within(&mut stanza, "interval", INTERVAL, INTERVAL_MIN..=INTERVAL_MAX, "1s to 168h")?;
     let timeout = timeout(&mut stanza)?;
     let keep_in_database = stanza.duration("keep_in_database")?.map(|(keep, _)| keep);

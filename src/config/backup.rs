@@ -24,13 +24,9 @@ pub struct Backup {
 
 /// The stanza, if there is one.
 pub(super) fn backup(top: &mut Stanza) -> Result<Option<Backup>, ConfigError> {
-    let mut found = top.stanzas("backup", 1, false)?.into_iter();
-    let Some((labels, mut stanza)) = found.next() else { return Ok(None) };
-    if let Some((_, second)) = found.next() {
-        return Err(top.setting("backup", &second.place).wrong(format!("is already set in {}", stanza.place)));
-    }
+    let Some((kind, mut stanza)) = top.labelled("backup")? else { return Ok(None) };
     let setting = top.setting("backup", &stanza.place);
-    let to = target(labels.first().map_or("", String::as_str), &mut stanza, &setting)?;
+    let to = target(&kind, &mut stanza, &setting)?;
     let interval = match stanza.duration("interval")? {
         None => None,
         Some((interval, _)) if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) => Some(interval),

@@ -94,22 +94,18 @@ fn without_effect(top: &mut Stanza, key: &'static str, warnings: &mut Vec<String
 }
 
 fn storage(top: &mut Stanza, connection_url: Option<SecretText>) -> Result<Storage, ConfigError> {
-    let mut found = top.stanzas("storage", 1, false)?.into_iter();
-    let Some((labels, mut stanza)) = found.next() else {
+    let Some((kind, mut stanza)) = top.labelled("storage")? else {
         let problem = "no storage: add storage \"sqlite\" { path = .. } or storage \"postgresql\" { connection_url = .. }";
         return Err(ConfigError::Missing { place: top.place.clone(), problem: problem.to_owned() });
     };
-    if let Some((_, second)) = found.next() {
-        return Err(top.setting("storage", &second.place).wrong(format!("is already set in {}", stanza.place)));
-    }
     let missing =
         |place: &Place, key: &str| ConfigError::Missing { place: place.clone(), problem: format!("storage {key}: is missing") };
-    let storage = match labels.first().map(String::as_str) {
-        Some("sqlite") => {
+    let storage = match kind.as_str() {
+        "sqlite" => {
             let path = stanza.file("path")?.ok_or_else(|| missing(&stanza.place, "\"sqlite\" path"))?;
             Storage::Sqlite { path: path.path }
         }
-        Some("postgresql") => {
+        "postgresql" => {
             let url = stanza.secret("connection_url")?.map(|(url, _)| url);
             let url = connection_url.or(url).filter(|url| !url.expose().is_empty());
             let key_file = stanza.file("context_key_file")?;

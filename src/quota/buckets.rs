@@ -53,18 +53,17 @@ impl Buckets {
     pub fn take(&self, (name, rule): (&str, &Rule), source: IpAddr, now: Duration) -> Taken {
         let source = (rule.group_by == GroupBy::Ip).then_some(source);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains_key(name) {
-            if all.len() >= 2 * RULES_MAX {
-                // Rules come and go, and their counts stay.
-                all.clear();
+        if let Some(sources) = all.get_mut(name) {
+            if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
+                sources.clear();
             }
-            all.insert(name.to_owned(), Sources::new());
+            return sources.entry(source).or_default().take(rule, now);
         }
-        let Some(sources) = all.get_mut(name) else { return Taken::nothing(rule) };
-        if sources.len() >= SOURCES_MAX && !sources.contains_key(&source) {
-            sources.clear();
+        if all.len() >= 2 * RULES_MAX {
+            // Rules come and go, and their counts stay.
+            all.clear();
         }
-        sources.entry(source).or_default().take(rule, now)
+        all.entry(name.to_owned()).or_default().entry(source).or_default().take(rule, now)
     }
 }
 
@@ -86,12 +85,6 @@ impl Bucket {
         let free = if self.used < limit { now } else { self.until };
         let refused = Refused { retry_after: free.max(self.blocked_until).saturating_sub(now), first };
         Taken { limit, remaining: 0, reset: self.until.saturating_sub(now), refused: Some(refused) }
-    }
-}
-
-impl Taken {
-    fn nothing(rule: &Rule) -> Self {
-        Self { limit: rule.limit(), remaining: rule.limit(), reset: rule.interval(), refused: None }
     }
 }
 

@@ -214,9 +214,18 @@ impl Stanza {
 
     /// The one stanza of this key, without labels.
     pub(crate) fn stanza(&mut self, key: &'static str) -> Result<Option<Stanza>, FileError> {
-        let mut found = self.stanzas(key, 0, false)?.into_iter().map(|(_, stanza)| stanza);
+        Ok(self.one(key, 0)?.map(|(_, stanza)| stanza))
+    }
+
+    /// The one stanza of this key, with its label: `storage "sqlite" { .. }`.
+    pub(crate) fn labelled(&mut self, key: &'static str) -> Result<Option<(String, Stanza)>, FileError> {
+        Ok(self.one(key, 1)?.map(|(labels, stanza)| (labels.into_iter().next().unwrap_or_default(), stanza)))
+    }
+
+    fn one(&mut self, key: &'static str, labels: usize) -> Result<Option<(Vec<String>, Stanza)>, FileError> {
+        let mut found = self.stanzas(key, labels, false)?.into_iter();
         let first = found.next();
-        if let (Some(first), Some(second)) = (&first, found.next()) {
+        if let (Some((_, first)), Some((_, second))) = (&first, found.next()) {
             return Err(self.setting(key, &second.place).wrong(format!("is already set in {}", first.place)));
         }
         Ok(first)

@@ -115,9 +115,7 @@ fn address() -> Address {
 /// Runs one operation.
 pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let tenant = &place.tenant;
-    if tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation only available in root namespace"));
-    }
+    super::in_root(place)?;
     let found = txn.read::<CorsConfig>(tenant, &address()).await?;
     match operation {
         Operation::Read => Ok(Answer::doubled(Json::object(|data| {

@@ -45,6 +45,14 @@ use crate::auth::Caller;
 use crate::auth::login::LoginCall;
 use crate::commit::{Place, Txn};
 
+/// Refuses what is of the deployment in any other namespace than the root.
+fn in_root(place: &Place) -> Result<(), Refusal> {
+    match place.tenant.parent() {
+        Some(_) => Err(Refusal::invalid("operation only available in root namespace")),
+        None => Ok(()),
+    }
+}
+
 /// Runs one operation. `place` is the `sys/` mount of the request's namespace; `caller` is there unless the operation
 /// needs nobody; `login` is the request as one to log in sees it.
 pub async fn run(

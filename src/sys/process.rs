@@ -100,9 +100,7 @@ fn set_level(call: &Call<'_>) -> Result<Operation, Refusal> {
 
 /// Lets the request into the log; [`Process::answer`] does the rest.
 pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
-    if place.tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation only available in root namespace"));
-    }
+    super::in_root(place)?;
     Ok(match operation {
         Operation::SetLevel(_) => Answer::Empty,
         _ => Answer::Data(Data::new(None)),

@@ -161,9 +161,7 @@ pub async fn in_force(txn: &mut Txn) -> Result<Option<Arc<Quotas>>, Refusal> {
 /// Runs one operation.
 pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let root = &place.tenant;
-    if root.parent().is_some() {
-        return Err(Refusal::invalid("operation only available in root namespace"));
-    }
+    super::in_root(place)?;
     let quotas = in_force(txn).await?.unwrap_or_default();
     let changed = match operation {
         Operation::Config => return Ok(Answer::data(shown_config(&quotas))),

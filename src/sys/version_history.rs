@@ -23,9 +23,7 @@ pub static TABLE: &[Row<Operation>] =
 /// Runs the one operation.
 pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Operation::List = operation;
-    if place.tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation only available in root namespace"));
-    }
+    super::in_root(place)?;
     let begun = txn.tenants().begun(place.tenant.id()).await?.unwrap_or(Timestamp(0));
     Ok(Answer::data(Json::object(|data| {
         data.strings("keys", &[API_VERSION]).object("key_info", |info| {
