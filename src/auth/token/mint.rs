@@ -89,6 +89,10 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
         // What seals a batch token chooses its text.
         Some(chosen) if !batch => {
             check_chosen(chosen.expose(), &label)?;
+            // What is random is not there yet: nobody has to look.
+            if txn.exists(tenant, &token_address(&hash_of(tenant, chosen.expose()))).await? {
+                return Err(Refusal::invalid("cannot create a token with a duplicate ID"));
+            }
             warnings.push("A chosen token ID is only as hard to guess as it was chosen.".to_owned());
             chosen
         }
@@ -96,9 +100,6 @@ pub async fn mint(txn: &mut Txn, tenant: &Arc<Tenant>, new: NewToken) -> Result<
     };
     let hash = hash_of(tenant, token.expose());
     let address = token_address(&hash);
-    if txn.read::<TokenEntry>(tenant, &address).await?.is_some() {
-        return Err(Refusal::invalid("cannot create a token with a duplicate ID"));
-    }
     let parent = new.parent.map(|(parent, _)| parent);
     let entry = TokenEntry {
         kind: new.kind,

@@ -39,10 +39,12 @@ macro_rules! append {
 }
 /// A group that only read.
 const APPEND: &str = append!();
-/// A group that changed records.
+/// A group that changed records. Each that goes is found by its key (the limit holds the planner to that): a join may be planned as a
+/// scan of all that the tenant has. The rows stay where they are, as whoever changes them holds the tenant's head.
 const APPLY: &str = concat!(
-    "WITH removed AS (DELETE FROM strongroom.record r USING unnest($15::bytea[], $16::bytea[]) AS gone(tenant_id, key) \
-     WHERE r.tenant_id = gone.tenant_id AND r.key = gone.key), \
+    "WITH removed AS (DELETE FROM strongroom.record WHERE ctid = ANY (ARRAY(SELECT r.ctid \
+     FROM unnest($15::bytea[], $16::bytea[]) AS gone(tenant_id, key) CROSS JOIN LATERAL (SELECT ctid FROM strongroom.record \
+     WHERE tenant_id = gone.tenant_id AND key = gone.key LIMIT 1) r))), \
      written AS (INSERT INTO strongroom.record (tenant_id, key, dir, seq, expires_at, name, sealed) \
      SELECT * FROM unnest($17::bytea[], $18::bytea[], $19::bytea[], $20::int8[], $21::int8[], $22::bytea[], $23::bytea[]) \
      ON CONFLICT (tenant_id, key) DO UPDATE SET seq = excluded.seq, expires_at = excluded.expires_at, sealed = excluded.sealed) ",

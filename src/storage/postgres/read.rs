@@ -19,23 +19,25 @@ const TENANT: &str = "SELECT t.parent, t.state, t.generation, \
     LEFT JOIN LATERAL (SELECT * FROM strongroom.log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1) l ON true \
     WHERE t.tenant_id = $1 ORDER BY k.seal";
 
+// Rows are cut off where they are found, by index: no plan reads more of them, whatever the statistics say of other tenants. (An
+// aggregate such as `max(seq)` may be planned as a scan of the tenant's whole log, and a limit behind a join as a sort of all that follows.)
 macro_rules! with_position {
-    ($rest:literal) => {
-        concat!("SELECT coalesce((SELECT max(seq) FROM strongroom.log WHERE tenant_id = $1), 0), ", $rest)
+    ($columns:literal, $rows:literal) => {
+        concat!(
+            "SELECT coalesce((SELECT seq FROM strongroom.log WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1), 0), ",
+            $columns,
+            " FROM (SELECT 1) AS always LEFT JOIN LATERAL (SELECT * FROM strongroom.record WHERE tenant_id = $1 AND ",
+            $rows,
+            ") r ON true ORDER BY r.key"
+        )
     };
 }
-const RECORD: &str = with_position!(
-    "r.dir, r.seq, r.expires_at, r.name, r.sealed \
-     FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.key = $2"
-);
+const RECORD: &str = with_position!("r.dir, r.seq, r.expires_at, r.name, r.sealed", "key = $2");
 const NAMES: &str = with_position!(
-    "r.key, r.name FROM (SELECT 1) AS always LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.dir = $2 \
-     AND r.dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND r.key > $4 ORDER BY r.key LIMIT $3"
+    "r.key, r.name",
+    "dir = $2 AND dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND key > $4 ORDER BY key LIMIT $3"
 );
-const RECORDS: &str = with_position!(
-    "r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed FROM (SELECT 1) AS always \
-     LEFT JOIN strongroom.record r ON r.tenant_id = $1 AND r.key > $2 ORDER BY r.key LIMIT $3"
-);
+const RECORDS: &str = with_position!("r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed", "key > $2 ORDER BY key LIMIT $3");
 
 /// Runs one statement in the context of `tenant`.
 macro_rules! rows {
@@ -105,8 +107,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
-        let text =
-            "SELECT min(expires_at) FROM strongroom.record WHERE tenant_id = $1 AND expires_at IS NOT NULL HAVING count(*) > 0";
+        let text = "SELECT expires_at FROM strongroom.record WHERE tenant_id = $1 AND expires_at IS NOT NULL ORDER BY expires_at LIMIT 1";
         let rows = rows!(self, tenant, text);
         let place = Place { table: "record", row: &tenant.0 };
         rows.first().map(|row| place.number(row, 0, "expires_at").map(Timestamp)).transpose()

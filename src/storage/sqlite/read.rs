@@ -20,11 +20,12 @@ const TENANT: &str = "SELECT t.parent, t.state, t.generation, \
     WHERE t.tenant_id = ?1 ORDER BY k.seal";
 const RECORD: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.dir, r.seq, r.expires_at, r.name, r.sealed \
     FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key = ?2";
+// The rows are cut off before they are joined: else all that follow would be read and sorted for each page.
 const NAMES: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.name \
-    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.dir = ?2 AND r.dir <> \
-    x'0000000000000000000000000000000000000000000000000000000000000000' AND r.key > ?4 ORDER BY r.key LIMIT +?3";
+    FROM (SELECT 1) LEFT JOIN (SELECT key, name FROM record WHERE tenant_id = ?1 AND dir = ?2 AND dir <> \
+    x'0000000000000000000000000000000000000000000000000000000000000000' AND key > ?4 ORDER BY key LIMIT +?3) r ON true ORDER BY r.key";
 const RECORDS: &str = "SELECT coalesce((SELECT max(seq) FROM log WHERE tenant_id = ?1), 0), r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed \
-    FROM (SELECT 1) LEFT JOIN record r ON r.tenant_id = ?1 AND r.key > ?2 ORDER BY r.key LIMIT +?3";
+    FROM (SELECT 1) LEFT JOIN (SELECT * FROM record WHERE tenant_id = ?1 AND key > ?2 ORDER BY key LIMIT +?3) r ON true ORDER BY r.key";
 
 pub(super) async fn deployment(pool: &SqlitePool) -> Result<Option<Deployment>, StoreError> {
     let row = sqlx::query("SELECT id, root, edge, dev, seal, format FROM deployment").fetch_optional(pool).await?;

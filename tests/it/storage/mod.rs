@@ -7,6 +7,7 @@ mod bodies;
 mod erasure;
 mod heads;
 mod injection;
+mod plans;
 mod postgres;
 mod sample;
 mod sqlite;
