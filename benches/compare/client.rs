@@ -11,6 +11,8 @@ use tokio_rustls::client::TlsStream;
 
 /// Larger than every answer that is measured.
 const BUFFER_BYTES: usize = 64 << 10;
+/// The end of a body in chunks. It may stand at the end of what was read of a longer one only if its content has these bytes: JSON has not.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// The bytes of one request; without a token where that is empty.
 pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
@@ -58,6 +60,13 @@ impl Connection {
         };
         let (status, length) = parse(self.buffer.get(..head).unwrap());
         let body = head + 4;
+        let Length::Known(length) = length else {
+            while !self.buffer.ends_with(LAST_CHUNK) {
+                self.more().await;
+            }
+            unchunk(&mut self.buffer, body);
+            return (status, self.buffer.get(body..).unwrap());
+        };
         while self.buffer.len() < body + length {
             self.more().await;
         }
@@ -83,12 +92,44 @@ impl Connection {
     }
 }
 
-/// Status and `Content-Length` (0 if there is none: a 204).
-fn parse(head: &[u8]) -> (u16, usize) {
+/// How an answer says where it ends.
+enum Length {
+    Known(usize),
+    /// By a chunk without content, as OpenBao sends what is longer than a few KiB.
+    Chunked,
+}
+
+/// Status and length (0 if nothing is said: a 204).
+fn parse(head: &[u8]) -> (u16, Length) {
     let head = std::str::from_utf8(head).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let mut fields = lines.filter_map(|line| line.split_once(": "));
-    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    (status, length.map_or(0, |(_, value)| value.parse().unwrap()))
+    let field = |wanted: &str| {
+        let mut fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
+        fields.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
+    };
+    let length = match field("transfer-encoding") {
+        Some(coding) => {
+            assert_eq!(coding, "chunked");
+            Length::Chunked
+        }
+        None => Length::Known(field("content-length").map_or(0, |value| value.parse().unwrap())),
+    };
+    (status, length)
+}
+
+/// Takes out of a whole body, from `start` on, the lines that say how long its chunks are (RFC 9112, section 7.1).
+fn unchunk(buffer: &mut Vec<u8>, start: usize) {
+    let mut at = start;
+    loop {
+        let end = at + buffer.get(at..).unwrap().windows(2).position(|two| two == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(buffer.get(at..end).unwrap()).unwrap(), 16).unwrap();
+        buffer.drain(at..end + 2);
+        at += length;
+        // The end of the line behind the content; behind the last chunk, that of the message.
+        buffer.drain(at..at + 2);
+        if length == 0 {
+            return assert_eq!(buffer.len(), at, "the server sent more than it said");
+        }
+    }
 }

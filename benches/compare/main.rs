@@ -1,4 +1,4 @@
-//! The end-to-end benchmark: the real `strongroom` binary beside a bare axum + rustls server and beside OpenBao, in one run.
+//! The benchmark side by side: the real `strongroom` binary beside a bare axum + rustls server and beside OpenBao, in one run.
 //!
 //! Owns the servers that it starts and the load that it sends them. Judges nothing: it prints a table, and
 //! `docs/PERFORMANCE.md` says how to read it. Times are in the unit that their column or name says.
@@ -8,6 +8,7 @@
 
 mod bare;
 mod client;
+mod growth;
 mod load;
 mod openbao;
 mod options;
@@ -48,6 +49,9 @@ fn main() {
     cores.use_for_load();
     println!("{}", cores.describe());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Some(secrets) = options.growth {
+        return runtime.block_on(growth::run(secrets, &options, &cores));
+    }
     if !runtime.block_on(run(&options, &cores)) {
         std::process::exit(1);
     }
@@ -55,8 +59,7 @@ fn main() {
 
 /// Whether every answer was the one expected.
 async fn run(options: &Options, cores: &Cores) -> bool {
-    // Not in /tmp, which may be memory: a commit must reach a disk.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = on_disk();
     let servers = start(options, cores, folder.path()).await;
     let mut work: Vec<(&Server, Workload)> = Vec::new();
     for server in &servers {
@@ -83,6 +86,11 @@ async fn run(options: &Options, cores: &Cores) -> bool {
         std::fs::write(file, report.json().to_string()).unwrap();
     }
     report.failures() == 0
+}
+
+/// A folder that is not in /tmp, which may be memory: a commit must reach a disk.
+fn on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 async fn start(options: &Options, cores: &Cores, folder: &Path) -> Vec<Server> {

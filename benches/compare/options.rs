@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-const USAGE: &str = "cargo bench --bench end_to_end -- [options]
+/// Secrets in the largest step of growth.
+const SECRETS: usize = 1_000_000;
+const SECRETS_QUICK: usize = 100_000;
+
+const USAGE: &str = "cargo bench --bench compare -- [options]
 
   --quick              one short round, under three minutes in all
   --rounds N           rounds (3); medians are over rounds
@@ -12,7 +16,8 @@ const USAGE: &str = "cargo bench --bench end_to_end -- [options]
   --namespaces N       namespaces in the workload over many (1,000; with --quick 100)
   --without-openbao    does not start OpenBao
   --json FILE          writes every cell there, too
-  --only WORD          workloads whose name holds WORD, and the bare server";
+  --only WORD          workloads whose name holds WORD, and the bare server
+  --growth             in place of all that: how cost grows with what is stored; with --quick up to 100,000 secrets";
 
 /// Options of a run.
 pub(crate) struct Options {
@@ -24,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) namespaces: usize,
     /// Whether OpenBao is measured, where it is installed.
     pub(crate) openbao: bool,
+    /// Whether to measure how cost grows, and up to how many secrets.
+    pub(crate) growth: Option<usize>,
     /// Where to write the cells as JSON.
     pub(crate) json: Option<PathBuf>,
     only: Option<String>,
@@ -39,15 +46,18 @@ impl Options {
             measured: Duration::from_secs(3),
             namespaces: 1_000,
             openbao: true,
+            growth: None,
             json: None,
             only: None,
         };
+        let (mut quick, mut growth) = (false, false);
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 // Cargo says so to every benchmark.
                 "--bench" => {}
                 "--quick" => {
+                    quick = true;
                     options.rounds = 1;
                     options.namespaces = 100;
                     options.connections = vec![1, 64];
@@ -61,12 +71,14 @@ impl Options {
                     let list = arguments.next().ok_or(USAGE)?.split(',');
                     options.connections = list.map(|word| word.parse().map_err(|_| USAGE)).collect::<Result<_, _>>()?;
                 }
+                "--growth" => growth = true,
                 "--without-openbao" => options.openbao = false,
                 "--json" => options.json = Some(arguments.next().ok_or(USAGE)?.into()),
                 "--only" => options.only = Some(arguments.next().ok_or(USAGE)?.clone()),
                 _ => return Err(USAGE.to_owned()),
             }
         }
+        options.growth = growth.then_some(if quick { SECRETS_QUICK } else { SECRETS });
         if options.rounds == 0 || options.measured.is_zero() || options.namespaces == 0 || options.connections.contains(&0) {
             return Err(USAGE.to_owned());
         }

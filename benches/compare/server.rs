@@ -6,8 +6,10 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use strongroom::dev_ca;
 use strongroom::seal::static_key;
 use strongroom::time::{Clock as _, SystemClock};
@@ -22,6 +24,8 @@ use crate::way::Way;
 /// Longer than any of them takes to start.
 const START_TRIES: u32 = 1_000;
 const START_INTERVAL: Duration = Duration::from_millis(20);
+/// The database of development mode.
+const DEV_DATABASE: &str = "strongroom.db";
 
 /// What a server is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,10 @@ pub(crate) struct Server {
     /// A token that may do everything; empty where there are none.
     pub(crate) root_token: String,
     process: Child,
+    /// How it is started again, where that is measured.
+    again: Option<Command>,
+    /// Its database, where that is in a server of its own.
+    database: Option<Database>,
     /// The store's first process, whose children count too.
     store: Option<u32>,
     address: SocketAddr,
@@ -71,7 +79,9 @@ impl Server {
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         // Written when the server is open.
         let address = wait_for(&folder.join("env"), address_in_env).await;
-        Self::new(("sqlite", Kind::Strongroom), root_token.to_owned(), (process, None), address, folder)
+        let mut server = Self::new(("sqlite", Kind::Strongroom), root_token.to_owned(), (process, None), address, folder);
+        server.again = Some(command);
+        server
     }
 
     /// The real binary as it is configured in production, with a database server of its own beside it.
@@ -113,7 +123,10 @@ impl Server {
         wait_until_it_listens(address).await;
         let store = postmaster(&database).await;
         let name = ("postgresql", Kind::Strongroom);
-        Self::new(name, String::new(), (process, Some(store)), address, folder).initialised().await
+        let mut server = Self::new(name, String::new(), (process, Some(store)), address, folder);
+        server.again = Some(command);
+        server.database = Some(database);
+        server.initialised().await
     }
 
     pub(crate) fn new(
@@ -124,7 +137,7 @@ impl Server {
         folder: &Path,
     ) -> Self {
         let (folder, connector) = (folder.to_owned(), Way::Kept.connector(folder));
-        Self { name, kind, root_token, process, store, address, folder, connector }
+        Self { name, kind, root_token, process, again: None, database: None, store, address, folder, connector }
     }
 
     async fn initialised(mut self) -> Self {
@@ -141,6 +154,42 @@ impl Server {
         let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
         connection.expect_success(&client::request("POST", "sys/mounts/secret", &self.root_token, mount)).await;
         connection.expect_success(&client::request("POST", "sys/auth/cert", &self.root_token, r#"{"type":"cert"}"#)).await;
+    }
+
+    /// Kills it and starts it again, with nothing in memory: how long until it answers a request with a token.
+    pub(crate) async fn start_again(&mut self, cores: &Cores) -> Duration {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let env = self.folder.join("env");
+        // Only development mode writes it, with the address that it listens on.
+        let has_env = fs::remove_file(&env).is_ok();
+        let command = self.again.as_mut().unwrap();
+        let begun = Instant::now();
+        self.process = cores.on_server_core(|| command.spawn()).unwrap();
+        if has_env {
+            self.address = wait_for(&env, address_in_env).await;
+        } else {
+            wait_until_it_listens(self.address).await;
+        }
+        // It listens before it is open.
+        let read = client::request("GET", "auth/token/lookup-self", &self.root_token, "");
+        while self.connect().await.exchange(&read).await.0 != 200 {
+            tokio::time::sleep(START_INTERVAL).await;
+        }
+        begun.elapsed()
+    }
+
+    /// What its database takes on the disk.
+    pub(crate) async fn database_bytes(&self) -> u64 {
+        if let Some(database) = &self.database {
+            return database.sql("postgres", "SELECT pg_database_size(current_database())").trim().parse().unwrap();
+        }
+        // Of the file and of what is still in the write-ahead log.
+        let options = SqliteConnectOptions::new().filename(self.folder.join(DEV_DATABASE)).read_only(true);
+        let mut connection = options.connect().await.unwrap();
+        let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let bytes: i64 = sqlx::query_scalar(size).fetch_one(&mut connection).await.unwrap();
+        bytes.unsigned_abs()
     }
 
     /// Where it is.

@@ -10,7 +10,7 @@ use crate::way::Way;
 /// Names in the workloads over many.
 const NAMES: usize = 1_000;
 /// Bytes of a secret's value.
-const VALUE_BYTES: usize = 200;
+pub(crate) const VALUE_BYTES: usize = 200;
 
 /// References that are resolved at once.
 const BATCH: usize = 100;
@@ -42,9 +42,9 @@ pub(crate) async fn prepare(server: &Server, namespaces: usize) -> Vec<Workload>
     if server.kind == Kind::Bare {
         let one = || vec![client::request("GET", "bare", "", "")];
         return vec![
-            workload(server, "400 B of JSON", one()),
-            workload(server, "full handshake", one()).made(Way::Anew),
-            workload(server, "resumed handshake", one()).made(Way::Resumed),
+            Workload::new(server, "400 B of JSON", one()),
+            Workload::new(server, "full handshake", one()).made(Way::Anew),
+            Workload::new(server, "resumed handshake", one()).made(Way::Resumed),
         ];
     }
     let mut connection = server.connect().await;
@@ -77,11 +77,11 @@ async fn secrets(server: &Server, connection: &mut Connection, token: &str) -> V
     let write = client::request("POST", "secret/data/write/0", token, &body);
     let mixed = std::iter::repeat_n(&one, 19).chain([&write]).cloned().collect();
     vec![
-        workload(server, "KV read, 1 secret", vec![one.clone()]),
-        workload(server, "KV read, 1,000 secrets", requests("GET", "read", "")),
-        workload(server, "KV write, 1,000 secrets", requests("POST", "write", &body)),
-        workload(server, "KV 19 reads, 1 write", mixed),
-        workload(server, "token lookup-self", vec![lookup]),
+        Workload::new(server, "KV read, 1 secret", vec![one.clone()]),
+        Workload::new(server, "KV read, 1,000 secrets", requests("GET", "read", "")),
+        Workload::new(server, "KV write, 1,000 secrets", requests("POST", "write", &body)),
+        Workload::new(server, "KV 19 reads, 1 write", mixed),
+        Workload::new(server, "token lookup-self", vec![lookup]),
     ]
 }
 
@@ -100,7 +100,7 @@ async fn with_many_policies(server: &Server, connection: &mut Connection) -> Wor
     }
     names.push("bench".to_owned());
     let token = token_with(connection, &server.root_token, &names).await;
-    workload(server, "KV read, 20 policies", vec![client::request("GET", "secret/data/read/0", &token, "")])
+    Workload::new(server, "KV read, 20 policies", vec![client::request("GET", "secret/data/read/0", &token, "")])
 }
 
 /// A secret of each of many namespaces in turn.
@@ -121,7 +121,7 @@ async fn over_namespaces(server: &Server, connection: &mut Connection, token: &s
         connection.expect_success(&client::request("POST", &path, root, &body)).await;
         reads.push(client::request("GET", &path, token, ""));
     }
-    workload(server, &format!("KV read, {count} namespaces"), reads)
+    Workload::new(server, &format!("KV read, {count} namespaces"), reads)
 }
 
 /// Logins with a client certificate, a connection for each, and reads without a token. Needs the secrets.
@@ -139,21 +139,26 @@ async fn with_certificates(server: &Server, connection: &mut Connection) -> Vec<
     let without_token = server.kind == Kind::Strongroom;
     let mut all = Vec::new();
     if without_token {
-        all.push(workload(server, "tokenless KV read, 1 secret", vec![read()]).made(Way::Showing));
+        all.push(Workload::new(server, "tokenless KV read, 1 secret", vec![read()]).made(Way::Showing));
     }
     for (way, handshake) in [(Way::Anew, "full handshake"), (Way::Resumed, "resumed handshake")] {
         for kind in ["service", "batch"] {
             let login = client::request("POST", "auth/cert/login", "", &serde_json::json!({ "name": kind }).to_string());
-            all.push(workload(server, &format!("cert login, {kind} token, {handshake}"), vec![login]).made(way));
+            all.push(Workload::new(server, &format!("cert login, {kind} token, {handshake}"), vec![login]).made(way));
         }
         if without_token {
-            all.push(workload(server, &format!("tokenless KV read, {handshake}"), vec![read()]).made(way));
+            all.push(Workload::new(server, &format!("tokenless KV read, {handshake}"), vec![read()]).made(way));
         }
     }
     all
 }
 
 impl Workload {
+    /// Requests of a kept connection.
+    pub(crate) fn new(server: &Server, name: &str, requests: Vec<Vec<u8>>) -> Self {
+        Self { server: server.name, name: name.to_owned(), way: Way::Kept, requests: requests.into() }
+    }
+
     /// The same with connections that are made in another way.
     fn made(self, way: Way) -> Self {
         Self { way, ..self }
@@ -171,7 +176,10 @@ async fn references(server: &Server, connection: &mut Connection, token: &str) -
     let resolve = |body: &str| vec![client::request("POST", "sys/references/resolve", token, body)];
     let one = format!(r#"{{"reference":"{}"}}"#, references.first().unwrap());
     let batch = serde_json::json!({ "references": references }).to_string();
-    vec![workload(server, "resolve 1 reference", resolve(&one)), workload(server, "resolve a batch of 100", resolve(&batch))]
+    vec![
+        Workload::new(server, "resolve 1 reference", resolve(&one)),
+        Workload::new(server, "resolve a batch of 100", resolve(&batch)),
+    ]
 }
 
 /// Encryption as a service.
@@ -188,16 +196,12 @@ async fn transit(server: &Server, connection: &mut Connection, token: &str) -> V
     let encrypted = connection.json(ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#)).first().unwrap()).await;
     let ciphertext = encrypted.pointer("/data/ciphertext").unwrap();
     vec![
-        workload(server, "transit encrypt 4 KiB", ask("encrypt/aes", &format!(r#"{{"plaintext":"{long}"}}"#))),
-        workload(server, "transit decrypt 64 B", ask("decrypt/aes", &format!(r#"{{"ciphertext":{ciphertext}}}"#))),
-        workload(server, "transit encrypt 64 B", ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#))),
-        workload(server, "transit datakey", ask("datakey/plaintext/aes", "")),
-        workload(server, "transit sign ed25519", ask("sign/ed", &format!(r#"{{"input":"{text}"}}"#))),
+        Workload::new(server, "transit encrypt 4 KiB", ask("encrypt/aes", &format!(r#"{{"plaintext":"{long}"}}"#))),
+        Workload::new(server, "transit decrypt 64 B", ask("decrypt/aes", &format!(r#"{{"ciphertext":{ciphertext}}}"#))),
+        Workload::new(server, "transit encrypt 64 B", ask("encrypt/aes", &format!(r#"{{"plaintext":"{text}"}}"#))),
+        Workload::new(server, "transit datakey", ask("datakey/plaintext/aes", "")),
+        Workload::new(server, "transit sign ed25519", ask("sign/ed", &format!(r#"{{"input":"{text}"}}"#))),
     ]
-}
-
-fn workload(server: &Server, name: &str, requests: Vec<Vec<u8>>) -> Workload {
-    Workload { server: server.name, name: name.to_owned(), way: Way::Kept, requests: requests.into() }
 }
 
 /// A token as a service has one: a policy that allows what is measured, besides `default`.
@@ -207,7 +211,8 @@ async fn service_token(connection: &mut Connection, root: &str, name: &str, poli
     token_with(connection, root, &[name.to_owned()]).await
 }
 
-async fn token_with(connection: &mut Connection, root: &str, policies: &[String]) -> String {
+/// A token with these policies and `default`.
+pub(crate) async fn token_with(connection: &mut Connection, root: &str, policies: &[String]) -> String {
     let body = serde_json::json!({ "policies": policies, "ttl": "24h" }).to_string();
     let answer = connection.json(&client::request("POST", "auth/token/create", root, &body)).await;
     answer.pointer("/auth/client_token").unwrap().as_str().unwrap().to_owned()

@@ -6,14 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
-#[path = "../end_to_end/client.rs"]
+#[path = "../compare/client.rs"]
 #[expect(dead_code, reason = "the other benchmark needs more of it")]
 mod client;
 mod server;
-#[path = "../end_to_end/usage.rs"]
+#[path = "../compare/usage.rs"]
 #[expect(dead_code, reason = "the other benchmark needs more of it")]
 mod usage;
-#[path = "../end_to_end/way.rs"]
+#[path = "../compare/way.rs"]
 #[expect(dead_code, reason = "the other benchmark needs more of it")]
 mod way;
 
