@@ -11,13 +11,6 @@ mod server;
 mod shares;
 mod store;
 
-use std::sync::Arc;
-
-use strongroom::storage::Store;
-use strongroom::storage::sqlite::SqliteStore;
-use strongroom::time::SystemClock;
-
-use crate::support::postgres::Database;
 use store::Ends;
 
 /// Has `work` done by a server that dies at its first step, then at its second, and so on, until it outlives its work: then `work`
@@ -30,17 +23,4 @@ async fn at_every_step(fewest: u64, mut work: impl AsyncFnMut(Ends) -> bool) {
         }
         assert!(steps >= fewest, "only {steps} steps: is the work done at all?");
     }
-}
-
-/// An empty SQLite store in a folder that ends with it.
-async fn sqlite() -> (Arc<dyn Store>, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db"), Arc::new(SystemClock)).await.unwrap();
-    (Arc::new(store), folder)
-}
-
-/// An empty PostgreSQL store.
-async fn postgresql() -> (Arc<dyn Store>, Database) {
-    let database = Database::new();
-    (Arc::new(database.store().await), database)
 }

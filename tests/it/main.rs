@@ -64,6 +64,7 @@ mod several_seals;
 mod shut_namespaces;
 mod side_by_side;
 mod storage;
+mod store_faults;
 mod support;
 mod system_reads;
 mod tampering;

@@ -8,9 +8,10 @@ use strongroom::id::TenantId;
 use strongroom::storage::Store;
 use strongroom::sys::erasure::ErasureSettings;
 
-use super::server::{InProcess, Observer, guard};
-use super::{at_every_step, postgresql, sqlite};
+use super::at_every_step;
+use super::server::Mortal;
 use crate::support::full;
+use crate::support::in_process::{Quiet, guard, postgresql, sqlite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_is_finished_wherever_the_server_died_on_sqlite() {
@@ -31,11 +32,11 @@ async fn erase_at_every_step(store: &Arc<dyn Store>) {
     let file = folder.path().join("erased.list");
     let settings = || ErasureSettings { list_file: Some(file.clone()), backup_retention: Some(Duration::ZERO) };
     let open = async || {
-        let server = InProcess::new(store, guard(&["main"]), settings());
+        let server = Mortal::new(store, guard(&["main"]), settings());
         assert!(server.barrier.open_at_start().await.unwrap());
         server
     };
-    let first = InProcess::new(store, guard(&["main"]), settings());
+    let first = Mortal::new(store, guard(&["main"]), settings());
     first.initialise(0, 0).await;
     // The key that signs the list is made soon after the first start.
     first.until("a key of the list", async || first.call("GET", "", "sys/erased-list", None).await.0 == 200).await;
@@ -50,7 +51,7 @@ async fn erase_at_every_step(store: &Arc<dyn Store>) {
         let tail = store.tenant(gone).await.unwrap().unwrap().tail.unwrap();
         server.arm(ends);
         let (asked, _) = server.call("DELETE", "", &format!("sys/namespaces/{name}"), None).await;
-        let observer = Observer::new(store, &["main"]).await;
+        let observer = Quiet::new(store, &["main"]).await;
         let erased = async || observer.look("", &format!("sys/erasures/{gone}")).await.1["data"]["state"] == "erased";
         let died = server.dies_before("an erasure", erased).await;
         observer.end().await;

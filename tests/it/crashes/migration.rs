@@ -9,10 +9,11 @@ use strongroom::storage::Store;
 use strongroom::sys::barrier::Guard;
 use strongroom::sys::erasure::ErasureSettings;
 
-use super::server::{InProcess, guard, seals};
+use super::at_every_step;
+use super::server::Mortal;
 use super::store::Ends;
-use super::{at_every_step, postgresql, sqlite};
 use crate::support::full;
+use crate::support::in_process::{guard, postgresql, seals, sqlite};
 
 const SECRETS: usize = 3;
 
@@ -75,7 +76,7 @@ async fn migrate_at_every_step(deployed: Deployed) {
 
 impl Deployed {
     async fn new(store: Arc<dyn Store>, shares: u8) -> Self {
-        let first = InProcess::new(&store, guard(&["one"]), ErasureSettings::default());
+        let first = Mortal::new(&store, guard(&["one"]), ErasureSettings::default());
         let recovery = first.initialise(shares, shares).await;
         let team = first.namespace("team", SECRETS).await;
         first.end().await;
@@ -83,8 +84,8 @@ impl Deployed {
         Self { store, tenants: vec![deployment.root, deployment.edge, team], recovery }
     }
 
-    fn recovering(&self, seal: &str) -> InProcess {
-        InProcess::new(&self.store, Guard::Recovery(seals(&[seal])), ErasureSettings::default())
+    fn recovering(&self, seal: &str) -> Mortal {
+        Mortal::new(&self.store, Guard::Recovery(seals(&[seal])), ErasureSettings::default())
     }
 
     /// What is stored about the seals says that all is wrapped by this list.
@@ -96,12 +97,12 @@ impl Deployed {
 
     /// A server starts with another list and dies; the next one finishes.
     async fn change(&self, list: &[&str], ends: Ends) -> bool {
-        let server = InProcess::new(&self.store, guard(list), ErasureSettings::default());
+        let server = Mortal::new(&self.store, guard(list), ErasureSettings::default());
         server.arm(ends);
         let _ = server.barrier.open_at_start().await;
         let died = server.dies_before("a change of seals", async || self.is_finished(list).await).await;
         server.end().await;
-        let next = InProcess::open(&self.store, list).await;
+        let next = Mortal::open(&self.store, list).await;
         next.until("a change of seals goes on", async || self.is_finished(list).await).await;
         next.end().await;
         self.verify(list, list).await;
@@ -118,7 +119,7 @@ impl Deployed {
             wanted.sort_unstable();
             assert_eq!(names, wanted, "tenant {tenant}");
         }
-        let server = InProcess::open(&self.store, opening).await;
+        let server = Mortal::open(&self.store, opening).await;
         server.reads("team", SECRETS).await;
         server.log_verifies("team", self.tenants[2]).await;
         server.end().await;

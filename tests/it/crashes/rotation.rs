@@ -7,9 +7,10 @@ use strongroom::id::TenantId;
 use strongroom::storage::Store;
 use strongroom::sys::erasure::ErasureSettings;
 
-use super::server::{InProcess, Observer, guard};
-use super::{at_every_step, postgresql, sqlite};
+use super::at_every_step;
+use super::server::Mortal;
 use crate::support::full;
+use crate::support::in_process::{Quiet, guard, postgresql, sqlite};
 
 const SECRETS: usize = 64;
 
@@ -28,18 +29,18 @@ async fn a_rotation_is_finished_wherever_the_server_died_on_postgresql() {
 }
 
 async fn rotate_at_every_step(store: &Arc<dyn Store>) {
-    let first = InProcess::new(store, guard(&["main"]), ErasureSettings::default());
+    let first = Mortal::new(store, guard(&["main"]), ErasureSettings::default());
     first.initialise(0, 0).await;
     let team = first.namespace("team", SECRETS).await;
     first.end().await;
     let (mut version, mut reencrypt) = (1, false);
     at_every_step(4, async |ends| {
-        let server = InProcess::open(store, &["main"]).await;
+        let server = Mortal::open(store, &["main"]).await;
         server.reads("team", 1).await;
         reencrypt = !reencrypt;
         server.arm(ends);
         let (asked, _) = server.call("POST", "team", "sys/rotate/keyring", Some(json!({"reencrypt": reencrypt}))).await;
-        let observer = Observer::new(store, &["main"]).await;
+        let observer = Quiet::new(store, &["main"]).await;
         let rotated = async || {
             let status = observer.look("team", "sys/rotate/status").await.1["data"].clone();
             status["term"] == version + 1 && status["complete"] == true
@@ -48,7 +49,7 @@ async fn rotate_at_every_step(store: &Arc<dyn Store>) {
         observer.end().await;
         server.end().await;
 
-        let next = InProcess::open(store, &["main"]).await;
+        let next = Mortal::open(store, &["main"]).await;
         let status = completed(store, &next).await;
         let found = u32::try_from(status["term"].as_u64().unwrap()).unwrap();
         // What was answered was done; what was not may be.
@@ -74,8 +75,8 @@ async fn rotate_at_every_step(store: &Arc<dyn Store>) {
 }
 
 /// Nobody asks this server for anything of the namespace: it goes on by itself.
-async fn completed(store: &Arc<dyn Store>, server: &InProcess) -> Value {
-    let observer = Observer::new(store, &["main"]).await;
+async fn completed(store: &Arc<dyn Store>, server: &Mortal) -> Value {
+    let observer = Quiet::new(store, &["main"]).await;
     let status = async || observer.look("team", "sys/rotate/status").await.1["data"].clone();
     server.until("a rotation goes on", async || status().await["complete"] == true).await;
     let status = status().await;

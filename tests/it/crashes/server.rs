@@ -1,136 +1,44 @@
-//! A server in this process: everything but its listeners.
+//! A server in this process that dies when it is told to.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use strongroom::answer::{Answer, Refusal};
-use strongroom::audit::merkle::Frontier;
-use strongroom::auth::signed::Issuers;
-use strongroom::commit::{Committer, KeyringTimes, Seals, Tenants};
-use strongroom::crypto::RootKey;
-use strongroom::id::TenantId;
-use strongroom::mount::LeaseTtl;
-use strongroom::outbound::Outbound;
-use strongroom::request::{Body, Credential, Errand, Incoming, NoHeaders, Outcome, Shared, handle};
-use strongroom::seal::{LocalSeal, Seal};
-use strongroom::secret::{SecretBytes, SecretText};
 use strongroom::storage::Store;
-use strongroom::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
+use strongroom::sys::barrier::Guard;
 use strongroom::sys::erasure::ErasureSettings;
-use strongroom::time::SystemClock;
 
-use super::store::{Ends, Life, Mortal};
+use super::store::{Ends, Life};
+use crate::support::between::Guarded;
+use crate::support::in_process::{InProcess, guard};
 use crate::support::process::PATIENCE;
 
-/// The root token of every deployment here.
-const TOKEN: &str = "crashes-root-token-0123456789";
 /// Between two looks.
-pub(super) const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// A key that every server has which is given this name.
-pub(super) fn seal(name: &str) -> Arc<dyn Seal> {
-    let secret = SecretBytes::new([name.as_bytes(), &[0; 32]].concat()[..32].to_vec());
-    Arc::new(LocalSeal::static_key(name, RootKey::from_secret(&secret).unwrap()))
+/// Such a server.
+pub(super) struct Mortal {
+    server: InProcess,
+    life: Arc<Life>,
 }
 
-pub(super) fn seals(names: &[&str]) -> Vec<Arc<dyn Seal>> {
-    names.iter().map(|name| seal(name)).collect()
-}
+impl Deref for Mortal {
+    type Target = InProcess;
 
-pub(super) fn guard(names: &[&str]) -> Guard {
-    Guard::Auto(seals(names))
-}
-
-/// A server without its background work: who looks through it changes nothing but logs.
-pub(super) struct Observer {
-    committer: Committer,
-    shared: Arc<Shared>,
-}
-
-impl Observer {
-    pub(super) async fn new(store: &Arc<dyn Store>, names: &[&str]) -> Self {
-        let seals = Seals { epoch: 0, list: seals(names) };
-        let tenants = Tenants::open(Arc::clone(store), seals, Arc::new(SystemClock), LeaseTtl::USUAL, Arc::default()).await;
-        let committer = Committer::start(tenants.unwrap()).unwrap();
-        Self { committer, shared: shared() }
-    }
-
-    pub(super) async fn look(&self, namespace: &str, path: &str) -> (u16, Value) {
-        shown(handle(&self.committer, &self.shared, incoming("GET", namespace, path, None)).await.answer)
-    }
-
-    pub(super) async fn end(self) {
-        self.committer.stop().await;
+    fn deref(&self) -> &InProcess {
+        &self.server
     }
 }
 
-fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(Issuers::new(Outbound::new(&[], false))))
-}
-
-/// A request with the root token.
-fn incoming(method: &str, namespace: &str, path: &str, body: Option<Value>) -> Incoming {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    Incoming {
-        id: "00000000-0000-0000-0000-000000000000".into(),
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
-        credential: Credential::Token(SecretText::new(TOKEN.to_owned())),
-        wrap_ttl: None,
-        receipt: false,
-        passcodes: Vec::new(),
-        if_none_match: None,
-        content_type: None,
-        headers: Box::new(NoHeaders),
-        body: Body::Whole(SecretBytes::new(body.map_or_else(Vec::new, |body| body.to_string().into_bytes()))),
-        remote: ([127, 0, 0, 1], 0).into(),
-        certificate: None,
-    }
-}
-
-/// A server.
-pub(super) struct InProcess {
-    pub(super) barrier: Arc<Barrier>,
-    pub(super) life: Arc<Life>,
-    store: Arc<dyn Store>,
-    shared: Arc<Shared>,
-}
-
-impl InProcess {
-    /// A server that is not open yet.
+impl Mortal {
+    /// One that is not open yet.
     pub(super) fn new(store: &Arc<dyn Store>, guard: Guard, erasure: ErasureSettings) -> Self {
         let life = Arc::<Life>::default();
-        let settings = Settings {
-            name: "crashes".to_owned(),
-            dev: false,
-            lease_ttl: LeaseTtl::USUAL,
-            api_addr: String::new(),
-            keyring_times: KeyringTimes::ENDLESS,
-            sinks: Arc::default(),
-            archive: None,
-            erasure,
-            anchors: Arc::default(),
-            witnesses: Arc::default(),
-            backups: None,
-        };
-        let mortal: Arc<dyn Store> = Arc::new(Mortal { inner: Arc::clone(store), life: Arc::clone(&life) });
-        let barrier = Arc::new(Barrier::new(mortal, Arc::new(SystemClock), guard, settings));
-        Self { barrier, life, store: Arc::clone(store), shared: shared() }
+        let store: Arc<dyn Store> = Arc::new(Guarded { inner: Arc::clone(store), between: Arc::clone(&life) });
+        Self { server: InProcess::new(&store, guard, erasure), life }
     }
 
-    /// Makes the deployment; the shares as they are answered.
-    pub(super) async fn initialise(&self, shares: u8, threshold: u8) -> Vec<String> {
-        let token = SecretText::new(TOKEN.to_owned());
-        let made = self.barrier.initialise(&InitRequest { shares, threshold }, Some(token)).await.unwrap();
-        let made: Value = serde_json::from_slice(made.json().expose()).unwrap();
-        let name = if self.barrier.opens_itself() { "recovery_keys" } else { "keys" };
-        made[name].as_array().into_iter().flatten().map(|share| share.as_str().unwrap().to_owned()).collect()
-    }
-
-    /// A server whose seals open it.
+    /// One whose seals open it.
     pub(super) async fn open(store: &Arc<dyn Store>, names: &[&str]) -> Self {
         let server = Self::new(store, guard(names), ErasureSettings::default());
         assert!(server.barrier.open_at_start().await.unwrap());
@@ -162,86 +70,8 @@ impl InProcess {
         assert!(!self.dies_before(what, is).await, "it has died before: {what}");
     }
 
-    /// The server is gone, and with it whatever it was about to do.
+    /// It is gone, and with it whatever it was about to do.
     pub(super) async fn end(self) {
-        self.barrier.seal().await;
-    }
-
-    /// A request with the root token: status and body, null when there is none. 503 while it is sealed.
-    pub(super) async fn call(&self, method: &str, namespace: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let Some(open) = self.barrier.open() else { return (503, Value::Null) };
-        let incoming = incoming(method, namespace, path, body);
-        let Outcome { answer, errand, .. } = handle(open.committer(), &self.shared, incoming).await;
-        let answer = match errand {
-            Some(Errand::Ceremony(step)) => {
-                let done = self.barrier.ceremony(step).await;
-                done.map(|json| json.map_or(Answer::Empty, Answer::data)).map_err(BarrierError::refusal)
-            }
-            Some(Errand::AuditLog(reading)) => reading.answer(open.committer().tenants()).await,
-            _ => answer,
-        };
-        shown(answer)
-    }
-
-    pub(super) async fn expect(&self, status: u16, (method, namespace, path): (&str, &str, &str), body: Option<Value>) -> Value {
-        let (found, answer) = self.call(method, namespace, path, body).await;
-        assert_eq!(found, status, "{method} {namespace}/{path}: {answer}");
-        answer
-    }
-
-    /// A namespace with some secrets; its id.
-    pub(super) async fn namespace(&self, name: &str, secrets: usize) -> TenantId {
-        self.expect(200, ("POST", "", &format!("sys/namespaces/{name}")), None).await;
-        let shown = self.expect(200, ("GET", "", &format!("sys/namespaces/{name}")), None).await;
-        let kv = json!({"type": "kv", "options": {"version": "2"}});
-        self.expect(204, ("POST", name, "sys/mounts/secret"), Some(kv)).await;
-        for number in 0..secrets {
-            let body = json!({"data": {"number": number}});
-            self.expect(200, ("POST", name, &format!("secret/data/{number}")), Some(body)).await;
-        }
-        TenantId::parse(shown["data"]["uuid"].as_str().unwrap()).unwrap()
-    }
-
-    /// Every secret of `namespace` is what it was.
-    pub(super) async fn reads(&self, name: &str, secrets: usize) {
-        for number in 0..secrets {
-            let read = self.expect(200, ("GET", name, &format!("secret/data/{number}")), None).await;
-            assert_eq!(read["data"]["data"], json!({"number": number}));
-        }
-    }
-
-    /// The log of a namespace: every row extends the one before it, and every event in it opens and is what its leaf says.
-    pub(super) async fn log_verifies(&self, name: &str, tenant: TenantId) {
-        let mut tree = Frontier::new();
-        let mut next = 1;
-        loop {
-            let rows = self.store.log(tenant, next, 1_000).await.unwrap();
-            let Some(last) = rows.last() else { break };
-            next = last.tail.seq + 1;
-            for row in rows {
-                assert_eq!(row.tail.prev_root, tree.root(), "row {}", row.tail.seq);
-                row.leaves.as_chunks::<32>().0.iter().for_each(|leaf| tree.push(*leaf));
-                assert_eq!((row.tail.root, &row.tail.frontier), (tree.root(), &tree.to_bytes()), "row {}", row.tail.seq);
-            }
-        }
-        let mut found = 0;
-        while found < tree.size() {
-            let path = format!("sys/audit-log?order=asc&since_index={found}&limit=1000");
-            let page = self.expect(200, ("GET", name, &path), None).await;
-            let events = page["data"]["events"].as_array().unwrap().len();
-            assert!(events > 0, "{found} of {} events: {page}", tree.size());
-            found += u64::try_from(events).unwrap();
-        }
-    }
-}
-
-fn shown(answer: Result<Answer, Refusal>) -> (u16, Value) {
-    match answer {
-        Ok(answer) => {
-            let status = answer.status();
-            let body = answer.into_body("").map_or(Value::Null, |json| serde_json::from_slice(json.expose()).unwrap());
-            (status, body)
-        }
-        Err(refusal) => (refusal.status(), json!({"errors": [format!("{refusal:?}")]})),
+        self.server.end().await;
     }
 }

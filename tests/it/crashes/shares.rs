@@ -8,8 +8,9 @@ use strongroom::storage::Store;
 use strongroom::sys::barrier::Guard;
 use strongroom::sys::erasure::ErasureSettings;
 
-use super::server::{InProcess, guard, seals};
-use super::{at_every_step, sqlite};
+use super::at_every_step;
+use super::server::Mortal;
+use crate::support::in_process::{guard, seals, sqlite};
 
 const SECRETS: usize = 3;
 
@@ -53,14 +54,14 @@ async fn a_change_of_the_root_key_is_finished_wherever_the_server_died() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_recovery_key_is_finished_wherever_the_server_died() {
     let (store, _folder) = sqlite().await;
-    let first = InProcess::new(&store, guard(&["one"]), ErasureSettings::default());
+    let first = Mortal::new(&store, guard(&["one"]), ErasureSettings::default());
     let mut shares = first.initialise(3, 2).await;
     let team = first.namespace("team", SECRETS).await;
     first.end().await;
     let (mut now, mut other) = ("one", "two");
     for verification in [false, true] {
         at_every_step(5, async |ends| {
-            let server = InProcess::open(&store, &[now]).await;
+            let server = Mortal::open(&store, &[now]).await;
             server.reads("team", 1).await;
             let before = record(&*store).await["recovery_number"].clone();
             server.arm(ends);
@@ -72,7 +73,7 @@ async fn a_change_of_the_recovery_key_is_finished_wherever_the_server_died() {
             let died = server.dies_before("a change of the recovery key", taken_over).await;
             server.end().await;
             // The next server finishes it, or waits for somebody who has the new shares: until then the old ones are good.
-            let next = InProcess::open(&store, &[now]).await;
+            let next = Mortal::open(&store, &[now]).await;
             let waits = async || {
                 let record = record(&*store).await;
                 record["unfinished"] == false && record["next_recovery"]["confirmed"] != true
@@ -87,7 +88,7 @@ async fn a_change_of_the_recovery_key_is_finished_wherever_the_server_died() {
             }
 
             // All seals are gone for good: the shares that are good open everything, and no others anything.
-            let recovering = InProcess::new(&store, Guard::Recovery(seals(&[other])), ErasureSettings::default());
+            let recovering = Mortal::new(&store, Guard::Recovery(seals(&[other])), ErasureSettings::default());
             if shares != old {
                 assert!(!unseals(&recovering, &old).await, "{ends:?}");
             }
@@ -103,8 +104,8 @@ async fn a_change_of_the_recovery_key_is_finished_wherever_the_server_died() {
     }
 }
 
-fn server(store: &Arc<dyn Store>) -> InProcess {
-    InProcess::new(store, Guard::Shamir, ErasureSettings::default())
+fn server(store: &Arc<dyn Store>) -> Mortal {
+    Mortal::new(store, Guard::Shamir, ErasureSettings::default())
 }
 
 async fn record(store: &dyn Store) -> Value {
@@ -116,7 +117,7 @@ fn is_settled(record: &Value) -> bool {
 }
 
 /// Brings two shares; whether the server is open then.
-async fn unseals(server: &InProcess, shares: &[String]) -> bool {
+async fn unseals(server: &Mortal, shares: &[String]) -> bool {
     for share in &shares[..2] {
         if server.barrier.unseal(&SecretText::new(share.clone())).await.is_err() {
             return false;
@@ -126,7 +127,7 @@ async fn unseals(server: &InProcess, shares: &[String]) -> bool {
 }
 
 /// Asks for a new key; its shares, as soon as somebody has them.
-async fn change(server: &InProcess, target: &str, shares: &[String], verification: bool) -> Option<Vec<String>> {
+async fn change(server: &Mortal, target: &str, shares: &[String], verification: bool) -> Option<Vec<String>> {
     let body = json!({"secret_shares": 3, "secret_threshold": 2, "require_verification": verification});
     let (_, begun) = server.call("POST", "", &format!("sys/rotate/{target}/init"), Some(body)).await;
     let mut given = Value::Null;

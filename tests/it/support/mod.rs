@@ -6,11 +6,13 @@
 
 pub(crate) mod bao;
 pub(crate) mod bao_proxy;
+pub(crate) mod between;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod fixture;
 pub(crate) mod hvac;
+pub(crate) mod in_process;
 pub(crate) mod issuer;
 pub(crate) mod kms;
 pub(crate) mod openbao;
@@ -41,6 +43,12 @@ impl Target {
     pub(crate) fn authority(&self) -> &str {
         self.url.split_once("://").map_or(self.url.as_str(), |(_, authority)| authority)
     }
+}
+
+/// Says something to whoever reads the output of a test: it is shown when the test fails, and with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "the test runner captures it")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
 }
 
 /// True when the large sizes and many rounds are wanted (`scripts/test --full`).
