@@ -38,6 +38,7 @@ mod faults;
 mod first_start;
 mod formats;
 mod fuzz_seeds;
+mod history;
 mod identity;
 mod jwt;
 mod kubernetes;

@@ -13,9 +13,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use strongroom::storage::postgres::{PostgresStore, migrate, print_roles};
 
+/// How long a server may take to start after it was killed.
+const RESTART: Duration = Duration::from_secs(30);
 /// Starts the server, waits until it answers, then until standard input closes.
 const WATCH: &str = r#"
 set -u
@@ -23,11 +27,12 @@ folder=$1; binaries=$2; settings=$3
 trap '' INT HUP TERM PIPE
 "$binaries/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= $settings >"$folder/log" 2>&1 &
 server=$!
+state=ready
 until "$binaries/pg_isready" -q -h "$folder"; do
-    kill -0 "$server" 2>/dev/null || break
+    kill -0 "$server" 2>/dev/null || { state=ended; break; }
     sleep 0.05
 done
-echo ready
+echo "$state"
 cat >/dev/null
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
@@ -154,6 +159,27 @@ impl Database {
     pub(crate) fn start(&self, settings: &str) {
         self.server.start(settings);
     }
+
+    /// Kills the server's first process, whose children then end by themselves, and starts it again.
+    pub(crate) fn kill_and_start(&self) {
+        self.server.kill();
+        let begun = Instant::now();
+        while !self.server.try_start("") {
+            // Until the last of the children has ended, the new server refuses to start.
+            self.server.stop();
+            assert!(begun.elapsed() < RESTART, "{}", self.server.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ids of the processes that serve connections of this database.
+    pub(crate) fn backends(&self) -> Vec<i32> {
+        let text = self.sql(
+            "postgres",
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename = 'strongroom_runtime' ORDER BY pid",
+        );
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
 }
 
 impl Server {
@@ -173,6 +199,15 @@ impl Server {
     }
 
     fn start(&self, settings: &str) {
+        assert!(self.try_start(settings), "{}", self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// False when it has ended instead.
+    fn try_start(&self, settings: &str) -> bool {
         let _ = fs::remove_file(self.folder.join("keep"));
         let mut watch = as_ordinary(ordinary_account(), Path::new("/bin/sh"))
             .args(["-c", WATCH, "watch"])
@@ -188,8 +223,15 @@ impl Server {
             .unwrap();
         let mut line = String::new();
         BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "{}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
         *self.watch.lock().unwrap() = Some(watch);
+        line == "ready\n"
+    }
+
+    fn kill(&self) {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let id = file.lines().next().and_then(|line| Pid::from_raw(line.parse().ok()?)).unwrap();
+        kill_process(id, Signal::KILL).unwrap();
+        self.stop();
     }
 
     fn stop(&self) {

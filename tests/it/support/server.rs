@@ -163,6 +163,16 @@ impl Server {
         other
     }
 
+    /// The same on a URL of its own for the database: what is in between is the test's.
+    pub(crate) fn another_at(&self, url: &str) -> Self {
+        let database = Rc::clone(self.database.as_ref().unwrap());
+        let mut other = Self::configured(|_| storage_at(url, &database), "", 503);
+        (other.keys, other.target.token) = (self.keys.clone(), self.target.token.clone());
+        other.database = Some(database);
+        other.unseal();
+        other
+    }
+
     /// Its tables are those of this database.
     pub(crate) fn set_database(&mut self, database: &Rc<Database>) {
         self.database = Some(Rc::clone(database));
@@ -250,7 +260,12 @@ impl Server {
 
 /// The stanza that names a database.
 pub(crate) fn storage_stanza(database: &Database) -> String {
-    let (url, key) = (database.url("strongroom_runtime"), database.key_file());
+    storage_at(&database.url("strongroom_runtime"), database)
+}
+
+/// The stanza that names a database by this URL.
+pub(crate) fn storage_at(url: &str, database: &Database) -> String {
+    let key = database.key_file();
     format!("storage \"postgresql\" {{\n  connection_url = \"{url}\"\n  context_key_file = \"{}\"\n}}", key.display())
 }
 
