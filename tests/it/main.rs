@@ -43,6 +43,7 @@ mod identity;
 mod jwt;
 mod kubernetes;
 mod kv_one;
+mod ledger;
 mod legal_hold;
 mod limits;
 mod metrics;
