@@ -1,6 +1,7 @@
 //! The fault: which call it strikes, and how.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom::storage::{Cause, StoreError};
 use tokio::sync::watch;
@@ -14,15 +15,22 @@ pub(super) enum Mode {
     Fails,
     /// It is done, and its answer is lost.
     LosesAnswer,
+    /// The same, and the next calls fail: nobody can be asked what came of it.
+    Outage,
     /// It is done only after its client has given up.
     Hangs,
 }
+
+/// Calls that fail behind the one whose answer is lost.
+const OUTAGE: u64 = 2;
 
 /// Strikes one call, once.
 pub(super) struct Fault {
     mode: Mode,
     /// Calls until the one that it strikes, from 1; none when it does not strike now.
     countdown: Mutex<Option<u64>>,
+    /// Calls that fail now.
+    failing: AtomicU64,
     struck: watch::Sender<Option<&'static str>>,
     released: watch::Sender<bool>,
 }
@@ -30,7 +38,7 @@ pub(super) struct Fault {
 impl Fault {
     pub(super) fn new(mode: Mode) -> Self {
         let (struck, released) = (watch::Sender::new(None), watch::Sender::new(false));
-        Self { mode, countdown: Mutex::default(), struck, released }
+        Self { mode, countdown: Mutex::default(), failing: AtomicU64::new(0), struck, released }
     }
 
     /// The call of this number, counted from now on, is struck; from 1.
@@ -41,6 +49,7 @@ impl Fault {
     /// Nothing is struck any more, and what hangs goes on.
     pub(super) fn over(&self) {
         self.countdown.lock().unwrap().take();
+        self.failing.store(0, Ordering::SeqCst);
         self.released.send_replace(true);
     }
 
@@ -72,13 +81,18 @@ impl Fault {
 
 impl Between for Fault {
     async fn pass<T: Send>(&self, call: Call, done: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+        let fails = |left: u64| left.checked_sub(1);
+        if self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok() {
+            return Err(StoreError::Unavailable(Cause::text("it was struck, too")));
+        }
         if !self.strikes(call) {
             return done.await;
         }
         match self.mode {
             Mode::Fails => Err(StoreError::Unavailable(Cause::text("it was struck before it was done"))),
-            Mode::LosesAnswer => {
+            Mode::LosesAnswer | Mode::Outage => {
                 drop(done.await?);
+                self.failing.store(if self.mode == Mode::Outage { OUTAGE } else { 0 }, Ordering::SeqCst);
                 let cause = Cause::text("it was struck when it was done");
                 // The outcome of what changes something is then unknown, which is what a store has to say.
                 Err(if call.changes { StoreError::Unknown(cause) } else { StoreError::Unavailable(cause) })

@@ -34,6 +34,7 @@ pub(super) async fn a_secret_id_is_good_for_one_login(play: &Play<'_>) {
     let (status, second) = play.again(login(id)).await;
     let told = if first.is_answered() { first.with(200) } else { (status == 200).then_some(&second) };
     assert!(!(first.is_answered() && status == 200), "{}: two logins", play.name);
+    assert!(!first.is_undone() || status == 200, "{}: nothing was to be changed: {second}", play.name);
     if let Some(login) = told {
         let token = login["auth"]["client_token"].as_str().unwrap();
         let (status, own) = play.shown(|| Ask { token, ..Ask::root("GET", "auth/token/lookup-self", None) }).await;

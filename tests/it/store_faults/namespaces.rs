@@ -30,6 +30,8 @@ pub(super) async fn a_namespace_is_made_and_deleted_wholly_or_not_at_all(play: &
     let there = status == 200;
     assert!(there || status == 404, "{}: {status} {shown}", play.name);
     assert!(!(there && deleted.is_answered()), "{}: it was answered, and is still there", play.name);
+    assert!(!(there && made.is_undone()), "{}: nothing was to be changed", play.name);
+    assert!(there || !(made.is_answered() && deleted.is_undone()), "{}: nothing was to be changed", play.name);
     if !there {
         // Never made, or deleted; nobody was told that it was deleted when it was not there.
         assert_eq!(play.shown(read).await.0, 404, "{}", play.name);

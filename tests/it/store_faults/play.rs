@@ -19,8 +19,10 @@ const HOLDING: [&str; 3] = ["record of a group", "names of a group", "commit"];
 pub(super) enum Told {
     /// An answer that says what was done.
     Answer(u16, Value),
-    /// The server could not.
-    Refused,
+    /// The server could not, and says that nothing was done.
+    Undone,
+    /// The server could not say.
+    Unknown,
     /// Nothing: it has given up.
     Nothing,
 }
@@ -44,6 +46,10 @@ impl Told {
 
     pub(super) fn is_answered(&self) -> bool {
         matches!(self, Self::Answer(..))
+    }
+
+    pub(super) fn is_undone(&self) -> bool {
+        matches!(self, Self::Undone)
     }
 }
 
@@ -85,7 +91,8 @@ impl Play<'_> {
             self.fault.over();
         }
         match told {
-            Told::Answer(503, _) => Told::Refused,
+            Told::Answer(503, body) if body.to_string().contains("nothing was changed") => Told::Undone,
+            Told::Answer(503, _) => Told::Unknown,
             Told::Answer(status, body) if status >= 500 => panic!("{}: {what}: {status} {body}", self.name),
             told => told,
         }
@@ -144,7 +151,7 @@ pub(super) async fn every_call(store: &Arc<dyn Store>, scenario: impl AsyncFn(&P
     first.expect(204, ("POST", "", "sys/mounts/secret"), Some(kv)).await;
     first.end().await;
     let other = Quiet::new(store, &["main"]).await;
-    for mode in [Mode::Fails, Mode::LosesAnswer, Mode::Hangs] {
+    for mode in [Mode::Fails, Mode::LosesAnswer, Mode::Outage, Mode::Hangs] {
         let mut number = 1;
         loop {
             // A server that knows nothing yet: what it reads is read from the store.

@@ -20,6 +20,7 @@ pub(super) async fn a_write_is_there_wholly_or_not_at_all(play: &Play<'_>) {
     let (status, shown) = play.shown(read).await;
     let there = status == 200;
     assert!(there || written.with(200).is_none(), "{}: it was answered, and is not there", play.name);
+    assert!(!(there && written.is_undone()), "{}: nothing was to be changed", play.name);
     if found.is_answered() {
         assert_eq!(found.with(200).is_some(), there, "{}", play.name);
     }
@@ -52,6 +53,7 @@ pub(super) async fn a_check_and_set_is_done_once(play: &Play<'_>) {
     let done = shown["metadata"]["version"] == 2;
     assert_eq!((status, &shown["data"]["k"]), (200, &json!(if done { "after" } else { "before" })), "{}", play.name);
     assert!(done || written.with(200).is_none(), "{}: it was answered, and is not there", play.name);
+    assert!(!(done && written.is_undone()), "{}: nothing was to be changed", play.name);
     let (status, body) = play.again(write("again")).await;
     assert_eq!(status, if done { 400 } else { 200 }, "{}: {body}", play.name);
     let (_, shown) = play.shown(read).await;
@@ -78,6 +80,7 @@ pub(super) async fn a_deletion_is_done_or_not(play: &Play<'_>) {
         assert_eq!(status, 404, "{}: {shown}", play.name);
     }
     assert!(!(there && removed.is_answered()), "{}: it was answered, and is still there", play.name);
+    assert!(there || !removed.is_undone(), "{}: nothing was to be changed", play.name);
     let (status, names) = play.shown(|| Ask::root("LIST", &listed, None)).await;
     assert_eq!(status, if there { 200 } else { 404 }, "{}: {names}", play.name);
     assert_eq!(play.again(Ask::root("DELETE", &metadata, None)).await.0, 204);

@@ -36,7 +36,7 @@ pub(super) async fn a_token_is_used_and_revoked_as_it_was_answered(play: &Play<'
     revoked.only(204);
 
     let answered = uses.iter().filter(|told| told.only(200).is_answered()).count() as u64;
-    let untold = u64::from(uses.iter().any(|told| !told.is_answered()));
+    let untold = uses.iter().filter(|told| !told.is_answered() && !told.is_undone()).count() as u64;
     let (status, shown) = play.shown(lookup).await;
     if status == 200 {
         assert!(revoked.with(204).is_none(), "{}: it was revoked", play.name);
@@ -44,7 +44,7 @@ pub(super) async fn a_token_is_used_and_revoked_as_it_was_answered(play: &Play<'
         assert!((answered..=answered + untold).contains(&spent), "{}: {spent} uses, {answered} answered", play.name);
         assert_eq!(play.again(with(&token, "GET", SELF)).await.0, 200, "{}", play.name);
     } else {
-        assert_eq!(status, 403, "{}: {shown}", play.name);
+        assert_eq!((status, revoked.is_undone()), (403, false), "{}: {shown}", play.name);
     }
     assert_eq!(play.again(revoke(&token)).await.0, 204);
     assert_eq!(play.shown(lookup).await.0, 403, "{}", play.name);
@@ -73,6 +73,9 @@ pub(super) async fn a_policy_holds_as_soon_as_it_is_answered(play: &Play<'_>) {
 
     let (status, _) = play.shown(read).await;
     assert!(matches!(status, 200 | 403), "{}: {status}", play.name);
+    if denied.is_undone() {
+        assert_eq!(status, 200, "{}", play.name);
+    }
     if denied.is_answered() {
         after.only(403);
         assert_eq!(status, 403, "{}", play.name);
