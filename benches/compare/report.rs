@@ -42,7 +42,7 @@ impl Report {
 
     /// Answers that were not a success.
     pub(crate) fn failures(&self) -> usize {
-        self.cells.iter().flat_map(|cell| &cell.samples).map(|sample| sample.failures).sum()
+        self.cells.iter().map(Cell::failures).sum()
     }
 
     /// Whether other work took the servers' core, or the load's.
@@ -91,10 +91,10 @@ impl Report {
                 "to_bare": known(self.to_bare(cell)), "to_openbao": known(self.to_openbao(cell)),
                 "cpu_microseconds_per_request": known(cell.median(Sample::cpu_per_request)),
                 "cpu_of_the_store_microseconds_per_request": known(cell.median(Sample::store_cpu_per_request)),
-                "core_busy": cell.median(Sample::busy), "resident_mebibytes": cell.memory_mib(),
+                "core_busy": cell.median(Sample::busy), "failures": cell.failures(), "resident_mebibytes": cell.memory_mib(),
             })
         });
-        serde_json::json!({ "disturbed": self.disturbed(), "failures": self.failures(), "cells": cells.collect::<Vec<_>>() })
+        serde_json::json!({ "disturbed": self.disturbed(), "cells": cells.collect::<Vec<_>>() })
     }
 }
 
@@ -106,6 +106,10 @@ impl Cell {
     /// Round by round.
     fn ratio(&self, other: &Self) -> f64 {
         median(self.samples.iter().zip(&other.samples).map(|(own, other)| own.rate() / other.rate()))
+    }
+
+    fn failures(&self) -> usize {
+        self.samples.iter().map(|sample| sample.failures).sum()
     }
 
     fn memory_mib(&self) -> u64 {
@@ -145,10 +149,17 @@ impl fmt::Display for Report {
                 "\nThe bare server did not get its whole core: something else ran here, so only CPU per request says much."
             )?;
         }
-        match self.failures() {
-            0 => Ok(()),
-            failures => writeln!(f, "\n{failures} answers were not a success: these figures count for nothing."),
+        for cell in self.cells.iter().filter(|cell| cell.failures() > 0) {
+            writeln!(
+                f,
+                "\n{}, {} at {} connections: {} answers were not a success, so that row counts for nothing.",
+                cell.server,
+                cell.workload,
+                cell.connections,
+                cell.failures()
+            )?;
         }
+        Ok(())
     }
 }
 

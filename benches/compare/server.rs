@@ -74,11 +74,12 @@ impl Server {
         let root_token = "bench-root";
         fs::create_dir(folder).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
-        command.args(["server", "--dev", "--dev-listen-address", "127.0.0.1:0", "--dev-root-token-id", root_token]);
+        let address = free_address();
+        command.args(["server", "--dev", "--dev-root-token-id", root_token, "--dev-listen-address", &address.to_string()]);
         command.arg("--dev-dir").arg(folder).stdout(Stdio::null()).stderr(File::create(folder.join("log")).unwrap());
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         // Written when the server is open.
-        let address = wait_for(&folder.join("env"), address_in_env).await;
+        wait_for(&folder.join("env"), |text| text.contains("VAULT_ADDR").then_some(())).await;
         let mut server = Self::new(("sqlite", Kind::Strongroom), root_token.to_owned(), (process, None), address, folder);
         server.again = Some(command);
         server
@@ -160,17 +161,10 @@ impl Server {
     pub(crate) async fn start_again(&mut self, cores: &Cores) -> Duration {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        let env = self.folder.join("env");
-        // Only development mode writes it, with the address that it listens on.
-        let has_env = fs::remove_file(&env).is_ok();
         let command = self.again.as_mut().unwrap();
         let begun = Instant::now();
         self.process = cores.on_server_core(|| command.spawn()).unwrap();
-        if has_env {
-            self.address = wait_for(&env, address_in_env).await;
-        } else {
-            wait_until_it_listens(self.address).await;
-        }
+        wait_until_it_listens(self.address).await;
         // It listens before it is open.
         let read = client::request("GET", "auth/token/lookup-self", &self.root_token, "");
         while self.connect().await.exchange(&read).await.0 != 200 {
@@ -262,11 +256,6 @@ pub(crate) async fn wait_until_it_listens(address: SocketAddr) {
 pub(crate) async fn postmaster(database: &Database) -> u32 {
     let file = database.key_file().with_file_name("data").join("postmaster.pid");
     wait_for(&file, |text| text.lines().next()?.parse().ok()).await
-}
-
-fn address_in_env(text: &str) -> Option<SocketAddr> {
-    let line = text.lines().find_map(|line| line.strip_prefix("export VAULT_ADDR='https://"))?;
-    line.strip_suffix('\'')?.parse().ok()
 }
 
 async fn wait_for<T>(file: &Path, read: impl Fn(&str) -> Option<T>) -> T {
