@@ -81,6 +81,10 @@ opaque_id!(
     /// One backup of a deployment: bound into the AAD of every chunk of it.
     BackupId
 );
+opaque_id!(
+    /// One server on a database, from its opening to its sealing.
+    ReplicaId
+);
 
 /// Lower-case hexadecimal digits of an identifier. Every request makes some: no general encoder, and nothing on the heap.
 struct Digits([u8; 32]);

@@ -6,6 +6,7 @@
 
 mod archiving;
 mod backing_up;
+mod leasing;
 mod register;
 mod witnessing;
 
@@ -18,6 +19,8 @@ use self::archiving::Archiving;
 pub use self::archiving::{archive_behind, archive_failed, archive_lags, events_pruned, segment_archived};
 use self::backing_up::BackingUp;
 pub use self::backing_up::{backup_age, backup_failed};
+use self::leasing::Leasing;
+pub use self::leasing::{lease_lost, lease_taken, replicas};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
 use self::witnessing::Witnessing;
 pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
@@ -68,6 +71,7 @@ struct Metrics {
     archive: Archiving,
     witnessing: Witnessing,
     backups: BackingUp,
+    leasing: Leasing,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
     seals: GaugeVec,
@@ -156,6 +160,7 @@ impl Metrics {
             archive: Archiving::new(of),
             witnessing: Witnessing::new(of),
             backups: BackingUp::new(of),
+            leasing: Leasing::new(of),
             rolled_back: plain(
                 of,
                 "strongroom_audit_logs_rolled_back",

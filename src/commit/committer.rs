@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::group::{Groups, Item};
+use super::lease::Held;
+use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
 use super::work::Work;
@@ -34,10 +36,14 @@ pub trait Attempt: Send + Sync {
     }
 }
 
+/// Loaded tenants that are to be brought up to what other servers wrote, and who waits for it.
+type Behind = (Vec<Arc<Tenant>>, oneshot::Sender<Result<(), Refusal>>);
+
 /// Takes commits, and answers when they are durable.
 pub struct Committer {
     tenants: Arc<Tenants>,
     queue: Mutex<Option<mpsc::Sender<Item>>>,
+    behind: mpsc::Sender<Behind>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -45,9 +51,10 @@ impl Committer {
     /// Starts the committing task on the current runtime.
     pub fn start(tenants: Arc<Tenants>) -> Result<Self, BatchError> {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let (behind, following) = mpsc::channel(1);
         let groups = Groups::new(Arc::clone(&tenants), BatchEncoder::new()?);
-        let task = tokio::spawn(work(groups, waiting));
-        Ok(Self { tenants, queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) })
+        let task = tokio::spawn(work(groups, waiting, following));
+        Ok(Self { tenants, queue: Mutex::new(Some(queue)), behind, task: Mutex::new(Some(task)) })
     }
 
     /// The tenants that it commits for.
@@ -57,11 +64,17 @@ impl Committer {
 
     /// Decides and makes durable. The answer is out only when the event is in the log.
     pub async fn run(&self, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
+        self.run_under(None, attempt).await
+    }
+
+    /// The same, for work that one server does at a time: nothing is committed once the lease has passed to another one.
+    pub async fn run_under(&self, held: Option<&Held>, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
         let work = Arc::new(Work::default());
         let mut txn = Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None, Arc::clone(&work));
         let outcome = attempt.attempt(&mut txn).await;
         let (done, answered) = oneshot::channel();
-        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work };
+        let under = held.map(Held::fence);
+        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work, under };
         if item.commit.events.is_empty() {
             // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
             return item.outcome;
@@ -73,6 +86,13 @@ impl Committer {
         })?;
         drop(queue);
         answered.await.unwrap_or_else(|_| Err(Refusal::Unavailable("the server is stopping".into())))
+    }
+
+    /// Brings loaded tenants up to what other servers have written.
+    pub(super) async fn catch_up(&self, tenants: Vec<Arc<Tenant>>) -> Result<(), Refusal> {
+        let (done, answered) = oneshot::channel();
+        self.behind.send((tenants, done)).await.map_err(|_| Refusal::Sealed)?;
+        answered.await.map_err(|_| Refusal::Sealed)?
     }
 
     /// Takes no more commits, and returns when those taken are answered.
@@ -87,14 +107,23 @@ impl Committer {
     }
 }
 
-async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>) {
+async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>, mut following: mpsc::Receiver<Behind>) {
     let mut again = Vec::new();
     loop {
         let mut items = std::mem::take(&mut again);
+        while let Ok((tenants, done)) = following.try_recv() {
+            let _ = done.send(groups.catch_up(&tenants).await);
+        }
         if items.is_empty() {
-            match waiting.recv().await {
-                Some(item) => items.push(item),
-                None => return,
+            tokio::select! {
+                item = waiting.recv() => match item {
+                    Some(item) => items.push(item),
+                    None => return,
+                },
+                Some((tenants, done)) = following.recv() => {
+                    let _ = done.send(groups.catch_up(&tenants).await);
+                    continue;
+                }
             }
         }
         for _ in 0..YIELDS {

@@ -90,6 +90,7 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
             tracing::warn!(%error, "the store is unavailable");
             Refusal::Unavailable("storage is unavailable; nothing was changed".into())
         }
+        StoreError::Fenced(_) => Refusal::Unavailable("another server does this now".into()),
         _ => {
             tracing::error!(%error, "the store failed");
             Refusal::Internal("the store failed; the server's log says why".into())

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::apply::{Accepted, Failure};
 use super::collected::{Commit, Prepared, Reads};
 use super::committer::Attempt;
+use super::faults::store_refusal;
 use super::log::{Head, SealedEvents};
 use super::overlay::Overlay;
 use super::tenant::Tenant;
@@ -22,7 +23,7 @@ use crate::audit::batch::BatchEncoder;
 use crate::audit::changed;
 use crate::id::TenantId;
 use crate::metrics;
-use crate::storage::{Feed, Group, Known, StoreError, TenantState};
+use crate::storage::{Feed, Fence, Group, Known, StoreError, TenantState};
 use crate::time::Timestamp;
 
 /// How often one commit may be put into another group.
@@ -36,6 +37,8 @@ pub(super) struct Item {
     pub(super) done: oneshot::Sender<Result<Answer, Refusal>>,
     pub(super) tries: u8,
     pub(super) work: Arc<Work>,
+    /// What it is committed under, if one server does it at a time.
+    pub(super) under: Option<Fence>,
 }
 
 impl Item {
@@ -152,13 +155,30 @@ impl Groups {
             Err(error) => return Err((items, error)),
         };
         let known = known(&items, &involved);
-        let group = match self.tenants.store().begin(&known).await {
+        let mut group = match self.tenants.store().begin(&known).await {
             Ok(group) => group,
             Err(error) => return Err((items, error.into())),
         };
-        self.follow(group.as_ref(), &involved);
-        let accepted = self.accept(items, &involved, group.now(), again).await;
+        self.follow(group.as_ref(), involved.values().map(|stake| &stake.tenant));
+        let before = items.len();
+        let items = refuse_fenced(group.as_mut(), items).await?;
+        let some_refused = items.len() < before;
+        let mut accepted = self.accept(items, &involved, group.now(), again).await;
+        accepted.rerun |= some_refused;
         self.apply(group, accepted, sealed, since).await
+    }
+
+    /// Brings loaded tenants up to what other servers have committed, without a group of their own.
+    pub(super) async fn catch_up(&self, tenants: &[Arc<Tenant>]) -> Result<(), Refusal> {
+        let known = |tenant: &Arc<Tenant>| Known::watched(tenant.id(), tenant.position());
+        let known: Vec<Known> = tenants.iter().filter(|tenant| self.tenants.is_loaded(tenant)).map(known).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let group = self.tenants.store().begin(&known).await.map_err(|error| store_refusal(&error))?;
+        self.follow(group.as_ref(), tenants.iter().filter(|tenant| self.tenants.is_loaded(tenant)));
+        group.rollback().await;
+        Ok(())
     }
 
     /// The tenants of the group. A commit that used a tenant object which is no longer the loaded one (its keys were
@@ -197,8 +217,8 @@ impl Groups {
     }
 
     /// Brings every tenant of the group up to what other servers have committed.
-    fn follow(&self, group: &dyn Group, involved: &Involved) {
-        for Stake { tenant, .. } in involved.values() {
+    fn follow<'t>(&self, group: &dyn Group, involved: impl Iterator<Item = &'t Arc<Tenant>>) {
+        for tenant in involved {
             let feed = group.feed(tenant.id());
             if feed.state.is_none_or(|state| state == TenantState::Erasing) {
                 self.tenants.forget(tenant.id());
@@ -306,6 +326,27 @@ fn current(commit: &Commit, overlay: &Overlay, now: Timestamp) -> bool {
         let known = untouched || !keys.iter().any(|(key, _)| overlay.touches(tenant.id(), *key));
         known && (tenant.position() <= *oldest || !keys.iter().any(|(key, position)| tenant.changed_after(key, *position)))
     })
+}
+
+/// Refuses what was to be done under a lease that another server has by now. The other leases stay as they are until the group ends.
+async fn refuse_fenced(group: &mut dyn Group, items: Vec<Item>) -> Result<Vec<Item>, (Vec<Item>, Failure)> {
+    let (mut held, mut lost): (Vec<Fence>, Vec<Fence>) = (Vec::new(), Vec::new());
+    for fence in items.iter().filter_map(|item| item.under) {
+        if held.contains(&fence) || lost.contains(&fence) {
+            continue;
+        }
+        match group.holds(fence).await {
+            Ok(true) => held.push(fence),
+            Ok(false) => lost.push(fence),
+            Err(error) => return Err((items, error.into())),
+        }
+    }
+    let (refused, kept): (Vec<Item>, Vec<Item>) =
+        items.into_iter().partition(|item| item.under.is_some_and(|fence| lost.contains(&fence)));
+    for item in refused {
+        item.refuse(Refusal::Unavailable("another server does this now".into()));
+    }
+    Ok(kept)
 }
 
 fn refuse_all(items: Vec<Item>, text: &str) {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
+use super::lease::Held;
 use super::rewrap::RewrapStep;
 use super::tenant::Tenant;
 use super::txn::{Swept, Txn};
@@ -43,16 +44,15 @@ impl Upkeep {
         Self { committer, damaged: Mutex::default(), unfinished: Unfinished::default() }
     }
 
-    /// What concerns no tenant alone. Returns true when more is left to do at once.
-    pub async fn around(&self) -> bool {
-        self.drop_sealed().await;
-        self.unfinished.open(&self.committer).await;
-        self.erase().await
+    /// What concerns no tenant alone, done under a lease where there may be other servers. Returns true when more is left to do at once.
+    pub async fn around(&self, under: Option<&Held>) -> bool {
+        self.unfinished.open(&self.committer, under).await;
+        self.erase(under).await
     }
 
     /// A step in one tenant, likewise.
-    pub async fn visit(&self, tenant: &Arc<Tenant>) -> bool {
-        self.expire(tenant).await | self.rewrap(tenant).await
+    pub async fn visit(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
+        self.expire(tenant, under).await | self.rewrap(tenant, under).await
     }
 
     /// How long nothing expires in a tenant in which nothing is written. Zero as long as that is not known.
@@ -64,9 +64,9 @@ impl Upkeep {
         }
     }
 
-    /// Drops the keys of namespaces that another server has sealed. What they would be used for is refused already: every
-    /// commit follows what other servers wrote.
-    async fn drop_sealed(&self) {
+    /// Drops the keys of namespaces that another server has sealed; every server does so for itself. What they would be used for is
+    /// refused already: every commit follows what other servers wrote.
+    pub async fn drop_sealed(&self) {
         let tenants = self.committer.tenants();
         let loaded = tenants.all();
         let parents: BTreeSet<TenantId> = loaded.iter().filter_map(|tenant| tenant.parent()).collect();
@@ -85,7 +85,7 @@ impl Upkeep {
     }
 
     /// Removes up to `CHUNK` expired records of a tenant.
-    async fn expire(&self, tenant: &Arc<Tenant>) -> bool {
+    async fn expire(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         let tenants = self.committer.tenants();
         let known = self.damaged().remove(&tenant.id()).unwrap_or_default();
         let limit = CHUNK + known.len();
@@ -105,7 +105,7 @@ impl Upkeep {
             return false;
         }
         let expiry = Arc::new(Expiry { tenant: Arc::clone(tenant), keys, damaged: Mutex::default() });
-        match self.committer.run(Arc::clone(&expiry) as Arc<dyn Attempt>).await {
+        match self.committer.run_under(under, Arc::clone(&expiry) as Arc<dyn Attempt>).await {
             Ok(_) => {
                 self.remember(tenant, expiry.found_damaged().drain(..));
                 full
@@ -118,9 +118,9 @@ impl Upkeep {
     }
 
     /// Wraps values of a tenant by its newest wrapping key, after that was changed.
-    async fn rewrap(&self, tenant: &Arc<Tenant>) -> bool {
+    async fn rewrap(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         for _ in 0..REWRAP_STEPS {
-            match self.committer.run(Arc::new(RewrapStep { tenant: Arc::clone(tenant) })).await {
+            match self.committer.run_under(under, Arc::new(RewrapStep { tenant: Arc::clone(tenant) })).await {
                 Ok(Answer::Empty) => return false,
                 Ok(_) => {}
                 Err(refusal) => {
@@ -146,11 +146,11 @@ impl Upkeep {
     }
 
     /// Deletes a chunk of rows of each tenant whose keys are destroyed.
-    async fn erase(&self) -> bool {
+    async fn erase(&self, under: Option<&Held>) -> bool {
         let store = self.committer.tenants().store();
         let mut more = false;
         for tenant in store.tenants_in(TenantState::Erasing, ERASURES).await.unwrap_or_default() {
-            match store.erase_chunk(tenant, CHUNK).await {
+            match store.erase_chunk(tenant, CHUNK, under.map(Held::fence)).await {
                 Ok(deleted) => more |= deleted > 0,
                 Err(error) => tracing::warn!(%error, %tenant, "rows of an erased tenant were not deleted; trying again later"),
             }

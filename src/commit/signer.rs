@@ -1,5 +1,6 @@
-//! Signs checkpoints of the logs of loaded tenants. What is signed always extends what was signed before: each row from the last
-//! checkpoint on is verified and hashed again.
+//! Signs checkpoints of the logs. What is signed always extends what was signed before: each row from the last checkpoint on is
+//! verified and hashed again. One server signs, by its lease; the others go after it in the logs that they have loaded, so that each
+//! of them knows what was signed and holds the store to it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,10 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 
 use super::committer::{Attempt, Committer};
+use super::elsewhere::Elsewhere;
 use super::faults::store_refusal;
 use super::heads::Gatherer;
+use super::lease::Held;
 use super::log::Head;
 use super::rounds::Rounds;
 use super::tenant::Tenant;
@@ -26,7 +29,7 @@ use crate::id::TenantId;
 use crate::record::{Address, Kind, Listing};
 use crate::secret::SecretBytes;
 use crate::secret_record;
-use crate::storage::{Checkpoint, LogRow};
+use crate::storage::{Checkpoint, LeaseName, LogRow};
 
 /// Between two looks at all logs.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -77,6 +80,7 @@ pub struct Signer {
     /// Up to where each log was signed or found signed.
     signed: HashMap<TenantId, (u32, Head)>,
     rounds: Rounds,
+    elsewhere: Elsewhere,
     gatherer: Gatherer,
     /// The anchors that are being written: at most one task, which ends with this value.
     saving: JoinSet<()>,
@@ -85,17 +89,19 @@ pub struct Signer {
 impl Signer {
     /// Signs logs of the tenants of `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        let (rounds, gatherer) = (Rounds::default(), Gatherer::default());
-        Self { committer, key: None, signed: HashMap::new(), rounds, gatherer, saving: JoinSet::new() }
+        let (rounds, elsewhere, gatherer) = (Rounds::default(), Elsewhere::default(), Gatherer::default());
+        Self { committer, key: None, signed: HashMap::new(), rounds, elsewhere, gatherer, saving: JoinSet::new() }
     }
 
     /// Rounds for ever.
     pub async fn run(mut self) {
+        let mut leases = self.committer.tenants().leases().changes();
         loop {
             if let Err(refusal) = self.round().await {
                 tracing::warn!(?refusal, "logs were not signed; trying again later");
             }
-            tokio::time::sleep(PAUSE).await;
+            // Whoever has just got the lease signs at once.
+            let _ = tokio::time::timeout(PAUSE, leases.changed()).await;
         }
     }
 
@@ -107,6 +113,15 @@ impl Signer {
             self.key = step.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         let Some(key) = &self.key else { return Ok(()) };
+        let lease = self.committer.tenants().leases().held(LeaseName::Checkpoint);
+        if lease.is_some() {
+            let looked = self.elsewhere.look(&self.committer, |outlook, _| outlook.signed < outlook.size).await;
+            if let Err(refusal) = looked {
+                tracing::warn!(?refusal, "what other servers did was not looked up; trying again later");
+            }
+        } else {
+            self.elsewhere.forget();
+        }
         let loaded: HashSet<TenantId> = self.committer.tenants().all().iter().map(|tenant| tenant.id()).collect();
         self.signed.retain(|id, _| loaded.contains(id));
         for turn in self.rounds.turns(self.committer.tenants(), Tenant::position) {
@@ -115,13 +130,15 @@ impl Signer {
             let (tenants, id, epoch) = (self.committer.tenants(), tenant.id(), tenant.epoch());
             // What was known of an epoch before is not in the store any more.
             let known = self.signed.get(&id).filter(|(known, _)| *known == epoch).map(|(_, head)| head);
-            match sign(tenants, tenant, key, known).await {
-                Ok(signed) => {
-                    if let Some(head) = signed {
+            match sign(tenants, tenant, key, known, lease.as_ref()).await {
+                Ok(Signed { head, is_all }) => {
+                    if let Some(head) = head {
                         tenants.anchors().note(id, Anchor { epoch, size: head.frontier.size(), root: head.root });
                         self.signed.insert(id, (epoch, head));
                     }
-                    self.rounds.idle(&turn, Duration::MAX);
+                    if is_all {
+                        self.rounds.idle(&turn, Duration::MAX);
+                    }
                 }
                 // What is in memory of it is of a state that the store does not have.
                 Err(Refusal::RolledBack) => tenants.forget(id),
@@ -147,17 +164,34 @@ impl Signer {
             root: head.root,
         };
         let heads: Vec<TenantHead> = self.signed.iter().map(head).collect();
-        self.gatherer.gather(tenants, key, &heads).await
+        match lease {
+            Some(lease) => self.gatherer.gather(tenants, key, &heads, Some(lease.fence())).await,
+            None => Ok(()),
+        }
     }
 }
 
-/// Signs the newest tree of a log, if it has grown. Returns up to where the log is signed, if that has changed.
-async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Option<&Head>) -> Result<Option<Head>, Refusal> {
+/// What a look at a log came to.
+struct Signed {
+    /// Up to where it is signed, if that has changed.
+    head: Option<Head>,
+    /// All of it is.
+    is_all: bool,
+}
+
+/// Signs the newest tree of a log, if it has grown; without the lease goes after what another server has signed.
+async fn sign(
+    tenants: &Tenants,
+    tenant: &Tenant,
+    key: &SigningKey,
+    known: Option<&Head>,
+    lease: Option<&Held>,
+) -> Result<Signed, Refusal> {
     let id = tenant.id();
     let size = tenants.newest_row(id).await?.map_or(0, |row| row.end());
     let known_size = known.map_or(0, |head| head.frontier.size());
     if size == known_size {
-        return Ok(None);
+        return Ok(Signed { head: None, is_all: true });
     }
     let anchor = tenants.anchor(tenant);
     if anchor.is_some_and(|anchor| size < anchor.size) {
@@ -179,7 +213,7 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
         },
     };
     let anchored = anchor.is_none_or(|anchor| (anchor.size, anchor.root) == (head.frontier.size(), head.root));
-    loop {
+    while lease.is_some() {
         let rows = tenants.log_rows(id, head.seq + 1, ROWS).await?;
         if rows.is_empty() {
             break;
@@ -191,14 +225,15 @@ async fn sign(tenants: &Tenants, tenant: &Tenant, key: &SigningKey, known: Optio
     if !anchored && tenants.lost(tenant, &head).await?.is_some() {
         return Err(Refusal::RolledBack);
     }
-    if head.frontier.size() > last_size {
+    let signed = head.frontier.size();
+    if let Some(lease) = lease.filter(|_| signed > last_size) {
         let tree = TreeHead { origin: name, size: head.frontier.size(), root: head.root };
         let note = tree.sign(key).map_err(unusable)?.into_bytes();
         let checkpoint = Checkpoint { size: tree.size, root: tree.root, note };
         // Another server may have signed the same tree meanwhile.
-        tenants.store().add_checkpoint(id, &checkpoint).await.map_err(|error| store_refusal(&error))?;
+        tenants.store().add_checkpoint(id, &checkpoint, Some(lease.fence())).await.map_err(|error| store_refusal(&error))?;
     }
-    Ok(Some(head))
+    Ok(Signed { head: (signed > known_size).then_some(head), is_all: signed >= size })
 }
 
 /// Where the log stood at its last checkpoint, if this deployment signed that one, and it is of this log.

@@ -11,6 +11,7 @@ use super::budget::LoadBudget;
 use super::faults::{KeyError, key_refusal, seal_refusal, store_refusal};
 use super::heads::Witnesses;
 use super::keys::Seals;
+use super::lease::Leases;
 use super::loader::Loader;
 use super::loading::Loading;
 use super::news::News;
@@ -56,6 +57,7 @@ pub struct Tenants {
     backups: OnceLock<Option<Duration>>,
     pub(super) loading: Loading,
     pub(super) anchors: Arc<Anchors>,
+    pub(super) leases: Arc<Leases>,
 }
 
 impl Tenants {
@@ -73,6 +75,7 @@ impl Tenants {
         let root = with.load(deployment.root, None).await?;
         let edge = with.load(deployment.edge, None).await?;
         anchors.open(root.keyring(), &deployment).await?;
+        let leases = Leases::new(Arc::clone(&clock), store.is_shared());
         let loaded = [&root, &edge].map(|tenant| (tenant.id(), Arc::clone(tenant)));
         let tenants = Self {
             store,
@@ -94,6 +97,7 @@ impl Tenants {
             backups: OnceLock::new(),
             loading: Loading::default(),
             anchors,
+            leases,
         };
         for tenant in [tenants.root(), tenants.edge()] {
             tenants.check_fixed(&tenant).await?;

@@ -14,9 +14,10 @@ use crate::time::{Clock, ManualClock, Timestamp};
 /// A step of upkeep in every loaded tenant. True when more is left to do.
 pub(crate) async fn upkeep(committer: &Arc<Committer>) -> bool {
     let upkeep = Upkeep::new(Arc::clone(committer));
-    let mut more = upkeep.around().await;
+    upkeep.drop_sealed().await;
+    let mut more = upkeep.around(None).await;
     for tenant in committer.tenants().all() {
-        more |= upkeep.visit(&tenant).await;
+        more |= upkeep.visit(&tenant, None).await;
     }
     more
 }
@@ -47,9 +48,10 @@ impl Deployed {
     /// What one server has of it.
     pub(crate) async fn tenants(&self) -> Arc<Tenants> {
         let seals = Seals { epoch: 0, list: self.seals.clone() };
-        Tenants::open(Arc::clone(&self.store), seals, Arc::clone(&self.clock) as Arc<dyn Clock>, LeaseTtl::USUAL, Arc::default())
-            .await
-            .unwrap()
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let tenants = Tenants::open(Arc::clone(&self.store), seals, clock, LeaseTtl::USUAL, Arc::default()).await.unwrap();
+        assert!(tenants.say_that_it_lives().await);
+        tenants
     }
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::committer::{Attempt, Committer};
+use super::lease::Held;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
@@ -68,7 +69,7 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    pub(super) async fn open(&self, committer: &Committer) {
+    pub(super) async fn open(&self, committer: &Committer, under: Option<&Held>) {
         let first = self.round.fetch_add(OPENED, Ordering::Relaxed);
         let look = Arc::new(Look { first, found: Mutex::default() });
         if let Err(refusal) = committer.run(Arc::clone(&look) as Arc<dyn Attempt>).await {
@@ -81,7 +82,7 @@ impl Unfinished {
                 Ok(true) => {}
                 Ok(false) => {
                     if committer.tenants().is_gone(tenant).await
-                        && let Err(refusal) = committer.run(Arc::new(Forget { tenant })).await
+                        && let Err(refusal) = committer.run_under(under, Arc::new(Forget { tenant })).await
                     {
                         tracing::warn!(?refusal, "the rotation of an erased tenant is not forgotten yet");
                     }

@@ -78,15 +78,7 @@ async fn seal_status(State(barrier): State<Arc<Barrier>>) -> axum::response::Res
 }
 
 async fn leader(State(barrier): State<Arc<Barrier>>) -> axum::response::Response {
-    if barrier.open().is_none() {
-        return answered(Err(Refusal::Sealed.into()));
-    }
-    let body = Json::object(|o| {
-        o.field("ha_enabled", &false).field("is_self", &false).field("active_time", "0001-01-01T00:00:00Z");
-        o.field("leader_address", "").field("leader_cluster_address", "");
-        o.field("performance_standby", &false).field("performance_standby_last_remote_wal", &0);
-    });
-    answered(Ok((200, body)))
+    answered(barrier.leader().map(|leader| (200, leader.json())).ok_or_else(|| Refusal::Sealed.into()))
 }
 
 /// Codes may be overridden in the query, as load balancers do.

@@ -8,11 +8,11 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Glance, KeptLeaves, LogRow, RecordRow, StoreError,
-    Tail, TenantRow, TenantState, Wrap,
+    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Fence, Glance, KeptLeaves, LeaseName, LogRow,
+    Outlook, RecordRow, StoreError, Tail, TenantRow, TenantState, Wrap,
 };
 use crate::audit::head::TenantHead;
-use crate::id::{DeploymentId, TenantId};
+use crate::id::{DeploymentId, ReplicaId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 
@@ -71,6 +71,11 @@ impl Place<'_> {
     /// Exactly `N` bytes.
     pub(super) fn array<const N: usize>(&self, row: &impl Cells, at: usize, column: &'static str) -> Result<[u8; N], StoreError> {
         self.bytes(row, at, column)?.try_into().map_err(|_| self.damaged(column))
+    }
+
+    /// Any text.
+    pub(super) fn text(&self, row: &impl Cells, at: usize, column: &'static str) -> Result<String, StoreError> {
+        row.text(at)?.ok_or_else(|| self.damaged(column))
     }
 
     /// A number of the wanted type.
@@ -218,8 +223,29 @@ pub(super) fn deployment_tree(row: &impl Cells) -> Result<DeploymentTree, StoreE
 /// size, witness, line.
 pub(super) fn cosignature(row: &impl Cells) -> Result<Cosignature, StoreError> {
     let place = Place { table: "cosignature", row: &[] };
-    let text = |at, column| row.text(at)?.ok_or_else(|| place.damaged(column));
-    Ok(Cosignature { size: place.number(row, 0, "size")?, witness: text(1, "witness")?, line: text(2, "line")? })
+    let size = place.number(row, 0, "size")?;
+    Ok(Cosignature { size, witness: place.text(row, 1, "witness")?, line: place.text(row, 2, "line")? })
+}
+
+/// name, holder, epoch; `None` for a lease that newer software has.
+pub(super) fn lease(row: &impl Cells) -> Result<Option<Fence>, StoreError> {
+    let place = Place { table: "lease", row: &[] };
+    let Some(lease) = LeaseName::parse(&place.text(row, 0, "name")?) else { return Ok(None) };
+    Ok(Some(Fence { lease, holder: ReplicaId(place.array(row, 1, "holder")?), epoch: place.number(row, 2, "epoch")? }))
+}
+
+/// seq, time, size, signed, `expires_at` from column `at` on. Nonsense in one tenant's rows must not hide the others: whoever works in
+/// that tenant says what is wrong there.
+pub(super) fn outlook(tenant: TenantId, row: &impl Cells, at: usize) -> Result<Outlook, StoreError> {
+    let number = |at| Ok::<_, sqlx::Error>(row.number(at)?.and_then(|number| u64::try_from(number).ok()).unwrap_or(u64::MAX));
+    Ok(Outlook {
+        tenant,
+        seq: number(at)?,
+        time: Timestamp(row.number(at + 1)?.unwrap_or_default()),
+        size: number(at + 2)?,
+        signed: number(at + 3)?,
+        next_expiry: row.number(at + 4)?.map(Timestamp),
+    })
 }
 
 /// dir, seq, `expires_at`, name, sealed from column `at` on; `None` when dir is null (a join that found no record).

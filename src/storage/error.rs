@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::LeaseName;
+
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,6 +29,9 @@ pub enum StoreError {
     /// Something that was to be inserted is there already: the caller worked from an old state (a log row, a tenant).
     #[error("a row that was to be new is there already: {0}")]
     Conflict(#[source] Cause),
+    /// It was to be done under a lease that has passed to another server. Nothing was changed.
+    #[error("another server has the lease {} now", .0.word())]
+    Fenced(LeaseName),
     /// The caller broke a rule of the trait: a tenant that is not in its group, a number out of range.
     #[error("the store was used wrongly: {0}")]
     Misused(&'static str),

@@ -4,10 +4,13 @@
 //! Must not: open or seal anything, know an engine, a path or a policy, keep a cache of records.
 //! Units: times are `Timestamp` (nanoseconds); `seq` numbers a tenant's groups from 1, indexes number its events from 0.
 //!
+//! What only one server does at a time says under which lease (`under`), and is refused (`Fenced`) once that has passed to another one.
+//!
 //! Two stores implement the trait and pass the same tests: `sqlite` (embedded, one server) and `postgres` (many replicas).
 
 mod cells;
 mod error;
+mod lease;
 mod plan;
 pub mod postgres;
 mod proofs;
@@ -19,11 +22,12 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use crate::audit::head::TenantHead;
-use crate::id::TenantId;
+use crate::id::{ReplicaId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 
 pub use error::{Cause, StoreError};
+pub use lease::{Beat, Census, Fence, LAPSE, LeaseName, Outlook, Replica};
 pub use proofs::{Archived, Checkpoint, Cosignature, DeploymentTree, KeptLeaves};
 pub use rows::{
     Batch, Change, Deployment, Feed, FeedRow, Fill, Glance, Known, LogRow, NewTenant, RecordRow, Restored, Structural, Tail,
@@ -38,6 +42,9 @@ pub const FEED_ROWS_MAX: usize = 256;
 pub trait Store: Send + Sync {
     /// `"sqlite"` or `"postgresql"`.
     fn kind(&self) -> &'static str;
+
+    /// Whether several servers may have it open at a time.
+    fn is_shared(&self) -> bool;
 
     /// The installation; `None` before `initialise`.
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
@@ -89,10 +96,21 @@ pub trait Store: Send + Sync {
     /// Tenants in a state other than `Active` (jobs look for work here), at most `limit`.
     async fn tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError>;
 
+    /// Says that a server lives; then takes for it those leases that it wants and no living server has. Who was not heard of for `LAPSE` does not
+    /// live. What the answer says that it has is its own until `LAPSE` after it asked, and longer when it asks again in time. Where
+    /// there is one server only, who asks has all that it wants.
+    async fn beat(&self, beat: &Beat) -> Result<Census, StoreError>;
+
+    /// A server stops: what leases it has are free from now on.
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError>;
+
+    /// Where tenants in ordinary use stand, those among `tenants`, in whatever order.
+    async fn outlook(&self, tenants: &[TenantId]) -> Result<Vec<Outlook>, StoreError>;
+
     /// Deletes up to `limit` rows of a tenant in state `Erasing`: records, then log rows, then the tenant itself. Leaf hashes of the
     /// log stay (`kept_leaves`), and so do signed trees.
     /// How many were deleted: 0 when nothing is left. `Misused` when the tenant is in another state.
-    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError>;
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError>;
 
     /// What was kept of an erased tenant's log: runs of leaf hashes that begin below index `below`, the last first, at most `limit`.
     async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError>;
@@ -119,7 +137,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Checkpoint>, StoreError>;
 
     /// Adds a signed tree. False when there is one of that size: nothing is changed then.
-    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint, under: Option<Fence>) -> Result<bool, StoreError>;
 
     /// Heads of tenants' logs in the deployment's log, from this place on, at most `limit`. `root` is the root tenant, to which that
     /// log belongs.
@@ -144,13 +162,19 @@ pub trait Store: Send + Sync {
 
     /// Appends heads to the deployment's log, with the signed tree that they end. False when others have appended meanwhile:
     /// nothing is changed then.
-    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError>;
+    async fn add_heads(
+        &self,
+        root: TenantId,
+        heads: &[TenantHead],
+        tree: &DeploymentTree,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError>;
 
     /// What witnesses have cosigned of the deployment's log, largest trees first, at most `limit`.
     async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError>;
 
     /// Adds a cosignature. Nothing happens when this witness's of this tree is there.
-    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError>;
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature, under: Option<Fence>) -> Result<(), StoreError>;
 
     /// What of a log is in the archive, by the ends of its runs in `sizes`: largest first if so wanted, at most `limit`.
     async fn archived(
@@ -162,14 +186,20 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Archived>, StoreError>;
 
     /// Adds a run that was verified in the archive. False when there is one that ends there: nothing is changed then.
-    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError>;
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived, under: Option<Fence>) -> Result<bool, StoreError>;
 
     /// Takes the events out of rows, all of which are in the archive, were logged before `before`, and end below the newest
     /// signed tree; `Misused` when that is not so. How many rows lost theirs.
-    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError>;
+    async fn prune(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        before: Timestamp,
+        under: Option<Fence>,
+    ) -> Result<u64, StoreError>;
 
     /// Forgets what of a tenant in state `Erasing` was in the archive: until then the tenant itself stays.
-    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError>;
+    async fn forget_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError>;
 
     /// Identifiers of tenants in whatever state, in their order, those behind `after` only, at most `limit`.
     async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError>;
@@ -197,6 +227,9 @@ pub trait Group: Send {
     /// The sealed names in a directory, as `Store::names`.
     async fn names(&mut self, tenant: TenantId, directory: DirKey, limit: usize)
     -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError>;
+
+    /// Whether a lease is as `fence` says. If so, it does not pass to another server before the group has ended.
+    async fn holds(&mut self, fence: Fence) -> Result<bool, StoreError>;
 
     /// Applies everything and commits. Durable when it returns `Ok`; nothing is done when it fails, except for `Unknown`.
     /// Once called it is not to be cancelled: dropping its future leaves the outcome unknown.

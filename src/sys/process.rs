@@ -27,7 +27,7 @@ pub enum Operation {
     Configuration,
     /// Requests that are being answered.
     InFlight,
-    /// The servers: this one.
+    /// The servers that live.
     HaStatus,
     /// Where the audit log is copied to.
     Sinks,
@@ -52,7 +52,9 @@ pub static TABLE: &[Row<Operation>] = &[
     Row::new(Verb::Read, "in-flight-req", Need::Sudo, &[], "Shows the requests that this server is answering.", |_| {
         Ok(Operation::InFlight)
     }),
-    Row::by_verb(Verb::Read, "ha-status", &[], "Shows this server: all are active, and none leads.", |_| Ok(Operation::HaStatus)),
+    Row::by_verb(Verb::Read, "ha-status", &[], "Shows the servers that are open: all are active, and none leads.", |_| {
+        Ok(Operation::HaStatus)
+    }),
     Row::new(Verb::Read, "host-info", Need::Sudo, &[], "Shows the machine that this server runs on.", |_| {
         Ok(Operation::HostInfo)
     }),
@@ -170,7 +172,7 @@ impl Process {
                 data.splice(&self.sinks);
             }))),
             Operation::InFlight => Ok(Answer::Bare { status: 200, body: self.requests() }),
-            Operation::HaStatus => Ok(Answer::doubled(self.nodes())),
+            Operation::HaStatus => Ok(Answer::doubled(self.nodes(tenants))),
             Operation::Metrics => self.metrics(Some(tenants.count())),
             Operation::HostInfo => Ok(Answer::data(host::info(now))),
             Operation::Level(known) => Ok(Answer::data(Json::object(|data| {
@@ -197,13 +199,24 @@ impl Process {
         })
     }
 
-    fn nodes(&self) -> Json {
-        let node = Json::object(|node| {
+    /// This server, and the others that were heard of when it was last heard of itself.
+    fn nodes(&self, tenants: &Tenants) -> Json {
+        let own = Json::object(|node| {
             node.field("active_node", &true).field("api_address", &self.api_addr).field("cluster_address", "");
             node.field("hostname", &host::name()).null("last_echo").field("version", API_VERSION);
         });
+        let mut nodes = vec![own];
+        let own = tenants.leases().id();
+        nodes.extend(tenants.leases().replicas().into_iter().filter(|replica| replica.id != own).map(|replica| {
+            Json::object(|node| {
+                node.field("active_node", &true).field("api_address", &replica.api_addr).field("cluster_address", "");
+                node.field("hostname", &replica.hostname).field("last_echo", &replica.heard.rfc3339());
+                node.field("version", &replica.version);
+            })
+        }));
+        let listed: Vec<&[u8]> = nodes.iter().map(Json::expose).collect();
         Json::object(|data| {
-            data.raw("nodes", &[b"[", node.expose(), b"]"].concat());
+            data.raw("nodes", &[&b"["[..], &listed.join(&b","[..]), b"]"].concat());
         })
     }
 }

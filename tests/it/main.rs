@@ -43,6 +43,7 @@ mod identity;
 mod jwt;
 mod kubernetes;
 mod kv_one;
+mod leases;
 mod ledger;
 mod legal_hold;
 mod limits;

@@ -17,10 +17,11 @@ impl Archiver {
                     break;
                 }
                 for name in names {
+                    self.under()?;
                     round.archive.delete(deployment, name).await?;
                 }
             }
-            store.forget_archived(tenant).await?;
+            store.forget_archived(tenant, self.under()?).await?;
         }
         Ok(())
     }

@@ -1,13 +1,12 @@
 //! The archive of the audit log: a job that copies what is signed of every log into object storage, as segments that prove
 //! themselves; takes out of the database what is there and was verified; and deletes what is past its retention.
 //!
-//! It follows the logs from behind, so no request waits for it. Each step can be done twice, by one server after a crash or by two
-//! at a time: objects are named by the events that they have, and what the store remembers of them is only added to. A segment
+//! It follows the logs from behind, so no request waits for it. One server does it, by its lease; each step can be done twice, by one
+//! server after a crash or by two when one of them was stopped in the middle: objects are named by the events that they have, and what the store remembers of them is only added to. A segment
 //! is read back and held against the signed tree before it counts, and once more before anything is pruned. Indexes and sizes
 //! count events, `seq` numbers rows.
 
 mod erase;
-mod family;
 mod prune;
 mod read;
 mod retain;
@@ -21,6 +20,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::committer::{Attempt, Committer};
+use super::family::Family;
+use super::lease::Held;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
@@ -29,10 +30,9 @@ use crate::archive::{Archive, ArchiveError};
 use crate::audit::note::LogKey;
 use crate::id::TenantId;
 use crate::metrics;
-use crate::storage::StoreError;
+use crate::storage::{Fence, LeaseName, StoreError};
 use crate::time::Timestamp;
 
-use family::Family;
 use retain::Expiring;
 
 pub use read::Segments;
@@ -72,6 +72,8 @@ pub struct Archiver {
     archive: Arc<Archive>,
     family: Family,
     expiring: HashMap<TenantId, Expiring>,
+    /// What it is done under, where there may be other servers.
+    held: Option<Held>,
 }
 
 /// What a round works with.
@@ -87,15 +89,40 @@ struct Round<'a> {
 impl Archiver {
     /// Archives logs of the tenants of `committer`.
     pub fn new(committer: Arc<Committer>, archive: Arc<Archive>) -> Self {
-        Self { committer, archive, family: Family::default(), expiring: HashMap::new() }
+        Self { committer, archive, family: Family::default(), expiring: HashMap::new(), held: None }
     }
 
     fn tenants(&self) -> &Arc<Tenants> {
         self.committer.tenants()
     }
 
-    /// Rounds for ever. How far behind the archive is is told while a round hangs, too.
+    /// What a change is made under. Asked before each step, so that not much of what another server does by now is done twice.
+    fn under(&self) -> Result<Option<Fence>, Fault> {
+        match &self.held {
+            Some(held) if !held.is_valid() => Err(Fault::Store(StoreError::Fenced(LeaseName::Archive))),
+            held => Ok(held.as_ref().map(Held::fence)),
+        }
+    }
+
+    /// Rounds whenever this server has the lease.
     pub async fn run(mut self) {
+        let leases = Arc::clone(self.tenants().leases());
+        let mut changes = leases.changes();
+        loop {
+            self.held = leases.held(LeaseName::Archive);
+            if self.held.is_some() {
+                self.rounds().await;
+                // Another server tells how far the archive is.
+                metrics::archive_lags(Duration::ZERO);
+                metrics::archive_behind(0);
+            } else {
+                let _ = tokio::time::timeout(TICK, changes.changed()).await;
+            }
+        }
+    }
+
+    /// Rounds as long as this server has the lease. How far behind the archive is is told while a round hangs, too.
+    async fn rounds(&mut self) {
         let mut whole = self.tenants().clock().now();
         let clock = Arc::clone(self.tenants());
         let tell = |whole: Timestamp| metrics::archive_lags(clock.clock().now().since(whole));
@@ -125,6 +152,12 @@ impl Archiver {
                     () = &mut next => break,
                     _ = ticks.tick() => tell(whole),
                 }
+                if self.under().is_err() {
+                    return;
+                }
+            }
+            if self.under().is_err() {
+                return;
             }
         }
     }
@@ -147,6 +180,9 @@ impl Archiver {
         }
         let mut waiting = vec![self.tenants().edge().id(), self.tenants().root().id()];
         while let Some(id) = waiting.pop() {
+            if self.under().is_err() {
+                return false;
+            }
             match self.visit(id, &mut round).await {
                 Ok(children) => waiting.extend(children),
                 // Its events wait until it is unsealed; those of its children, too.
@@ -161,7 +197,7 @@ impl Archiver {
     /// The public key that logs are signed with, under the name of the root's.
     async fn key(&self) -> Result<Option<LogKey>, Refusal> {
         let step = Arc::new(ReadKey(Mutex::default()));
-        self.committer.run(Arc::clone(&step) as Arc<dyn Attempt>).await?;
+        self.committer.run_under(self.held.as_ref(), Arc::clone(&step) as Arc<dyn Attempt>).await?;
         Ok(step.0.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
 

@@ -58,12 +58,14 @@ impl Archiver {
             }
         }
         let text = format!("events {} to {} are in the archive only from now on", oldest.first_index, newest.size - 1);
-        self.committer.run(Arc::new(Told { tenant, operation: Word::new("archive-prune"), text })).await?;
+        self.committer
+            .run_under(self.held.as_ref(), Arc::new(Told { tenant, operation: Word::new("archive-prune"), text }))
+            .await?;
         for archived in &due {
             let mut seq = archived.first_seq;
             while seq <= archived.last_seq {
                 let last = archived.last_seq.min(seq + CHUNK - 1);
-                tenants.store().prune(id, seq..=last, limit).await?;
+                tenants.store().prune(id, seq..=last, limit, self.under()?).await?;
                 seq = last + 1;
             }
             metrics::events_pruned(archived.size - archived.first_index);

@@ -91,6 +91,7 @@ impl Archiver {
         if known.said > known.cleaned {
             for name in round.archive.list(tenants.deployment(), id, None).await? {
                 if name.end <= known.said {
+                    self.under()?;
                     round.archive.delete(tenants.deployment(), name).await?;
                 }
             }
@@ -107,7 +108,7 @@ impl Archiver {
         }
         let Some(tenant) = self.opened(id).await? else { return Ok(()) };
         let step = Arc::new(Expiry { tenant, pruned, retention: round.archive.retention, found: Mutex::default() });
-        self.committer.run(Arc::clone(&step) as Arc<dyn Attempt>).await?;
+        self.committer.run_under(self.held.as_ref(), Arc::clone(&step) as Arc<dyn Attempt>).await?;
         let (said, due) = *step.found.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.expiring.entry(id).or_default();
         (known.seq, known.due, known.said) = (seq, due, said);

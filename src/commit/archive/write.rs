@@ -35,12 +35,13 @@ impl Archiver {
         let writing = Writing { tenants: &tenants, tenant: &tenant, epoch, round, signed: &signed };
         let mut head = head_at(&tenants, &tenant, last.map_or(0, |last| last.last_seq)).await?;
         while head.frontier.size() < signed.size {
+            self.under()?;
             let (done, next) = match writing.adopted(&head).await? {
                 Some(there) => there,
                 None => writing.segment(&head).await?,
             };
             // False when another server was faster, which is as good.
-            if tenants.store().add_archived(id, &done).await? {
+            if tenants.store().add_archived(id, &done, self.under()?).await? {
                 metrics::segment_archived(done.bytes);
             }
             head = next;

@@ -19,7 +19,7 @@ use crate::audit::merkle::Frontier;
 use crate::audit::note::{LogKey, TreeHead};
 use crate::crypto::SigningKey;
 use crate::id::TenantId;
-use crate::storage::DeploymentTree;
+use crate::storage::{DeploymentTree, Fence};
 
 pub use submitting::Submitter;
 pub use witnesses::{Cosigned, Witnesses, WitnessesError};
@@ -40,7 +40,13 @@ pub(super) struct Gatherer {
 
 impl Gatherer {
     /// Appends those of `heads` that are not the newest of their logs yet. All of them were signed.
-    pub(super) async fn gather(&mut self, tenants: &Tenants, key: &SigningKey, heads: &[TenantHead]) -> Result<(), Refusal> {
+    pub(super) async fn gather(
+        &mut self,
+        tenants: &Tenants,
+        key: &SigningKey,
+        heads: &[TenantHead],
+        under: Option<Fence>,
+    ) -> Result<(), Refusal> {
         let logs: HashSet<TenantId> = heads.iter().map(|head| head.tenant).collect();
         self.gathered.retain(|tenant, _| logs.contains(tenant));
         let is_new = |gathered: &HashMap<_, _>, head: &TenantHead| gathered.get(&head.tenant) != Some(head);
@@ -62,7 +68,7 @@ impl Gatherer {
             if new.is_empty() {
                 return Ok(());
             }
-            if let Some(grown) = append(tenants, key, known, &new).await? {
+            if let Some(grown) = append(tenants, key, known, &new, under).await? {
                 self.known = Some(grown);
                 self.gathered.extend(new.into_iter().map(|head| (head.tenant, head)));
             } else {
@@ -109,6 +115,7 @@ async fn append(
     key: &SigningKey,
     mut known: Frontier,
     heads: &[TenantHead],
+    under: Option<Fence>,
 ) -> Result<Option<Frontier>, Refusal> {
     let root = tenants.root();
     for head in heads {
@@ -117,7 +124,7 @@ async fn append(
     let origin = deployment_origin(tenants.deployment(), root.epoch());
     let note = TreeHead { origin, size: known.size(), root: known.root() }.sign(key).map_err(unusable)?;
     let tree = DeploymentTree { size: known.size(), frontier: known.to_bytes(), note: note.into_bytes() };
-    let added = tenants.store().add_heads(root.id(), heads, &tree).await.map_err(|error| store_refusal(&error))?;
+    let added = tenants.store().add_heads(root.id(), heads, &tree, under).await.map_err(|error| store_refusal(&error))?;
     Ok(added.then_some(known))
 }
 

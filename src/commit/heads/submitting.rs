@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::faults::store_refusal;
+use super::super::lease::Held;
 use super::super::tenants::Tenants;
 use super::witnesses::{Witness, Witnesses};
 use crate::answer::Refusal;
@@ -13,7 +14,7 @@ use crate::audit::cosignature::WitnessKey;
 use crate::audit::proof::consistency_stretches;
 use crate::audit::witnessing::{PROOF_MAX, Submission};
 use crate::metrics;
-use crate::storage::{Cosignature, DeploymentTree};
+use crate::storage::{Cosignature, DeploymentTree, LeaseName};
 
 /// Between two looks at the log.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -98,19 +99,27 @@ impl Submitter {
         Self { tenants, required: witnesses.required(), states, is_late: false }
     }
 
-    /// Rounds for ever, where there are witnesses.
+    /// Rounds for ever, where there are witnesses. The server that signs submits, too.
     pub async fn run(mut self) {
+        let leases = Arc::clone(self.tenants.leases());
+        let mut changes = leases.changes();
         while !self.states.is_empty() {
-            if let Err(refusal) = self.round().await {
-                tracing::warn!(?refusal, "the log of the deployment was not submitted to witnesses; trying again");
+            if let Some(held) = leases.held(LeaseName::Checkpoint) {
+                if let Err(refusal) = self.round(&held).await {
+                    tracing::warn!(?refusal, "the log of the deployment was not submitted to witnesses; trying again");
+                }
+            } else {
+                // What they have cosigned by the time that this server submits again is asked of the store then.
+                self.is_late = false;
+                self.states.iter_mut().for_each(|state| (state.is_known, state.waiting) = (false, None));
             }
             self.tell();
-            tokio::time::sleep(PAUSE).await;
+            let _ = tokio::time::timeout(PAUSE, changes.changed()).await;
         }
     }
 
     /// Submits the newest tree to all witnesses that have not cosigned it, and are not to be left alone for a while.
-    async fn round(&mut self) -> Result<(), Refusal> {
+    async fn round(&mut self, held: &Held) -> Result<(), Refusal> {
         let Some(tree) = self.tenants.deployment_tree(u64::MAX).await? else { return Ok(()) };
         if self.states.iter().any(|state| !state.is_known) {
             let before = self.tenants.newest_cosignatures().await?;
@@ -127,7 +136,7 @@ impl Submitter {
                 return None;
             }
             state.waiting.get_or_insert(now);
-            (state.not_before <= now).then(|| state.submit(tenants, &tree))
+            (state.not_before <= now).then(|| state.submit(tenants, &tree, held))
         });
         futures_util::future::join_all(due).await;
         Ok(())
@@ -153,8 +162,8 @@ impl Submitter {
 }
 
 impl State {
-    async fn submit(&mut self, tenants: &Tenants, tree: &DeploymentTree) {
-        match self.ask(tenants, tree).await {
+    async fn submit(&mut self, tenants: &Tenants, tree: &DeploymentTree, held: &Held) {
+        match self.ask(tenants, tree, held).await {
             // Overtaken: the next round has the newer tree.
             Ok(false) => {}
             Ok(true) => {
@@ -179,10 +188,13 @@ impl State {
     }
 
     /// Whether it has cosigned; not, if another server has submitted a newer tree meanwhile.
-    async fn ask(&mut self, tenants: &Tenants, tree: &DeploymentTree) -> Result<bool, Failure> {
+    async fn ask(&mut self, tenants: &Tenants, tree: &DeploymentTree, held: &Held) -> Result<bool, Failure> {
         let note = String::from_utf8(tree.note.clone()).map_err(|_| Failure::NotCosigned)?;
         let mut asked = self.cosigned.min(tree.size);
         for _ in 0..ASKED_MAX {
+            if !held.is_valid() {
+                return Ok(false);
+            }
             let stretches = consistency_stretches(asked, tree.size).unwrap_or_default();
             let proof = tenants.heads_path(stretches).await?;
             debug_assert!(proof.len() <= PROOF_MAX, "a tree is not that high");
@@ -196,7 +208,7 @@ impl State {
             match read(&self.witness.key, &note, asked, (status, &answer))? {
                 Answered::Cosigned(line) => {
                     let cosignature = Cosignature { size: tree.size, witness: self.witness.key.to_string(), line };
-                    let added = tenants.store().add_cosignature(tenants.root().id(), &cosignature).await;
+                    let added = tenants.store().add_cosignature(tenants.root().id(), &cosignature, Some(held.fence())).await;
                     added.map_err(|error| store_refusal(&error))?;
                     self.cosigned = tree.size;
                     return Ok(true);

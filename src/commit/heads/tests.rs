@@ -37,8 +37,8 @@ async fn every_proof_holds_and_the_root_is_that_of_all_heads() {
         // Some logs grow in each round, and some do not.
         let heads: Vec<TenantHead> =
             (0..5).map(|at| head(at, round / (u64::from(at) + 1))).filter(|head| head.size > 0).collect();
-        gatherer.gather(&tenants, &key, &heads).await.unwrap();
-        gatherer.gather(&tenants, &key, &heads).await.unwrap();
+        gatherer.gather(&tenants, &key, &heads, None).await.unwrap();
+        gatherer.gather(&tenants, &key, &heads, None).await.unwrap();
         signed.push(newest(&tenants, &key).await);
     }
     let last = signed.last().unwrap().clone();
@@ -69,7 +69,7 @@ async fn several_servers_append_to_one_log_and_a_new_one_goes_on_with_it() {
         for (at, server) in servers.iter_mut().enumerate() {
             // All know some logs, and each has one that the others do not.
             let own = u8::try_from(at).unwrap() + 10;
-            server.gather(&tenants, &key, &[head(1, round), head(own, round)]).await.unwrap();
+            server.gather(&tenants, &key, &[head(1, round), head(own, round)], None).await.unwrap();
         }
         // One is started anew.
         servers[usize::try_from(round).unwrap() % 3] = Gatherer::default();
@@ -78,7 +78,7 @@ async fn several_servers_append_to_one_log_and_a_new_one_goes_on_with_it() {
     assert_eq!(heads.len(), 7 * 4, "{heads:?}");
     let at_once = (0..20_u64).map(|at| {
         let (tenants, key) = (Arc::clone(&tenants), &key);
-        async move { Gatherer::default().gather(&tenants, key, &[head(50 + u8::try_from(at).unwrap(), 1)]).await }
+        async move { Gatherer::default().gather(&tenants, key, &[head(50 + u8::try_from(at).unwrap(), 1)], None).await }
     });
     let done = futures_util::future::join_all(at_once).await;
     let taken = done.iter().filter(|outcome| outcome.is_ok()).count();
@@ -97,7 +97,7 @@ async fn a_log_that_was_changed_is_not_signed() {
     let tenants = deployed.tenants().await;
     let root = tenants.root().id();
     let mut gatherer = Gatherer::default();
-    gatherer.gather(&tenants, &key, &[head(1, 1)]).await.unwrap();
+    gatherer.gather(&tenants, &key, &[head(1, 1)], None).await.unwrap();
     // Somebody who can write to the database appends a head, and has no key to sign it.
     let mut edge = Frontier::from_bytes(&tenants.deployment_tree(9).await.unwrap().unwrap().frontier).unwrap();
     let forged = head(2, 77);
@@ -105,10 +105,10 @@ async fn a_log_that_was_changed_is_not_signed() {
     let origin = deployment_origin(tenants.deployment(), 0);
     let note = TreeHead { origin, size: 2, root: edge.root() }.sign(&self::key()).unwrap().into_bytes();
     let tree = DeploymentTree { size: 2, frontier: edge.to_bytes(), note };
-    assert!(tenants.store().add_heads(root, &[forged], &tree).await.unwrap());
+    assert!(tenants.store().add_heads(root, &[forged], &tree, None).await.unwrap());
     for server in [&mut gatherer, &mut Gatherer::default()] {
         for _ in 0..2 {
-            assert!(matches!(server.gather(&tenants, &key, &[head(1, 2)]).await, Err(Refusal::Internal(_))));
+            assert!(matches!(server.gather(&tenants, &key, &[head(1, 2)], None).await, Err(Refusal::Internal(_))));
         }
     }
     assert_eq!(tenants.heads(0, 9).await.unwrap().len(), 2);
@@ -117,6 +117,6 @@ async fn a_log_that_was_changed_is_not_signed() {
     let (older, newer) = (Deployed::at(NOW).await, Gatherer::default());
     let tenants = older.tenants().await;
     let mut server = Gatherer { known: Some(edge), ..newer };
-    assert!(matches!(server.gather(&tenants, &key, &[head(1, 2)]).await, Err(Refusal::Internal(_))));
+    assert!(matches!(server.gather(&tenants, &key, &[head(1, 2)], None).await, Err(Refusal::Internal(_))));
     assert_eq!(tenants.heads(0, 9).await.unwrap(), []);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::cells::stored;
-use super::super::{Archived, StoreError};
+use super::super::{Archived, Fence, StoreError};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
 use crate::id::TenantId;
@@ -13,12 +13,19 @@ use crate::time::Timestamp;
 const PRUNE_WAIT: Duration = Duration::from_mins(1);
 
 impl PostgresStore {
-    async fn archiving(&self, tenant: TenantId) -> Result<Session, StoreError> {
-        Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await
+    async fn archiving(&self, tenant: TenantId, under: Option<Fence>) -> Result<Session, StoreError> {
+        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
+        session.under(under).await?;
+        Ok(session)
     }
 
-    pub(super) async fn insert_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
-        let mut session = self.archiving(tenant).await?;
+    pub(super) async fn insert_archived(
+        &self,
+        tenant: TenantId,
+        archived: &Archived,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        let mut session = self.archiving(tenant, under).await?;
         let text = "INSERT INTO strongroom.archived (tenant_id, size, first_index, first_seq, last_seq, time, bytes, digest, epoch) \
                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
                     WHERE EXISTS (SELECT FROM strongroom.tenant WHERE tenant_id = $1 AND state <> 2) ON CONFLICT DO NOTHING";
@@ -43,8 +50,9 @@ impl PostgresStore {
         tenant: TenantId,
         (from, to): (i64, i64),
         before: Timestamp,
+        under: Option<Fence>,
     ) -> Result<u64, StoreError> {
-        let mut session = self.archiving(tenant).await?;
+        let mut session = self.archiving(tenant, under).await?;
         let pruning = sqlx::query_scalar("SELECT strongroom.log_prune($1, $2, $3, $4)")
             .bind(&tenant.0[..])
             .bind(from)
@@ -62,8 +70,8 @@ impl PostgresStore {
         Ok(u64::try_from(pruned).unwrap_or(0))
     }
 
-    pub(super) async fn delete_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
-        let mut session = self.archiving(tenant).await?;
+    pub(super) async fn delete_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError> {
+        let mut session = self.archiving(tenant, under).await?;
         let deleting = sqlx::query("SELECT strongroom.forget_archived($1)").bind(&tenant.0[..]).execute(session.connection()?);
         within(deleting).await?;
         session.commit().await

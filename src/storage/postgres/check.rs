@@ -10,7 +10,7 @@ use super::session::within;
 const VERSION_MIN: i64 = 150_000;
 
 /// What the server's role may do to each table: this, no less and no more.
-const PRIVILEGES: [(&str, &[&str]); 15] = [
+const PRIVILEGES: [(&str, &[&str]); 17] = [
     ("strongroom.archived", &["SELECT", "INSERT"]),
     ("strongroom.checkpoint", &["SELECT", "INSERT"]),
     ("strongroom.cosignature", &["SELECT", "INSERT"]),
@@ -18,8 +18,10 @@ const PRIVILEGES: [(&str, &[&str]); 15] = [
     ("strongroom.deployment_tree", &["SELECT", "INSERT"]),
     ("strongroom.erased_log", &["SELECT"]),
     ("strongroom.head", &["SELECT", "INSERT", "UPDATE"]),
+    ("strongroom.lease", &["SELECT", "UPDATE"]),
     ("strongroom.log", &["SELECT", "INSERT"]),
     ("strongroom.record", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("strongroom.replica", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("strongroom.schema_version", &["SELECT"]),
     ("strongroom.tenant", &["SELECT", "INSERT", "UPDATE"]),
     ("strongroom.tenant_head", &["SELECT", "INSERT"]),

@@ -6,9 +6,10 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use super::super::StoreError;
+use super::connect::{ACQUIRE_WAIT, SETTINGS};
 use super::context::ContextKey;
 use super::session::{micros, within};
-use super::{ACQUIRE_WAIT, PostgresStore, SETTINGS, check, migrate};
+use super::{PostgresStore, check, migrate};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// One check.

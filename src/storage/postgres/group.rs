@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use super::super::cells::{self, Place};
 use super::super::plan::Plan;
 use super::super::{
-    Batch, FEED_ROWS_MAX, Feed, FeedRow, Group, Known, RecordRow, StoreError, Structural, TenantKeys, TenantState,
+    Batch, FEED_ROWS_MAX, Feed, FeedRow, Fence, Group, Known, RecordRow, StoreError, Structural, TenantKeys, TenantState,
 };
 use super::session::{Session, micros, within};
 use crate::id::TenantId;
@@ -116,6 +116,10 @@ impl Group for PostgresGroup {
         .bind(cells::limit(limit))
         .fetch_all(self.session.connection()?);
         cells::names(&within(reading).await?, 0)
+    }
+
+    async fn holds(&mut self, fence: Fence) -> Result<bool, StoreError> {
+        self.session.holds(fence).await
     }
 
     async fn commit(mut self: Box<Self>, batches: Vec<Batch>, structural: Vec<Structural>) -> Result<(), StoreError> {

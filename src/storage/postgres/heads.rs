@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 
 use super::super::cells::{self, limit as rows_limit, stored};
-use super::super::{Cosignature, DeploymentTree, StoreError};
+use super::super::{Cosignature, DeploymentTree, Fence, StoreError};
 use super::PostgresStore;
 use super::read::rows;
 use super::session::{Purpose, Session, within};
@@ -44,9 +44,11 @@ impl PostgresStore {
         root: TenantId,
         heads: &[TenantHead],
         tree: &DeploymentTree,
+        under: Option<Fence>,
     ) -> Result<bool, StoreError> {
         let first = tree.size.checked_sub(heads.len() as u64).ok_or(StoreError::Misused("a tree smaller than its heads"))?;
         let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
+        session.under(under).await?;
         let text = "INSERT INTO strongroom.tenant_head (tenant_id, place, head_of, epoch, size, root) \
                     SELECT $1, $2 + at - 1, head_of, epoch, size, root \
                     FROM unnest($3::bytea[], $4::int8[], $5::int8[], $6::bytea[]) WITH ORDINALITY AS head(head_of, epoch, size, root, at) \
@@ -81,8 +83,14 @@ impl PostgresStore {
         rows!(self, root, text, rows_limit(limit)).iter().map(cells::cosignature).collect()
     }
 
-    pub(super) async fn insert_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
+    pub(super) async fn insert_cosignature(
+        &self,
+        root: TenantId,
+        cosignature: &Cosignature,
+        under: Option<Fence>,
+    ) -> Result<(), StoreError> {
         let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
+        session.under(under).await?;
         let text =
             "INSERT INTO strongroom.cosignature (tenant_id, size, witness, line) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let inserting = sqlx::query(text)

@@ -16,7 +16,7 @@ pub(super) const OWNER: &str = "strongroom_owner";
 /// The role of the servers.
 pub(super) const RUNTIME: &str = "strongroom_runtime";
 /// One step per version.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/postgres/0001_tables.sql"),
     include_str!("../../../migrations/postgres/0002_watched_tenants.sql"),
     include_str!("../../../migrations/postgres/0003_audit_reading.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/postgres/0005_deployment_log.sql"),
     include_str!("../../../migrations/postgres/0006_erased_log.sql"),
     include_str!("../../../migrations/postgres/0007_backup.sql"),
+    include_str!("../../../migrations/postgres/0008_leases.sql"),
 ];
 /// The version that this software needs.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -7,10 +7,12 @@
 
 mod archive;
 mod check;
+mod connect;
 mod context;
 mod examine;
 mod group;
 mod heads;
+mod lease;
 mod migrate;
 mod read;
 mod restore;
@@ -21,16 +23,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::PgPool;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant,
-    RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Beat, Census, Checkpoint, Cosignature, Deployment, DeploymentTree, Fence, Fill, Glance, Group, KeptLeaves, Known,
+    LogRow, NewTenant, Outlook, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
-use crate::id::TenantId;
+use crate::id::{ReplicaId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 use context::ContextKey;
@@ -39,34 +40,12 @@ use session::{Purpose, Session, within};
 pub use examine::{Examined, Step, examine};
 pub use migrate::{Migrated, migrate, print_roles};
 
-const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
 /// How long closing waits for groups that are still open.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
-/// How often the first connection is tried, and how long between.
-const START_TRIES: u32 = 10;
-const START_PAUSE: Duration = Duration::from_secs(1);
 /// How long one chunk of an erasure may take.
 const ERASE_WAIT: Duration = Duration::from_mins(1);
 /// How many of a tenant's newest log rows are searched for a group whose outcome is unknown.
 const COMMITTED_ROWS_MAX: i64 = 1024;
-
-/// Set on every connection. Timeouts bound whoever holds a head; all access is by key, so plans that would suit the small
-/// tables of today and not the large ones of tomorrow are ruled out.
-const SETTINGS: [(&str, &str); 13] = [
-    ("timezone", "UTC"),
-    ("search_path", "pg_catalog"),
-    ("plan_cache_mode", "force_generic_plan"),
-    ("jit", "off"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "10s"),
-    ("client_connection_check_interval", "2s"),
-    ("tcp_keepalives_idle", "5"),
-    ("tcp_keepalives_interval", "2"),
-];
 
 /// The store on `PostgreSQL`.
 pub struct PostgresStore {
@@ -82,21 +61,7 @@ impl PostgresStore {
             let file = context_key_file.display();
             StoreError::Refused(format!("the context key file {file} is not there: `strongroom migrate` makes it"))
         })?;
-        let options = migrate::parse_url(url)?.application_name("strongroom").options(SETTINGS);
-        first_contact(&options).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections.max(2))
-            .acquire_timeout(ACQUIRE_WAIT)
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    // After a failover the address may lead to a standby, whose answers are old.
-                    let standby: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await?;
-                    if standby { Err(sqlx::Error::Protocol("the database is a standby".to_owned())) } else { Ok(()) }
-                })
-            })
-            .connect_with(options)
-            .await?;
+        let pool = connect::pool(url, connections).await?;
         let store = Self { pool, key };
         store.check_key().await?;
         Ok(store)
@@ -125,31 +90,14 @@ impl PostgresStore {
     }
 }
 
-/// Waits for the database, then checks server, role and schema.
-async fn first_contact(options: &PgConnectOptions) -> Result<(), StoreError> {
-    let mut tries = 1;
-    let mut connection = loop {
-        match within(options.connect()).await {
-            Ok(connection) => break connection,
-            Err(StoreError::Unavailable(cause)) if tries < START_TRIES => {
-                tracing::warn!(%cause, "the database is not there yet");
-                tries += 1;
-                tokio::time::sleep(START_PAUSE).await;
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    check::server(&mut connection).await?;
-    check::role(&mut connection).await?;
-    check::schema(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     fn kind(&self) -> &'static str {
         "postgresql"
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
@@ -253,8 +201,21 @@ impl Store for PostgresStore {
         self.read_tenants_in(state, limit).await
     }
 
-    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
+    async fn beat(&self, beat: &Beat) -> Result<Census, StoreError> {
+        self.say_beat(beat).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.delete_replica(replica).await
+    }
+
+    async fn outlook(&self, tenants: &[TenantId]) -> Result<Vec<Outlook>, StoreError> {
+        self.read_outlook(tenants).await
+    }
+
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError> {
         let mut session = self.open(&[tenant], &[tenant]).await?;
+        session.under(under).await?;
         let erasing = sqlx::query_scalar("SELECT strongroom.erase_chunk($1, $2)")
             .bind(&tenant.0[..])
             .bind(rows_limit(limit))
@@ -298,8 +259,9 @@ impl Store for PostgresStore {
         self.read_checkpoints(tenant, bounds(&sizes), largest_first, limit).await
     }
 
-    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint, under: Option<Fence>) -> Result<bool, StoreError> {
         let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
+        session.under(under).await?;
         let text = "INSERT INTO strongroom.checkpoint (tenant_id, size, root, note) SELECT $1, $2, $3, $4 \
                     WHERE EXISTS (SELECT FROM strongroom.tenant WHERE tenant_id = $1 AND state <> 2) ON CONFLICT DO NOTHING";
         let inserting = sqlx::query(text)
@@ -336,16 +298,22 @@ impl Store for PostgresStore {
         self.read_deployment_trees(root, bounds(&sizes), limit).await
     }
 
-    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError> {
-        self.insert_heads(root, heads, tree).await
+    async fn add_heads(
+        &self,
+        root: TenantId,
+        heads: &[TenantHead],
+        tree: &DeploymentTree,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.insert_heads(root, heads, tree, under).await
     }
 
     async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError> {
         self.read_cosignatures(root, limit).await
     }
 
-    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
-        self.insert_cosignature(root, cosignature).await
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature, under: Option<Fence>) -> Result<(), StoreError> {
+        self.insert_cosignature(root, cosignature, under).await
     }
 
     async fn archived(
@@ -358,16 +326,22 @@ impl Store for PostgresStore {
         self.read_archived(tenant, bounds(&sizes), largest_first, limit).await
     }
 
-    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
-        self.insert_archived(tenant, archived).await
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived, under: Option<Fence>) -> Result<bool, StoreError> {
+        self.insert_archived(tenant, archived, under).await
     }
 
-    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError> {
-        self.prune_rows(tenant, bounds(&seqs), before).await
+    async fn prune(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        before: Timestamp,
+        under: Option<Fence>,
+    ) -> Result<u64, StoreError> {
+        self.prune_rows(tenant, bounds(&seqs), before, under).await
     }
 
-    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.delete_archived(tenant).await
+    async fn forget_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError> {
+        self.delete_archived(tenant, under).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres};
 
 use super::super::StoreError;
@@ -81,29 +82,34 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes connections until one answers: after a restart of the database all the pooled ones are dead.
+    /// A connection without a transaction: each statement is one of its own.
+    pub(super) async fn plain(pool: &PgPool) -> Result<Self, StoreError> {
+        Ok(Self::answering(pool, "SELECT 1").await?.0)
+    }
+
     async fn begin(pool: &PgPool, purpose: Purpose<'_>) -> Result<(Self, Transaction), StoreError> {
         let text = if purpose == Purpose::Read { begin!("READ ONLY") } else { begin!("READ WRITE") };
+        let (session, rows) = Self::answering(pool, text).await?;
+        let row = rows.first().ok_or(StoreError::Misused("BEGIN without an answer"))?;
+        let place = Place { table: "pg_stat_activity", row: &[] };
+        let transaction = Transaction {
+            backend: place.number(row, 0, "pid")?,
+            server_start: place.number(row, 1, "server_start")?,
+            start: place.number(row, 2, "xact_start")?,
+        };
+        Ok((session, transaction))
+    }
+
+    /// Takes connections until one answers: after a restart of the database all the pooled ones are dead.
+    async fn answering(pool: &PgPool, text: &'static str) -> Result<(Self, Vec<PgRow>), StoreError> {
         let mut tries = pool.options().get_max_connections();
         let deadline = Instant::now() + BEGIN_WAIT;
         loop {
             let mut session = Self { connection: Some(pool.acquire().await?) };
-            let rows = within(sqlx::raw_sql(text).fetch_all(session.connection()?)).await;
-            let rows = match rows {
-                Err(StoreError::Unavailable(_)) if tries > 0 && Instant::now() < deadline => {
-                    tries -= 1;
-                    continue;
-                }
-                rows => rows?,
-            };
-            let row = rows.first().ok_or(StoreError::Misused("BEGIN without an answer"))?;
-            let place = Place { table: "pg_stat_activity", row: &[] };
-            let transaction = Transaction {
-                backend: place.number(row, 0, "pid")?,
-                server_start: place.number(row, 1, "server_start")?,
-                start: place.number(row, 2, "xact_start")?,
-            };
-            return Ok((session, transaction));
+            match within(sqlx::raw_sql(text).fetch_all(session.connection()?)).await {
+                Err(StoreError::Unavailable(_)) if tries > 0 && Instant::now() < deadline => tries -= 1,
+                rows => return Ok((session, rows?)),
+            }
         }
     }
 
@@ -123,6 +129,11 @@ impl Session {
             Ok(Err(error)) => Err(StoreError::from(error).at_commit()),
             Err(_) => Err(StoreError::unavailable("COMMIT took too long").at_commit()),
         }
+    }
+
+    /// Gives back a connection on which no transaction is open.
+    pub(super) fn give_back(mut self) {
+        self.connection.take();
     }
 
     /// Ends the transaction without effect, and gives the connection back; the caller does not wait for it.

@@ -3,14 +3,20 @@
 use std::sync::atomic::Ordering;
 
 use super::super::cells::stored;
-use super::super::{Archived, StoreError};
+use super::super::{Archived, Fence, StoreError};
 use super::SqliteStore;
 use crate::id::TenantId;
 use crate::time::Timestamp;
 
 impl SqliteStore {
-    pub(super) async fn insert_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
+    pub(super) async fn insert_archived(
+        &self,
+        tenant: TenantId,
+        archived: &Archived,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let text = "INSERT INTO archived (tenant_id, size, first_index, first_seq, last_seq, time, bytes, digest, epoch) \
                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
                     WHERE EXISTS (SELECT 1 FROM tenant WHERE tenant_id = ?1 AND state <> 2) ON CONFLICT DO NOTHING";
@@ -35,8 +41,10 @@ impl SqliteStore {
         tenant: TenantId,
         (from, to): (i64, i64),
         before: Timestamp,
+        under: Option<Fence>,
     ) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let connection = writer.connection().await?;
         let kept: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM log WHERE tenant_id = ?1 AND seq = ?2 AND (time >= ?3 \
@@ -57,8 +65,9 @@ impl SqliteStore {
         Ok(done.rows_affected())
     }
 
-    pub(super) async fn delete_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
+    pub(super) async fn delete_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let deleting = sqlx::query("DELETE FROM archived WHERE tenant_id = ?1").bind(&tenant.0[..]);
         deleting.execute(writer.connection().await?).await?;
         self.commits.fetch_add(1, Ordering::Relaxed);

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::super::cells::{self, Place};
-use super::super::{KeptLeaves, StoreError, TenantState};
+use super::super::{Fence, KeptLeaves, StoreError, TenantState};
 use super::SqliteStore;
 use crate::id::TenantId;
 
 impl SqliteStore {
-    pub(super) async fn erase_rows(&self, tenant: TenantId, limit: i64) -> Result<u64, StoreError> {
+    pub(super) async fn erase_rows(&self, tenant: TenantId, limit: i64, under: Option<Fence>) -> Result<u64, StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         writer.forget(tenant);
         let mut transaction = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
         let state: Option<i64> = sqlx::query_scalar("SELECT state FROM tenant WHERE tenant_id = ?1")

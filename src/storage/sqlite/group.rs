@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::super::cells::{limit as rows_limit, names, record};
 use super::super::plan::Plan;
-use super::super::{Batch, Feed, Group, Known, RecordRow, StoreError, Structural};
+use super::super::{Batch, Feed, Fence, Group, Known, RecordRow, StoreError, Structural};
 use super::writer::Writer;
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
@@ -74,6 +74,10 @@ impl Group for SqliteGroup {
         .fetch_all(connection)
         .await?;
         names(&rows, 0)
+    }
+
+    async fn holds(&mut self, fence: Fence) -> Result<bool, StoreError> {
+        self.writer.holds(fence).await
     }
 
     async fn commit(mut self: Box<Self>, batches: Vec<Batch>, structural: Vec<Structural>) -> Result<(), StoreError> {

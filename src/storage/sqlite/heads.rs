@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use sqlx::Connection as _;
 
 use super::super::cells::{self, limit as rows_limit, stored};
-use super::super::{Cosignature, DeploymentTree, StoreError};
+use super::super::{Cosignature, DeploymentTree, Fence, StoreError};
 use super::SqliteStore;
 use crate::audit::head::TenantHead;
 use crate::id::TenantId;
@@ -47,9 +47,11 @@ impl SqliteStore {
         root: TenantId,
         heads: &[TenantHead],
         tree: &DeploymentTree,
+        under: Option<Fence>,
     ) -> Result<bool, StoreError> {
         let first = tree.size.checked_sub(heads.len() as u64).ok_or(StoreError::Misused("a tree smaller than its heads"))?;
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let mut transaction = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
         for (place, head) in (first..).zip(heads) {
             let text = "INSERT INTO tenant_head (tenant_id, place, head_of, epoch, size, root) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -80,8 +82,14 @@ impl SqliteStore {
         reading.fetch_all(&self.readers).await?.iter().map(cells::cosignature).collect()
     }
 
-    pub(super) async fn insert_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
+    pub(super) async fn insert_cosignature(
+        &self,
+        root: TenantId,
+        cosignature: &Cosignature,
+        under: Option<Fence>,
+    ) -> Result<(), StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let text = "INSERT INTO cosignature (tenant_id, size, witness, line) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
         let inserting = sqlx::query(text)
             .bind(&root.0[..])

@@ -9,6 +9,7 @@ mod erase;
 mod examine;
 mod group;
 mod heads;
+mod lease;
 mod maintenance;
 mod open;
 mod read;
@@ -30,11 +31,11 @@ use tokio::task::AbortHandle;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
-    Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, Fill, Glance, Group, KeptLeaves, Known, LogRow, NewTenant,
-    RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Beat, Census, Checkpoint, Cosignature, Deployment, DeploymentTree, Fence, Fill, Glance, Group, KeptLeaves, Known,
+    LogRow, NewTenant, Outlook, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use crate::audit::head::TenantHead;
-use crate::id::TenantId;
+use crate::id::{ReplicaId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::{Clock, Timestamp};
 use writer::Writer;
@@ -110,6 +111,10 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn kind(&self) -> &'static str {
         "sqlite"
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
@@ -213,8 +218,20 @@ impl Store for SqliteStore {
         read::tenants_in(&self.readers, state, limit).await
     }
 
-    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
-        self.erase_rows(tenant, rows_limit(limit)).await
+    async fn beat(&self, beat: &Beat) -> Result<Census, StoreError> {
+        self.take_leases(beat).await
+    }
+
+    async fn leave(&self, _replica: ReplicaId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn outlook(&self, tenants: &[TenantId]) -> Result<Vec<Outlook>, StoreError> {
+        self.read_outlook(tenants).await
+    }
+
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError> {
+        self.erase_rows(tenant, rows_limit(limit), under).await
     }
 
     async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError> {
@@ -245,8 +262,9 @@ impl Store for SqliteStore {
         read::checkpoints(&self.readers, tenant, bounds(&sizes), largest_first, limit).await
     }
 
-    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint, under: Option<Fence>) -> Result<bool, StoreError> {
         let mut writer = self.writer().await?;
+        writer.under(under).await?;
         let text = "INSERT INTO checkpoint (tenant_id, size, root, note) SELECT ?1, ?2, ?3, ?4 \
                     WHERE EXISTS (SELECT 1 FROM tenant WHERE tenant_id = ?1 AND state <> 2) ON CONFLICT DO NOTHING";
         let inserting = sqlx::query(text)
@@ -282,16 +300,22 @@ impl Store for SqliteStore {
         self.read_deployment_trees(root, bounds(&sizes), limit).await
     }
 
-    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError> {
-        self.insert_heads(root, heads, tree).await
+    async fn add_heads(
+        &self,
+        root: TenantId,
+        heads: &[TenantHead],
+        tree: &DeploymentTree,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.insert_heads(root, heads, tree, under).await
     }
 
     async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError> {
         self.read_cosignatures(root, limit).await
     }
 
-    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
-        self.insert_cosignature(root, cosignature).await
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature, under: Option<Fence>) -> Result<(), StoreError> {
+        self.insert_cosignature(root, cosignature, under).await
     }
 
     async fn archived(
@@ -304,16 +328,22 @@ impl Store for SqliteStore {
         read::archived(&self.readers, tenant, bounds(&sizes), largest_first, limit).await
     }
 
-    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
-        self.insert_archived(tenant, archived).await
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived, under: Option<Fence>) -> Result<bool, StoreError> {
+        self.insert_archived(tenant, archived, under).await
     }
 
-    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError> {
-        self.prune_rows(tenant, bounds(&seqs), before).await
+    async fn prune(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        before: Timestamp,
+        under: Option<Fence>,
+    ) -> Result<u64, StoreError> {
+        self.prune_rows(tenant, bounds(&seqs), before, under).await
     }
 
-    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.delete_archived(tenant).await
+    async fn forget_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError> {
+        self.delete_archived(tenant, under).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {

@@ -15,12 +15,13 @@ use super::super::StoreError;
 /// Marks the file as this software's (`PRAGMA application_id`): "Strm".
 pub(super) const APPLICATION_ID: i64 = 0x5374_726d;
 /// The schema, one step per version (`PRAGMA user_version` counts those applied).
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../migrations/sqlite/0002_audit_reading.sql"),
     include_str!("../../../migrations/sqlite/0003_archive.sql"),
     include_str!("../../../migrations/sqlite/0004_deployment_log.sql"),
     include_str!("../../../migrations/sqlite/0005_erased_log.sql"),
+    include_str!("../../../migrations/sqlite/0006_leases.sql"),
 ];
 /// Pages that the writing connection keeps, as SQLite counts memory: 16 MiB.
 pub(super) const WRITER_CACHE: &str = "-16384";

@@ -1,5 +1,6 @@
-//! Makes backups, one at a time, on one server: whoever writes down first that it begins has the lease, and is heard of while it works.
-//! What a server that died has begun is given up by the others.
+//! Makes backups, one at a time, on one server. Who has the lease of backups begins them, and deletes those that are to go. A backup that
+//! was begun is written down, and its server is heard of while it makes it, for hours perhaps: leases may come and go meanwhile. What a
+//! server that died has begun is given up.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,10 +13,10 @@ use crate::archive::backups::{Backups, Upload};
 use crate::audit::event::{Event, Word};
 use crate::audit::note::LogKey;
 use crate::backup::{Progress, Read, Writer, name, take};
-use crate::commit::{Attempt, Committer, Txn};
+use crate::commit::{Attempt, Committer, Held, Txn};
 use crate::id::DeploymentId;
 use crate::metrics;
-use crate::storage::Store;
+use crate::storage::{LeaseName, Store};
 use crate::time::Timestamp;
 
 /// Between two looks at what is to be done.
@@ -52,8 +53,9 @@ impl BackupJob {
     pub(in crate::sys) async fn run(self) {
         loop {
             tokio::time::sleep(PAUSE).await;
-            let look = Arc::new(Look { making: Arc::clone(&self.making), found: Mutex::default() });
-            if let Err(refusal) = self.committer.run(Arc::clone(&look) as Arc<dyn Attempt>).await {
+            let held = self.committer.tenants().leases().held(LeaseName::Backup);
+            let look = Arc::new(Look { making: Arc::clone(&self.making), takes: held.is_some(), found: Mutex::default() });
+            if let Err(refusal) = self.committer.run_under(held.as_ref(), Arc::clone(&look) as Arc<dyn Attempt>).await {
                 tracing::warn!(?refusal, "backups were not looked up; trying again");
                 continue;
             }
@@ -62,7 +64,9 @@ impl BackupJob {
                 metrics::backup_age(self.committer.tenants().clock().now().since(last));
             }
             for backup in found.expired {
-                self.delete(&backup).await;
+                if held.as_ref().is_some_and(Held::is_valid) {
+                    self.delete(&backup).await;
+                }
             }
             if let Some(given_up) = found.given_up {
                 self.clear(given_up).await;
@@ -189,9 +193,10 @@ fn conclude(txn: &mut Txn, text: String) -> Answer {
     Answer::Data(crate::answer::Data::new(None))
 }
 
-/// Looks for what is to be done, and takes it.
+/// Looks for what is to be done, and takes it if that is this server's to do.
 struct Look {
     making: Arc<Making>,
+    takes: bool,
     found: Mutex<Found>,
 }
 
@@ -223,6 +228,11 @@ impl Attempt for Look {
             expired: known.iter().filter(|backup| is_over(backup)).chain(too_many).cloned().collect(),
             last_good: known.iter().filter(|backup| backup.is_done()).filter_map(|backup| backup.begun).max(),
         };
+        if !self.takes {
+            let Found { last_good, .. } = found;
+            *locked(&self.found) = Found { last_good, ..Found::default() };
+            return Ok(Answer::Empty);
+        }
         let running = known.iter().find(|backup| backup.state() == "running");
         let mut concluded = None;
         if let Some(running) = running {

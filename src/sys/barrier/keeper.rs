@@ -140,7 +140,7 @@ impl Keeper {
             return Ok(());
         }
         let tenants = self.walk().wrap_all().await?;
-        if self.store.kind() == "postgresql" {
+        if self.store.is_shared() {
             tokio::time::sleep(GRACE).await;
         }
         let Some(taken_over) = record.taken_over() else { return Ok(()) };

@@ -34,13 +34,14 @@ use crate::sink::Sinks;
 use crate::storage::{Store, StoreError};
 use crate::sys::backups::{BackupJob, Making};
 use crate::sys::erasure::{Eraser, ErasureSettings};
+use crate::sys::host;
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
 pub use ceremony::{Share, Step, Target};
 pub use init::{InitRequest, Initialised};
 pub use rekey::RekeyRequest;
-pub use status::{API_VERSION, Health, SealStatus};
+pub use status::{API_VERSION, Health, Leader, SealStatus};
 
 /// How the root key of this server is guarded, from its configuration.
 pub enum Guard {
@@ -114,6 +115,7 @@ impl BarrierError {
 /// An open server.
 pub struct Open {
     committer: Arc<Committer>,
+    leases: tokio::task::JoinHandle<()>,
     jobs: tokio::task::JoinHandle<()>,
     signer: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
@@ -131,6 +133,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.leases.abort();
         self.jobs.abort();
         self.signer.abort();
         self.keeper.abort();
@@ -269,6 +272,7 @@ impl Barrier {
         )
         .await?;
         tenants.announce(&self.settings.api_addr);
+        tenants.leases().introduce(host::name(), API_VERSION);
         tenants.set_keyring_times(self.settings.keyring_times);
         tenants.tell(self.settings.sinks.news());
         self.settings.archive.iter().for_each(|archive| tenants.set_archive(Arc::clone(archive)));
@@ -282,6 +286,9 @@ impl Barrier {
         }
         let mut eraser = Eraser::new(Arc::clone(&committer), self.settings.erasure.clone());
         eraser.honour().await;
+        // What is free is this server's from the beginning; otherwise it is tried again.
+        committer.tenants().say_that_it_lives().await;
+        let leases = tokio::spawn(Arc::clone(committer.tenants()).keep_leases());
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer), eraser).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
         let configured = match &self.guard {
@@ -300,7 +307,7 @@ impl Barrier {
             let job = BackupJob::new(Arc::clone(&committer), Arc::clone(&self.store), Arc::clone(making));
             tokio::spawn(job.run())
         }));
-        let open = Arc::new(Open { committer, jobs, signer, keeper, feeds, refresher });
+        let open = Arc::new(Open { committer, leases, jobs, signer, keeper, feeds, refresher });
         self.open.store(Some(Arc::clone(&open)));
         Ok(open)
     }
@@ -320,7 +327,9 @@ impl Barrier {
             open.signer.abort();
             open.keeper.abort();
             open.feeds.iter().for_each(tokio::task::JoinHandle::abort);
+            open.leases.abort();
             open.committer.stop().await;
+            open.committer.tenants().give_leases_back().await;
         }
     }
 }

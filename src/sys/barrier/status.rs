@@ -3,6 +3,7 @@
 use super::record::SealRecord;
 use super::{Barrier, BarrierError, Guard};
 use crate::json::Json;
+use crate::time::Timestamp;
 
 /// What clients gate features on: the version of the API that is spoken, as plain semver.
 pub const API_VERSION: &str = "2.7.2";
@@ -22,6 +23,14 @@ pub struct SealStatus {
     nonce: String,
     storage: &'static str,
     cluster: Option<(String, String)>,
+}
+
+/// `sys/leader`: every server that is open is an active one.
+pub struct Leader {
+    /// There may be several.
+    is_shared: bool,
+    api_addr: String,
+    since: Timestamp,
 }
 
 /// `sys/health`.
@@ -61,6 +70,13 @@ impl Barrier {
         })
     }
 
+    /// Who takes requests: this very server, and all others that are open. None while it is sealed.
+    pub fn leader(&self) -> Option<Leader> {
+        let open = self.open()?;
+        let since = open.committer().tenants().leases().since();
+        Some(Leader { is_shared: self.store.is_shared(), api_addr: self.settings.api_addr.clone(), since })
+    }
+
     /// For load balancers and probes: reads the store, so that a server that cannot serve does not look well.
     pub async fn health(&self) -> Result<Health, BarrierError> {
         let status = self.status().await?;
@@ -75,6 +91,20 @@ impl Barrier {
             }
         });
         Ok(Health { initialized: status.initialized, sealed: status.sealed, body })
+    }
+}
+
+impl Leader {
+    /// The bare object that clients read. Alone on its store a server has no others to be told from, as one of OpenBao's without
+    /// high availability.
+    pub fn json(&self) -> Json {
+        let since = if self.is_shared { self.since.rfc3339() } else { "0001-01-01T00:00:00Z".to_owned() };
+        Json::object(|o| {
+            o.field("ha_enabled", &self.is_shared).field("is_self", &self.is_shared).field("active_time", &since);
+            o.field("leader_address", if self.is_shared { self.api_addr.as_str() } else { "" })
+                .field("leader_cluster_address", "");
+            o.field("performance_standby", &false).field("performance_standby_last_remote_wal", &0);
+        })
     }
 }
 

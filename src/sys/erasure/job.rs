@@ -1,4 +1,5 @@
-//! What is left to do once a tenant's keys are gone from the database. Whoever dies in the middle is followed by the next round: each
+//! What is left to do once a tenant's keys are gone from the database. Whoever has the lease of the upkeep does it; the list each server
+//! keeps for itself. Whoever dies in the middle is followed by the next round: each
 //! step looks at what is there, and doing it twice does no harm.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use super::record::{Erasure, KeyReport, children};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::audit::note::LogKey;
-use crate::commit::{Attempt, Committer, Tenant, Txn};
+use crate::commit::{Attempt, Committer, Held, Tenant, Txn};
 use crate::id::TenantId;
 use crate::record::{Kind, SYSTEM};
 use crate::seal::{KeyFate, SealError};
@@ -25,7 +26,7 @@ const ASK: Duration = Duration::from_hours(1);
 /// After a guardian did not do what it was asked.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Finishes erasures, on one server.
+/// Finishes erasures.
 pub(in crate::sys) struct Eraser {
     committer: Arc<Committer>,
     settings: ErasureSettings,
@@ -49,8 +50,15 @@ impl Eraser {
         Self { committer, settings, known, finished, backups, asks, written: None, told: String::new() }
     }
 
+    /// Keeps this server's list, and leaves the rest to another one.
+    pub(in crate::sys) async fn keep_up(&mut self) {
+        if self.settings.list_file.is_some() {
+            self.honour().await;
+        }
+    }
+
     /// One round. True when something has changed.
-    pub(in crate::sys) async fn round(&mut self) -> bool {
+    pub(in crate::sys) async fn round(&mut self, under: Option<&Held>) -> bool {
         let unfinished = match self.look().await {
             Ok(unfinished) => unfinished,
             Err(refusal) => {
@@ -60,11 +68,14 @@ impl Eraser {
         };
         let mut changed = self.keep_list().await;
         for erasure in unfinished {
+            if under.is_some_and(|held| !held.is_valid()) {
+                break;
+            }
             let next = self.advance(&erasure).await;
             if next == erasure {
                 continue;
             }
-            match self.committer.run(Arc::new(Update { before: erasure, next })).await {
+            match self.committer.run_under(under, Arc::new(Update { before: erasure, next })).await {
                 Ok(_) => changed = true,
                 Err(refusal) => tracing::warn!(?refusal, "a step of an erasure was not written down; trying again later"),
             }

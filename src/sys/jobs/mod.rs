@@ -1,5 +1,5 @@
-//! What the server does by itself while it is open: expiry, rows of erased tenants, of dead tokens with what they kept,
-//! and of disabled mounts. Small steps through the same path as requests, with one summary event each, so that it never holds them up.
+//! What one server does by itself for all while it is open: expiry, rows of erased tenants, of dead tokens with what they kept,
+//! and of disabled mounts. Whoever has the lease does it, also in tenants that are used through other servers only. Small steps through the same path as requests, with one summary event each, so that it never holds them up.
 
 mod steps;
 
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::auth::token::revoke::Walk;
-use crate::commit::{Attempt, Committer, Rounds, Tenant, Upkeep, Wake};
+use crate::commit::{Attempt, Committer, Elsewhere, Held, Rounds, Tenant, Upkeep, Wake};
 use crate::id::TenantId;
 use crate::record::RecordKey;
+use crate::storage::{LeaseName, Outlook};
 use crate::sys::erasure::Eraser;
 use steps::{
     ClearRemains, EndPaths, EndTrees, PurgeMounts, RotateKeyring, RotateKeys, RotateTransit, TidyCubbyholes, TidyTokens,
@@ -19,12 +20,17 @@ use steps::{
 
 /// Between two rounds that found little to do.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Whoever takes the jobs over opens tenants in which something happened so lately: the server before may have left work there.
+const LATELY: Duration = Duration::from_mins(10);
 
 /// The jobs of one server.
 pub(super) struct Jobs {
     committer: Arc<Committer>,
     upkeep: Upkeep,
     rounds: Rounds,
+    elsewhere: Elsewhere,
+    /// What this round is done under.
+    held: Option<Held>,
     /// Where the next look at a tenant's tokens begins.
     looked_at: HashMap<TenantId, RecordKey>,
     /// The same of cubbyholes, by the accessor of their holder.
@@ -42,8 +48,20 @@ impl Jobs {
     pub(super) fn new(committer: Arc<Committer>, eraser: Eraser) -> Self {
         let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer)), HashMap::new());
-        let rounds = Rounds::default();
-        Self { committer, upkeep, rounds, looked_at, cubbyholes_looked_at, walks, keys_looked_at, eraser, thorough: false }
+        let (rounds, elsewhere, held) = (Rounds::default(), Elsewhere::default(), None);
+        Self {
+            committer,
+            upkeep,
+            rounds,
+            elsewhere,
+            held,
+            looked_at,
+            cubbyholes_looked_at,
+            walks,
+            keys_looked_at,
+            eraser,
+            thorough: false,
+        }
     }
 
     /// Rounds for ever: the next at once while there is more to do, otherwise after a pause.
@@ -59,11 +77,28 @@ impl Jobs {
 
     /// One round. True when more is left to do at once.
     async fn tick(&mut self) -> bool {
-        let mut more = self.upkeep.around().await | self.eraser.round().await;
+        self.upkeep.drop_sealed().await;
+        let leases = Arc::clone(self.committer.tenants().leases());
+        self.held = leases.held(LeaseName::Upkeep);
+        let Some(held) = self.held.clone() else {
+            // Of what another server does by now nothing is known here any more.
+            self.rounds.restart();
+            self.elsewhere.forget();
+            self.eraser.keep_up().await;
+            if std::mem::take(&mut self.thorough) {
+                leases.ask();
+            }
+            return false;
+        };
+        self.look_elsewhere().await;
+        let mut more = self.upkeep.around(Some(&held)).await | self.eraser.round(Some(&held)).await;
         if self.thorough {
             self.rounds.restart();
         }
         for turn in self.rounds.turns(self.committer.tenants(), Tenant::changed) {
+            if !held.is_valid() {
+                return false;
+            }
             if self.visit(&turn.tenant).await {
                 more = true;
             } else if !self.is_on_the_way_in(turn.tenant.id()) {
@@ -75,9 +110,21 @@ impl Jobs {
         more | self.thorough
     }
 
+    /// Opens tenants in which there may be something to do though nobody uses them here.
+    async fn look_elsewhere(&mut self) {
+        let now = self.committer.tenants().clock().now();
+        let is_wanted = |outlook: &Outlook, seen: Option<u64>| {
+            let expires = outlook.next_expiry.is_some_and(|at| at <= now.plus(PAUSE));
+            expires || seen.map_or_else(|| now.since(outlook.time) < LATELY, |seen| seen < outlook.seq)
+        };
+        if let Err(refusal) = self.elsewhere.look(&self.committer, is_wanted).await {
+            tracing::warn!(?refusal, "what other servers did was not looked up; trying again later");
+        }
+    }
+
     /// A step of each job in one tenant. True when more is left to do there at once.
     async fn visit(&mut self, tenant: &Arc<Tenant>) -> bool {
-        let mut more = self.upkeep.visit(tenant).await;
+        let mut more = self.upkeep.visit(tenant, self.held.as_ref()).await;
         more |= self.end_trees(tenant).await | self.end_paths(tenant).await;
         more |= self.tidy_tokens(tenant).await;
         more |= self.tidy_cubbyholes(tenant).await;
@@ -165,7 +212,7 @@ impl Jobs {
 
     /// True when the step changed something.
     async fn do_step(&self, step: Arc<dyn Attempt>) -> bool {
-        match self.committer.run(step).await {
+        match self.committer.run_under(self.held.as_ref(), step).await {
             Ok(Answer::Empty) => false,
             Ok(_) => true,
             Err(refusal) => {

@@ -12,7 +12,7 @@ fn run(first_seq: u64, last_seq: u64) -> Archived {
 }
 
 async fn sign(store: &dyn Store, tenant: TenantId, size: u64) {
-    assert!(store.add_checkpoint(tenant, &Checkpoint { size, root: [1; 32], note: vec![2] }).await.unwrap());
+    assert!(store.add_checkpoint(tenant, &Checkpoint { size, root: [1; 32], note: vec![2] }, None).await.unwrap());
 }
 
 /// Which of a tenant's rows have lost their events.
@@ -36,25 +36,25 @@ pub(super) async fn only_archived_rows_below_the_newest_checkpoint_lose_their_ev
     let time = rows[0].tail.time;
     let (before, at) = (Timestamp(time.0 + 1), time);
     let refused = |seqs, before| async move {
-        let refusal = store.prune(tenant, seqs, before).await;
+        let refusal = store.prune(tenant, seqs, before, None).await;
         assert!(matches!(refusal, Err(StoreError::Misused(_))), "{refusal:?}");
         assert_eq!(pruned(store, tenant).await, [0_u64; 0]);
     };
     sign(store, tenant, 6).await;
     // Signed, and not archived.
     refused(1..=2, before).await;
-    assert!(store.add_archived(tenant, &run(1, 3)).await.unwrap());
-    assert!(!store.add_archived(tenant, &run(1, 3)).await.unwrap());
-    assert!(store.add_archived(tenant, &run(4, 7)).await.unwrap());
+    assert!(store.add_archived(tenant, &run(1, 3), None).await.unwrap());
+    assert!(!store.add_archived(tenant, &run(1, 3), None).await.unwrap());
+    assert!(store.add_archived(tenant, &run(4, 7), None).await.unwrap());
     // To be kept; archived by somebody in error, and not signed; the last row that was signed.
     refused(1..=3, at).await;
     refused(1..=7, before).await;
     refused(1..=6, before).await;
     // What another tenant has in the archive does not count.
-    assert!(matches!(store.prune(other, 1..=1, before).await, Err(StoreError::Misused(_))));
+    assert!(matches!(store.prune(other, 1..=1, before, None).await, Err(StoreError::Misused(_))));
 
-    assert_eq!(store.prune(tenant, 1..=3, before).await.unwrap(), 3);
-    assert_eq!(store.prune(tenant, 1..=3, before).await.unwrap(), 0);
+    assert_eq!(store.prune(tenant, 1..=3, before, None).await.unwrap(), 3);
+    assert_eq!(store.prune(tenant, 1..=3, before, None).await.unwrap(), 0);
     assert_eq!(pruned(store, tenant).await, [1, 2, 3]);
     for (row, kept) in store.log(tenant, 0, 100).await.unwrap().into_iter().zip(&rows) {
         let batch = if row.tail.seq <= 3 { Vec::new() } else { kept.batch.clone() };
@@ -68,15 +68,15 @@ pub(super) async fn only_archived_rows_below_the_newest_checkpoint_lose_their_ev
 pub(super) async fn an_erased_tenant_stays_until_its_archive_is_gone(store: &dyn Store) {
     let tenant = sample::tenants(store, 1).await[0];
     commit(store, tenant, Vec::new()).await.unwrap();
-    store.add_archived(tenant, &run(1, 1)).await.unwrap();
-    assert!(store.forget_archived(tenant).await.is_err());
+    store.add_archived(tenant, &run(1, 1), None).await.unwrap();
+    assert!(store.forget_archived(tenant, None).await.is_err());
     assert_eq!(store.archived(tenant, 0..=u64::MAX, false, 9).await.unwrap().len(), 1);
     commit_with(store, tenant, Vec::new(), vec![Structural::State(tenant, TenantState::Erasing)]).await.unwrap();
     // Nothing more is archived of it.
-    assert!(!store.add_archived(tenant, &run(2, 2)).await.unwrap());
-    while store.erase_chunk(tenant, 10).await.unwrap() > 0 {}
+    assert!(!store.add_archived(tenant, &run(2, 2), None).await.unwrap());
+    while store.erase_chunk(tenant, 10, None).await.unwrap() > 0 {}
     assert_eq!(store.tenants_in(TenantState::Erasing, 10).await.unwrap(), [tenant]);
-    store.forget_archived(tenant).await.unwrap();
-    while store.erase_chunk(tenant, 10).await.unwrap() > 0 {}
+    store.forget_archived(tenant, None).await.unwrap();
+    while store.erase_chunk(tenant, 10, None).await.unwrap() > 0 {}
     assert_eq!(store.tenant(tenant).await.unwrap(), None);
 }

@@ -28,7 +28,7 @@ pub(super) async fn erasing_destroys_keys_then_rows(store: &dyn Store) {
 
     let mut chunks = Vec::new();
     loop {
-        let deleted = store.erase_chunk(gone, 10).await.unwrap();
+        let deleted = store.erase_chunk(gone, 10, None).await.unwrap();
         if deleted == 0 {
             break;
         }
@@ -50,11 +50,11 @@ pub(super) async fn only_erasing_tenants_are_erased(store: &dyn Store) {
     commit(store, tenant, vec![Change::Put(record(1))]).await.unwrap();
     for state in [TenantState::Active, TenantState::Sealed] {
         set(store, tenant, state).await;
-        assert!(matches!(store.erase_chunk(tenant, 10).await, Err(StoreError::Misused(_))));
+        assert!(matches!(store.erase_chunk(tenant, 10, None).await, Err(StoreError::Misused(_))));
     }
     assert_eq!(store.tenants_in(TenantState::Sealed, 10).await.unwrap(), vec![tenant]);
     assert!(store.tenants_in(TenantState::Active, 10).await.unwrap().is_empty(), "ordinary tenants are not listed");
-    assert_eq!(store.erase_chunk(TenantId::random(), 10).await.unwrap(), 0);
+    assert_eq!(store.erase_chunk(TenantId::random(), 10, None).await.unwrap(), 0);
     assert!(store.record(tenant, record(1).key).await.unwrap().value.is_some());
     assert_eq!(store.log(tenant, 0, 10).await.unwrap().len(), 3);
 }
@@ -77,7 +77,7 @@ pub(super) async fn leaf_hashes_and_checkpoints_of_an_erased_tenant_stay(store: 
     }
     events(store, stays, 2).await;
     let checkpoint = Checkpoint { size: 6, root: [1; 32], note: b"note".to_vec() };
-    assert!(store.add_checkpoint(gone, &checkpoint).await.unwrap());
+    assert!(store.add_checkpoint(gone, &checkpoint, None).await.unwrap());
     set(store, gone, TenantState::Erasing).await;
     rows.push(store.log(gone, 5, 1).await.unwrap().pop().unwrap());
     assert_eq!(store.kept_leaves(gone, u64::MAX, 9).await.unwrap(), [], "as long as the rows are there");
@@ -88,9 +88,9 @@ pub(super) async fn leaf_hashes_and_checkpoints_of_an_erased_tenant_stay(store: 
         frontier: rows.last().unwrap().tail.frontier.clone(),
     };
     // What is kept is the log's beginning, at every moment.
-    assert_eq!(store.erase_chunk(gone, 2).await.unwrap(), 2);
+    assert_eq!(store.erase_chunk(gone, 2, None).await.unwrap(), 2);
     assert_eq!(store.kept_leaves(gone, u64::MAX, 9).await.unwrap(), [run(&rows[..2])]);
-    while store.erase_chunk(gone, 2).await.unwrap() > 0 {}
+    while store.erase_chunk(gone, 2, None).await.unwrap() > 0 {}
     assert_eq!(store.tenant(gone).await.unwrap(), None);
     let all = [run(&rows[4..]), run(&rows[2..4]), run(&rows[..2])];
     assert_eq!(all.each_ref().map(KeptLeaves::end), [8, 7, 4]);
@@ -99,5 +99,8 @@ pub(super) async fn leaf_hashes_and_checkpoints_of_an_erased_tenant_stay(store: 
     assert_eq!(store.kept_leaves(gone, 0, 9).await.unwrap(), []);
     assert_eq!(store.kept_leaves(stays, u64::MAX, 9).await.unwrap(), []);
     assert_eq!(store.checkpoints(gone, 0..=u64::MAX, true, 9).await.unwrap(), std::slice::from_ref(&checkpoint));
-    assert!(!store.add_checkpoint(gone, &Checkpoint { size: 8, ..checkpoint }).await.unwrap(), "nothing more is signed of it");
+    assert!(
+        !store.add_checkpoint(gone, &Checkpoint { size: 8, ..checkpoint }, None).await.unwrap(),
+        "nothing more is signed of it"
+    );
 }

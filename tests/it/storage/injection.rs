@@ -180,6 +180,8 @@ async fn what_the_role_may_not_do_is_denied() {
         "DELETE FROM strongroom.erased_log",
         "DELETE FROM strongroom.checkpoint",
         "DELETE FROM strongroom.head",
+        "DELETE FROM strongroom.lease",
+        "INSERT INTO strongroom.lease VALUES ('another', NULL, 0)",
         "DELETE FROM strongroom.tenant",
         "ALTER TABLE strongroom.record DISABLE ROW LEVEL SECURITY",
         "CREATE OR REPLACE FUNCTION strongroom_context.tenants() RETURNS bytea[] LANGUAGE sql AS 'SELECT NULL::bytea[]'",
@@ -255,7 +257,7 @@ async fn the_catalogue_holds_no_way_around() {
         (
             "tenants' tables whose policies do not ask for the context",
             "SELECT tablename, policyname FROM pg_policies WHERE schemaname = 'strongroom' \
-             AND tablename NOT IN ('deployment', 'schema_version') AND policyname NOT IN ('tenant_jobs', 'tenant_listing') \
+             AND tablename NOT IN ('deployment', 'schema_version', 'replica', 'lease') AND policyname NOT IN ('tenant_jobs', 'tenant_listing') \
              AND (qual !~ 'SELECT strongroom_context.tenants\\(\\)' OR with_check !~ 'SELECT strongroom_context.tenants\\(\\)' \
              OR permissive <> 'PERMISSIVE' OR roles <> '{public}')"
                 .to_owned(),
@@ -264,7 +266,7 @@ async fn the_catalogue_holds_no_way_around() {
             "unique keys of tenants' tables that do not begin with the tenant",
             "SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = relnamespace \
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE n.nspname = 'strongroom' AND i.indisunique \
-             AND c.relname NOT IN ('deployment', 'schema_version') AND a.attname <> 'tenant_id'"
+             AND c.relname NOT IN ('deployment', 'schema_version', 'replica', 'lease') AND a.attname <> 'tenant_id'"
                 .to_owned(),
         ),
         (

@@ -7,6 +7,7 @@ mod bodies;
 mod erasure;
 mod heads;
 mod injection;
+mod leases;
 mod plans;
 mod postgres;
 mod sample;
@@ -56,5 +57,7 @@ both! {
     erasure::only_erasing_tenants_are_erased,
     heads::heads_are_appended_at_the_end_only,
     heads::a_cosignature_is_kept_once,
+    leases::what_was_begun_under_a_lease_that_has_passed_on_is_refused,
+    leases::where_tenants_stand_is_told_of_many_at_once,
     erasure::leaf_hashes_and_checkpoints_of_an_erased_tenant_stay,
 }

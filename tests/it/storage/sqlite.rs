@@ -131,9 +131,9 @@ async fn what_is_left_of_an_erased_log_is_never_changed_nor_deleted() {
     let fixture = Fixture::new().await;
     let tenant = sample::tenants(&fixture.store, 1).await[0];
     let checkpoint = Checkpoint { size: 1, root: [1; 32], note: vec![2] };
-    fixture.store.add_checkpoint(tenant, &checkpoint).await.unwrap();
+    fixture.store.add_checkpoint(tenant, &checkpoint, None).await.unwrap();
     commit_with(&fixture.store, tenant, Vec::new(), vec![Structural::State(tenant, TenantState::Erasing)]).await.unwrap();
-    while fixture.store.erase_chunk(tenant, 10).await.unwrap() > 0 {}
+    while fixture.store.erase_chunk(tenant, 10, None).await.unwrap() > 0 {}
     let kept = fixture.store.kept_leaves(tenant, u64::MAX, 9).await.unwrap();
     assert_eq!(kept.len(), 1);
     for text in [

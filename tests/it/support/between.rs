@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom::audit::head::TenantHead;
-use strongroom::id::TenantId;
+use strongroom::id::{ReplicaId, TenantId};
 use strongroom::record::{DirKey, RecordKey};
 use strongroom::storage::{
-    Archived, Batch, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, Fill, Glance, Group, KeptLeaves, Known, LogRow,
-    NewTenant, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
+    Archived, Batch, Beat, Census, Checkpoint, Cosignature, Deployment, DeploymentTree, Feed, Fence, Fill, Glance, Group,
+    KeptLeaves, Known, LogRow, NewTenant, Outlook, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
 };
 use strongroom::time::Timestamp;
 
@@ -58,6 +58,22 @@ pub(crate) struct Guarded<B> {
 impl<B: Between> Store for Guarded<B> {
     fn kind(&self) -> &'static str {
         self.inner.kind()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn beat(&self, beat: &Beat) -> Result<Census, StoreError> {
+        self.between.pass(Call::reading("beat"), self.inner.beat(beat)).await
+    }
+
+    async fn leave(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        self.between.pass(Call::reading("leave"), self.inner.leave(replica)).await
+    }
+
+    async fn outlook(&self, tenants: &[TenantId]) -> Result<Vec<Outlook>, StoreError> {
+        self.between.pass(Call::reading("outlook"), self.inner.outlook(tenants)).await
     }
 
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
@@ -121,8 +137,8 @@ impl<B: Between> Store for Guarded<B> {
         self.between.pass(Call::reading("tenants_in"), self.inner.tenants_in(state, limit)).await
     }
 
-    async fn erase_chunk(&self, tenant: TenantId, limit: usize) -> Result<u64, StoreError> {
-        self.between.pass(Call::changing("erase_chunk"), self.inner.erase_chunk(tenant, limit)).await
+    async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError> {
+        self.between.pass(Call::changing("erase_chunk"), self.inner.erase_chunk(tenant, limit, under)).await
     }
 
     async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError> {
@@ -153,8 +169,8 @@ impl<B: Between> Store for Guarded<B> {
         self.between.pass(Call::reading("checkpoints"), self.inner.checkpoints(tenant, sizes, largest_first, limit)).await
     }
 
-    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
-        self.between.pass(Call::changing("add_checkpoint"), self.inner.add_checkpoint(tenant, checkpoint)).await
+    async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint, under: Option<Fence>) -> Result<bool, StoreError> {
+        self.between.pass(Call::changing("add_checkpoint"), self.inner.add_checkpoint(tenant, checkpoint, under)).await
     }
 
     async fn archived(
@@ -167,16 +183,22 @@ impl<B: Between> Store for Guarded<B> {
         self.between.pass(Call::reading("archived"), self.inner.archived(tenant, sizes, largest_first, limit)).await
     }
 
-    async fn add_archived(&self, tenant: TenantId, archived: &Archived) -> Result<bool, StoreError> {
-        self.between.pass(Call::changing("add_archived"), self.inner.add_archived(tenant, archived)).await
+    async fn add_archived(&self, tenant: TenantId, archived: &Archived, under: Option<Fence>) -> Result<bool, StoreError> {
+        self.between.pass(Call::changing("add_archived"), self.inner.add_archived(tenant, archived, under)).await
     }
 
-    async fn prune(&self, tenant: TenantId, seqs: RangeInclusive<u64>, before: Timestamp) -> Result<u64, StoreError> {
-        self.between.pass(Call::changing("prune"), self.inner.prune(tenant, seqs, before)).await
+    async fn prune(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        before: Timestamp,
+        under: Option<Fence>,
+    ) -> Result<u64, StoreError> {
+        self.between.pass(Call::changing("prune"), self.inner.prune(tenant, seqs, before, under)).await
     }
 
-    async fn forget_archived(&self, tenant: TenantId) -> Result<(), StoreError> {
-        self.between.pass(Call::changing("forget_archived"), self.inner.forget_archived(tenant)).await
+    async fn forget_archived(&self, tenant: TenantId, under: Option<Fence>) -> Result<(), StoreError> {
+        self.between.pass(Call::changing("forget_archived"), self.inner.forget_archived(tenant, under)).await
     }
 
     async fn heads(&self, root: TenantId, from: u64, limit: usize) -> Result<Vec<TenantHead>, StoreError> {
@@ -202,16 +224,22 @@ impl<B: Between> Store for Guarded<B> {
         self.between.pass(Call::reading("deployment_trees"), self.inner.deployment_trees(root, sizes, limit)).await
     }
 
-    async fn add_heads(&self, root: TenantId, heads: &[TenantHead], tree: &DeploymentTree) -> Result<bool, StoreError> {
-        self.between.pass(Call::changing("add_heads"), self.inner.add_heads(root, heads, tree)).await
+    async fn add_heads(
+        &self,
+        root: TenantId,
+        heads: &[TenantHead],
+        tree: &DeploymentTree,
+        under: Option<Fence>,
+    ) -> Result<bool, StoreError> {
+        self.between.pass(Call::changing("add_heads"), self.inner.add_heads(root, heads, tree, under)).await
     }
 
     async fn cosignatures(&self, root: TenantId, limit: usize) -> Result<Vec<Cosignature>, StoreError> {
         self.between.pass(Call::reading("cosignatures"), self.inner.cosignatures(root, limit)).await
     }
 
-    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature) -> Result<(), StoreError> {
-        self.between.pass(Call::changing("add_cosignature"), self.inner.add_cosignature(root, cosignature)).await
+    async fn add_cosignature(&self, root: TenantId, cosignature: &Cosignature, under: Option<Fence>) -> Result<(), StoreError> {
+        self.between.pass(Call::changing("add_cosignature"), self.inner.add_cosignature(root, cosignature, under)).await
     }
 
     async fn tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
@@ -254,6 +282,10 @@ impl<B: Between> Group for GuardedGroup<B> {
         limit: usize,
     ) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
         self.between.pass(Call::reading("names of a group"), self.inner.names(tenant, directory, limit)).await
+    }
+
+    async fn holds(&mut self, fence: Fence) -> Result<bool, StoreError> {
+        self.between.pass(Call::reading("holds of a group"), self.inner.holds(fence)).await
     }
 
     async fn commit(self: Box<Self>, batches: Vec<Batch>, structural: Vec<Structural>) -> Result<(), StoreError> {

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::tenant::Tenant;
-use super::super::tenants::Tenants;
+use super::tenant::Tenant;
+use super::tenants::Tenants;
 use crate::answer::Refusal;
 use crate::id::TenantId;
 
@@ -34,6 +34,10 @@ impl Family {
         if let Some(known) = self.known.get(&id).filter(|known| known.seq == seq) {
             return Ok(known.children.clone());
         }
+        self.learn(tenants, id, seq).await
+    }
+
+    async fn learn(&mut self, tenants: &Tenants, id: TenantId, seq: u64) -> Result<Vec<TenantId>, Refusal> {
         let Some(tenant) = self.opened(tenants, id).await? else { return Ok(Vec::new()) };
         let mut children = Vec::new();
         for child in tenants.children(&tenant).await? {
@@ -46,10 +50,33 @@ impl Family {
         Ok(children)
     }
 
+    /// The same as `opened`, of a tenant that was not met on the way from the top: it is looked for from itself up.
+    pub(super) async fn find(&mut self, tenants: &Tenants, id: TenantId) -> Result<Option<Arc<Tenant>>, Refusal> {
+        let (mut unknown, mut above) = (Vec::new(), id);
+        while tenants.get(above).is_none() && self.known.get(&above).is_none_or(|known| known.place.is_none()) {
+            let Some(parent) = tenants.parent_of(above).await?.flatten() else { return Ok(None) };
+            unknown.push(above);
+            above = parent;
+        }
+        while let Some(child) = unknown.pop() {
+            // The one before may have taught it, too.
+            if self.known.get(&child).is_none_or(|known| known.place.is_none()) {
+                self.learn(tenants, above, 0).await?;
+            }
+            above = child;
+        }
+        let found = self.opened(tenants, id).await;
+        if matches!(found, Ok(None)) {
+            // It may have another name by now.
+            self.forget(id);
+        }
+        found
+    }
+
     /// A tenant with its keys, opened from the top if they are not open. `None` when it is gone.
     pub(super) async fn opened(&self, tenants: &Tenants, id: TenantId) -> Result<Option<Arc<Tenant>>, Refusal> {
         let fixed = [tenants.root(), tenants.edge()];
-        if let Some(tenant) = fixed.into_iter().find(|tenant| tenant.id() == id) {
+        if let Some(tenant) = fixed.into_iter().find(|tenant| tenant.id() == id).or_else(|| tenants.get(id)) {
             return Ok(Some(tenant));
         }
         let Some((parent, name)) = self.known.get(&id).and_then(|known| known.place.as_ref()) else { return Ok(None) };
