@@ -1,12 +1,14 @@
 //! The queue in front of the store: whatever gathered while one group was being committed is the next group.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::group::{Groups, Item};
+use super::group::{Groups, Item, NOT_DONE, NOT_KNOWN};
 use super::lease::Held;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
@@ -23,6 +25,11 @@ const GROUP_MAX: usize = 1_024;
 /// How often other ready requests are let run before a group is closed: larger groups at no wait.
 const YIELDS: usize = 3;
 
+/// Between two looks of who waits for its group at whether the store is away.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long who is in a group of its own waits when the store was lost in the middle.
+const LOST_WAIT: Duration = Duration::from_secs(5);
+
 /// Something that can be decided again when what it read has changed meanwhile.
 #[async_trait]
 pub trait Attempt: Send + Sync {
@@ -33,6 +40,28 @@ pub trait Attempt: Send + Sync {
     /// Where the event's place in the log is wanted, once it is durable; of several events the first one's.
     fn receipt(&self) -> Option<&OnceLock<Receipt>> {
         None
+    }
+}
+
+/// Whether a commit is in a group: either its group has it, or whoever waits for it takes it back, never both.
+#[derive(Default)]
+pub(super) struct Fate(AtomicU8);
+
+impl Fate {
+    const WAITING: u8 = 0;
+    const TAKEN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    fn decide(&self, fate: u8) -> bool {
+        self.0.compare_exchange(Self::WAITING, fate, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn take(&self) -> bool {
+        self.decide(Self::TAKEN)
+    }
+
+    fn give_up(&self) -> bool {
+        self.decide(Self::GIVEN_UP)
     }
 }
 
@@ -74,7 +103,8 @@ impl Committer {
         let outcome = attempt.attempt(&mut txn).await;
         let (done, answered) = oneshot::channel();
         let under = held.map(Held::fence);
-        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work, under };
+        let fate = Arc::new(Fate::default());
+        let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work, under, fate: Arc::clone(&fate) };
         if item.commit.events.is_empty() {
             // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
             return item.outcome;
@@ -85,7 +115,21 @@ impl Committer {
             mpsc::error::TrySendError::Closed(_) => Refusal::Sealed,
         })?;
         drop(queue);
-        answered.await.unwrap_or_else(|_| Err(Refusal::Unavailable("the server is stopping".into())))
+        self.answer(answered, &fate).await
+    }
+
+    /// Waits for the answer, and not for a store that is away: what is in no group yet is taken back then.
+    async fn answer(&self, mut answered: oneshot::Receiver<Result<Answer, Refusal>>, fate: &Fate) -> Result<Answer, Refusal> {
+        let since = Instant::now();
+        loop {
+            match tokio::time::timeout(LOOK, &mut answered).await {
+                Ok(answer) => return answer.unwrap_or_else(|_| Err(Refusal::Unavailable("the server is stopping".into()))),
+                Err(_) if !self.tenants.store().is_away() => {}
+                Err(_) if fate.give_up() => return Err(Refusal::Unavailable(NOT_DONE.into())),
+                Err(_) if since.elapsed() > LOST_WAIT => return Err(Refusal::Unavailable(NOT_KNOWN.into())),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Brings loaded tenants up to what other servers have written.
@@ -117,7 +161,8 @@ async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>, mut followi
         if items.is_empty() {
             tokio::select! {
                 item = waiting.recv() => match item {
-                    Some(item) => items.push(item),
+                    Some(item) if item.fate.take() => items.push(item),
+                    Some(_) => continue,
                     None => return,
                 },
                 Some((tenants, done)) = following.recv() => {
@@ -131,7 +176,8 @@ async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>, mut followi
         }
         while items.len() < GROUP_MAX {
             match waiting.try_recv() {
-                Ok(item) => items.push(item),
+                Ok(item) if item.fate.take() => items.push(item),
+                Ok(_) => {}
                 Err(_) => break,
             }
         }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::apply::{Accepted, Failure};
 use super::collected::{Commit, Prepared, Reads};
-use super::committer::Attempt;
+use super::committer::{Attempt, Fate};
 use super::faults::store_refusal;
 use super::log::{Head, SealedEvents};
 use super::overlay::Overlay;
@@ -29,6 +29,11 @@ use crate::time::Timestamp;
 /// How often one commit may be put into another group.
 const TRIES_MAX: u8 = 8;
 
+/// What is told when a group was not committed; and when nobody knows whether it was.
+pub(super) const NOT_DONE: &str = "storage is unavailable; nothing was changed";
+pub(super) const NOT_KNOWN: &str =
+    "storage was lost while the change was on its way: it may or may not be there; read before you write again";
+
 /// A commit that waits for its group.
 pub(super) struct Item {
     pub(super) attempt: Arc<dyn Attempt>,
@@ -39,6 +44,8 @@ pub(super) struct Item {
     pub(super) work: Arc<Work>,
     /// What it is committed under, if one server does it at a time.
     pub(super) under: Option<Fence>,
+    /// Whether it is in a group.
+    pub(super) fate: Arc<Fate>,
 }
 
 impl Item {
@@ -95,12 +102,11 @@ impl Groups {
                 Err((items, Failure::Store(StoreError::Unavailable(cause)))) => {
                     metrics::group_failed(items.len());
                     tracing::warn!(%cause, requests = items.len(), "the group was not committed");
-                    refuse_all(items, "storage is unavailable; nothing was changed");
+                    refuse_all(items, NOT_DONE);
                 }
                 Err((items, Failure::Undecided)) => {
                     metrics::group_failed(items.len());
-                    let text = "storage was lost while the change was on its way: it may or may not be there; read before you write again";
-                    refuse_all(items, text);
+                    refuse_all(items, NOT_KNOWN);
                 }
                 Err((items, error @ (Failure::Store(StoreError::Conflict(_)) | Failure::NotCommitted))) => {
                     tracing::warn!(%error, requests = items.len(), "the group runs again");

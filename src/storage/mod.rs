@@ -46,6 +46,9 @@ pub trait Store: Send + Sync {
     /// Whether several servers may have it open at a time.
     fn is_shared(&self) -> bool;
 
+    /// Whether it is known that no database answers which takes writes: calls fail at once as long as that is so.
+    fn is_away(&self) -> bool;
+
     /// The installation; `None` before `initialise`.
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
 

@@ -29,6 +29,7 @@ mod connector_guide;
 mod cosigning;
 mod crashes;
 mod cubbyhole;
+mod database_trouble;
 mod deployment;
 mod doctor;
 mod documents;

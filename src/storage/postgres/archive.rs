@@ -14,7 +14,7 @@ const PRUNE_WAIT: Duration = Duration::from_mins(1);
 
 impl PostgresStore {
     async fn archiving(&self, tenant: TenantId, under: Option<Fence>) -> Result<Session, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
         session.under(under).await?;
         Ok(session)
     }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use sqlx::postgres::PgPoolOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 
 use super::super::StoreError;
-use super::connect::{ACQUIRE_WAIT, SETTINGS};
+use super::connect::{self, Link, SETTINGS};
 use super::context::ContextKey;
 use super::session::{micros, within};
-use super::{PostgresStore, check, migrate};
+use super::{PostgresStore, check, hosts, migrate};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// One check.
@@ -37,17 +37,19 @@ pub struct Examined {
 /// Looks at the database as a start would.
 pub async fn examine(url: &str, context_key_file: &Path) -> Examined {
     let mut steps = Vec::new();
-    let mut found = None;
+    let (mut found, mut used) = (None, None);
     let mut add = |what, outcome: Result<String, StoreError>| steps.push(Step { what, outcome });
     let (mut asked, mut answered) = (SystemClock.now(), SystemClock.now());
-    let options = migrate::parse_url(url).map(|options| options.application_name("strongroom doctor").options(SETTINGS));
-    let connected = match &options {
-        Ok(options) => within(options.connect()).await,
+    let settled = |options: PgConnectOptions| options.application_name("strongroom doctor").options(SETTINGS);
+    let hosts: Result<Vec<_>, _> = hosts::parse(url).map(|hosts| hosts.into_iter().map(settled).collect());
+    let connected = match &hosts {
+        Ok(hosts) => connect::to_any(hosts).await,
         Err(_) => Err(StoreError::Refused("connection_url is no address of a PostgreSQL database".to_owned())),
     };
     match connected {
         Err(error) => add("connection", Err(error)),
-        Ok(mut connection) => {
+        Ok((host, mut connection)) => {
+            used = hosts.ok().and_then(|hosts| hosts.into_iter().nth(host));
             add("connection", Ok("signed in".to_owned()));
             add(
                 "server",
@@ -68,13 +70,12 @@ pub async fn examine(url: &str, context_key_file: &Path) -> Examined {
         let missing = || StoreError::Refused(format!("the context key file {} is not there", context_key_file.display()));
         key.ok_or_else(missing)
     });
-    match (key, options) {
+    match (key, used) {
         (Err(error), _) => add("context key", Err(error)),
-        (Ok(key), Ok(options)) if found.is_some() => {
-            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WAIT).connect_lazy_with(options);
-            let store = PostgresStore { pool, key };
+        (Ok(key), Some(host)) if found.is_some() => {
+            let store = PostgresStore { link: Link::to(host, 1), key };
             add("context key", store.check_key().await.map(|()| "is the database's".to_owned()));
-            store.pool.close().await;
+            store.link.close().await;
         }
         (Ok(_), _) => {}
     }

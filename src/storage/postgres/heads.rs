@@ -47,7 +47,7 @@ impl PostgresStore {
         under: Option<Fence>,
     ) -> Result<bool, StoreError> {
         let first = tree.size.checked_sub(heads.len() as u64).ok_or(StoreError::Misused("a tree smaller than its heads"))?;
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
         session.under(under).await?;
         let text = "INSERT INTO strongroom.tenant_head (tenant_id, place, head_of, epoch, size, root) \
                     SELECT $1, $2 + at - 1, head_of, epoch, size, root \
@@ -89,7 +89,7 @@ impl PostgresStore {
         cosignature: &Cosignature,
         under: Option<Fence>,
     ) -> Result<(), StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Write { locked: &[] }, &[root]).await?;
         session.under(under).await?;
         let text =
             "INSERT INTO strongroom.cosignature (tenant_id, size, witness, line) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";

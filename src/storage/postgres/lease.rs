@@ -20,7 +20,7 @@ const OUTLOOK: &str = "SELECT t.tenant_id, coalesce(l.seq, 0), coalesce(l.time, 
 
 impl PostgresStore {
     pub(super) async fn say_beat(&self, beat: &Beat) -> Result<Census, StoreError> {
-        let mut session = Session::plain(&self.pool).await?;
+        let mut session = Session::plain(&self.link).await?;
         let saying = sqlx::query("SELECT strongroom.beat($1, $2, $3, $4, $5, $6, $7)")
             .bind(&beat.replica.0[..])
             .bind(&beat.api_addr)
@@ -44,7 +44,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn delete_replica(&self, replica: ReplicaId) -> Result<(), StoreError> {
-        let mut session = Session::plain(&self.pool).await?;
+        let mut session = Session::plain(&self.link).await?;
         let leaving = sqlx::query("DELETE FROM strongroom.replica WHERE replica_id = $1").bind(&replica.0[..]);
         within(leaving.execute(session.connection()?)).await?;
         session.give_back();
@@ -55,7 +55,7 @@ impl PostgresStore {
         if tenants.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, tenants).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Read, tenants).await?;
         let ids: Vec<&[u8]> = tenants.iter().map(|tenant| &tenant.0[..]).collect();
         let rows: Vec<PgRow> = within(sqlx::query(OUTLOOK).bind(ids).fetch_all(session.connection()?)).await?;
         session.release();

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use zeroize::Zeroizing;
 
 use super::super::StoreError;
-use super::check;
 use super::context::ContextKey;
+use super::{check, connect, hosts};
 
 /// The role that the schema belongs to.
 pub(super) const OWNER: &str = "strongroom_owner";
@@ -50,7 +50,7 @@ pub fn print_roles() -> &'static str {
 /// Brings the schema up to date and makes sure that the database and `key_file` hold the same context key: that of the file
 /// counts, and a fresh one is made if there is no file. `database_url` signs in as the owner role. Running it again changes nothing.
 pub async fn migrate(database_url: &str, key_file: &Path) -> Result<Migrated, StoreError> {
-    let mut connection = parse_url(database_url)?.connect().await?;
+    let (_, mut connection) = connect::to_any(&hosts::parse(database_url)?).await?;
     let user: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut connection).await?;
     if user != OWNER {
         return Err(StoreError::Refused(format!("migrations are run as {OWNER}, not as {user}")));

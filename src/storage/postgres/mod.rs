@@ -12,6 +12,7 @@ mod context;
 mod examine;
 mod group;
 mod heads;
+mod hosts;
 mod lease;
 mod migrate;
 mod read;
@@ -23,7 +24,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 
 use super::cells::{bounds, limit as rows_limit, stored};
 use super::{
@@ -34,6 +34,7 @@ use crate::audit::head::TenantHead;
 use crate::id::{ReplicaId, TenantId};
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
+use connect::Link;
 use context::ContextKey;
 use session::{Purpose, Session, within};
 
@@ -49,7 +50,7 @@ const COMMITTED_ROWS_MAX: i64 = 1024;
 
 /// The store on `PostgreSQL`.
 pub struct PostgresStore {
-    pool: PgPool,
+    link: Link,
     key: ContextKey,
 }
 
@@ -61,15 +62,15 @@ impl PostgresStore {
             let file = context_key_file.display();
             StoreError::Refused(format!("the context key file {file} is not there: `strongroom migrate` makes it"))
         })?;
-        let pool = connect::pool(url, connections).await?;
-        let store = Self { pool, key };
+        let link = Link::open(url, connections).await?;
+        let store = Self { link, key };
         store.check_key().await?;
         Ok(store)
     }
 
     /// Whether the database believes what this server signs.
     async fn check_key(&self) -> Result<(), StoreError> {
-        match Session::open(&self.pool, &self.key, Purpose::Read, &[TenantId([0; 16])]).await {
+        match Session::open(&self.link, &self.key, Purpose::Read, &[TenantId([0; 16])]).await {
             Ok(session) => {
                 session.rollback().await;
                 Ok(())
@@ -86,7 +87,7 @@ impl PostgresStore {
         if tenants.is_empty() {
             return Err(StoreError::Misused("a group without tenants"));
         }
-        Session::open(&self.pool, &self.key, Purpose::Write { locked }, tenants).await
+        Session::open(&self.link, &self.key, Purpose::Write { locked }, tenants).await
     }
 }
 
@@ -100,13 +101,17 @@ impl Store for PostgresStore {
         true
     }
 
+    fn is_away(&self) -> bool {
+        !self.link.is_open()
+    }
+
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
         self.read_deployment().await
     }
 
     async fn initialise(&self, deployment: &Deployment, tenants: &[NewTenant]) -> Result<bool, StoreError> {
         let ids: Vec<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &ids).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Initialise, &ids).await?;
         let inserting = sqlx::query(
             "INSERT INTO strongroom.deployment (only_row, id, root, edge, dev, seal, format) VALUES (true, $1, $2, $3, $4, $5, $6) \
              ON CONFLICT DO NOTHING",
@@ -130,7 +135,7 @@ impl Store for PostgresStore {
     }
 
     async fn replace_seal(&self, before: &[u8], after: &[u8]) -> Result<bool, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &[]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Initialise, &[]).await?;
         let text = "UPDATE strongroom.deployment SET seal = $2 WHERE seal = $1";
         let replacing = sqlx::query(text).bind(before).bind(after).execute(session.connection()?);
         let replaced = within(replacing).await?.rows_affected() > 0;
@@ -260,7 +265,7 @@ impl Store for PostgresStore {
     }
 
     async fn add_checkpoint(&self, tenant: TenantId, checkpoint: &Checkpoint, under: Option<Fence>) -> Result<bool, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Write { locked: &[] }, &[tenant]).await?;
         session.under(under).await?;
         let text = "INSERT INTO strongroom.checkpoint (tenant_id, size, root, note) SELECT $1, $2, $3, $4 \
                     WHERE EXISTS (SELECT FROM strongroom.tenant WHERE tenant_id = $1 AND state <> 2) ON CONFLICT DO NOTHING";
@@ -353,7 +358,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        if tokio::time::timeout(CLOSE_WAIT, self.pool.close()).await.is_err() {
+        if tokio::time::timeout(CLOSE_WAIT, self.link.close()).await.is_err() {
             tracing::warn!("the store was closed while a group was open");
         }
     }

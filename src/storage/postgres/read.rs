@@ -42,7 +42,7 @@ const RECORDS: &str = with_position!("r.key, r.dir, r.seq, r.expires_at, r.name,
 /// Runs one statement in the context of `tenant`.
 macro_rules! rows {
     ($store:expr, $tenant:expr, $text:expr $(, $value:expr)*) => {{
-        let mut session = Session::open(&$store.pool, &$store.key, Purpose::Read, &[$tenant]).await?;
+        let mut session = Session::open(&$store.link, &$store.key, Purpose::Read, &[$tenant]).await?;
         let reading = sqlx::query($text).bind(&$tenant.0[..])$(.bind($value))*.fetch_all(session.connection()?);
         let rows: Vec<PgRow> = within(reading).await?;
         session.release();
@@ -54,7 +54,7 @@ pub(super) use rows;
 
 impl PostgresStore {
     pub(super) async fn read_deployment(&self) -> Result<Option<Deployment>, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Read, &[]).await?;
         let reading = sqlx::query("SELECT id, root, edge, dev, seal, format FROM strongroom.deployment")
             .fetch_optional(session.connection()?);
         let row = within(reading).await?;
@@ -201,7 +201,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Read, &[]).await?;
         let reading = sqlx::query("SELECT * FROM strongroom.tenants_in($1, $2)")
             .bind(i64::from(state.code()))
             .bind(rows_limit(limit))

@@ -16,7 +16,7 @@ const ARCHIVED: &str = "INSERT INTO strongroom.archived (tenant_id, size, first_
 impl PostgresStore {
     pub(super) async fn write_restored(&self, tenant: TenantId, rows: Restored) -> Result<(), StoreError> {
         let Restored { structural, changes, log, checkpoints, archived } = rows;
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Initialise, &[tenant]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Initialise, &[tenant]).await?;
         group::apply(&mut session, &Plan::restored(tenant, changes, log), &structural).await?;
         if !checkpoints.is_empty() {
             let sizes = checkpoints.iter().map(|found| stored(found.size)).collect::<Result<Vec<_>, _>>()?;
@@ -44,7 +44,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
-        let mut session = Session::open(&self.pool, &self.key, Purpose::Read, &[]).await?;
+        let mut session = Session::open(&self.link, &self.key, Purpose::Read, &[]).await?;
         let reading = sqlx::query("SELECT * FROM strongroom.tenants_after($1, $2)")
             .bind(after.map_or_else(Vec::new, |after| after.0.to_vec()))
             .bind(rows_limit(limit))

@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, Postgres};
 
 use super::super::StoreError;
 use super::super::cells::Place;
+use super::connect::Link;
 use super::context::{ContextKey, Transaction};
 use crate::id::TenantId;
 
 /// How long a statement may take, waiting for locks included (`lock_timeout` is shorter).
-const STATEMENT_WAIT: Duration = Duration::from_secs(15);
+const STATEMENT_WAIT: Duration = Duration::from_secs(8);
+/// How long a connection has to answer a statement that waits for nothing.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 /// How long dead connections are thrown away in the search for one that answers.
-const BEGIN_WAIT: Duration = Duration::from_secs(5);
+const BEGIN_WAIT: Duration = Duration::from_secs(3);
 /// How long a COMMIT may take before its outcome is unknown. It is never cancelled: a cancelled wait for a synchronous
 /// standby reports success.
 const COMMIT_WAIT: Duration = Duration::from_secs(30);
@@ -34,7 +37,7 @@ pub(super) use micros;
 macro_rules! begin {
     ($mode:literal) => {
         concat!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED ",
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
             $mode,
             "; SELECT pg_backend_pid()::int8, ",
             micros!("pg_postmaster_start_time()"),
@@ -59,17 +62,20 @@ pub(super) enum Purpose<'a> {
 /// An open transaction.
 pub(super) struct Session {
     connection: Option<PoolConnection<Postgres>>,
+    link: Link,
+    /// How often connections had been made anew before this one was taken.
+    renewed: u64,
 }
 
 impl Session {
     /// Begins, and enters the context of `tenants` when there are any.
     pub(super) async fn open(
-        pool: &PgPool,
+        link: &Link,
         key: &ContextKey,
         purpose: Purpose<'_>,
         tenants: &[TenantId],
     ) -> Result<Self, StoreError> {
-        let (mut session, transaction) = Self::begin(pool, purpose).await?;
+        let (mut session, transaction) = Self::begin(link, purpose).await?;
         if !tenants.is_empty() {
             let context = key.sign(transaction, tenants)?;
             let locked: Vec<&[u8]> = match purpose {
@@ -83,13 +89,14 @@ impl Session {
     }
 
     /// A connection without a transaction: each statement is one of its own.
-    pub(super) async fn plain(pool: &PgPool) -> Result<Self, StoreError> {
-        Ok(Self::answering(pool, "SELECT 1").await?.0)
+    pub(super) async fn plain(link: &Link) -> Result<Self, StoreError> {
+        Ok(Self::answering(link, "SELECT 1").await?.0)
     }
 
-    async fn begin(pool: &PgPool, purpose: Purpose<'_>) -> Result<(Self, Transaction), StoreError> {
-        let text = if purpose == Purpose::Read { begin!("READ ONLY") } else { begin!("READ WRITE") };
-        let (session, rows) = Self::answering(pool, text).await?;
+    async fn begin(link: &Link, purpose: Purpose<'_>) -> Result<(Self, Transaction), StoreError> {
+        // Not READ WRITE: a database that is set to refuse writes (`default_transaction_read_only`) is not to be talked out of it.
+        let text = if purpose == Purpose::Read { begin!(" READ ONLY") } else { begin!("") };
+        let (session, rows) = Self::answering(link, text).await?;
         let row = rows.first().ok_or(StoreError::Misused("BEGIN without an answer"))?;
         let place = Place { table: "pg_stat_activity", row: &[] };
         let transaction = Transaction {
@@ -101,12 +108,14 @@ impl Session {
     }
 
     /// Takes connections until one answers: after a restart of the database all the pooled ones are dead.
-    async fn answering(pool: &PgPool, text: &'static str) -> Result<(Self, Vec<PgRow>), StoreError> {
-        let mut tries = pool.options().get_max_connections();
+    async fn answering(link: &Link, text: &'static str) -> Result<(Self, Vec<PgRow>), StoreError> {
+        let mut tries = link.connections();
         let deadline = Instant::now() + BEGIN_WAIT;
         loop {
-            let mut session = Self { connection: Some(pool.acquire().await?) };
-            match within(sqlx::raw_sql(text).fetch_all(session.connection()?)).await {
+            let renewed = link.renewed();
+            let mut session = Self { connection: Some(link.acquire().await?), link: link.clone(), renewed };
+            let asking = sqlx::raw_sql(text).fetch_all(session.connection()?);
+            match bounded(ANSWER_WAIT, asking).await {
                 Err(StoreError::Unavailable(_)) if tries > 0 && Instant::now() < deadline => tries -= 1,
                 rows => return Ok((session, rows?)),
             }
@@ -120,8 +129,16 @@ impl Session {
 
     /// Commits. `Unknown` when no answer came.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        let committing = sqlx::raw_sql("COMMIT").execute(self.connection()?);
-        match tokio::time::timeout(COMMIT_WAIT, committing).await {
+        let (link, renewed) = (self.link.clone(), self.renewed);
+        let committing = tokio::time::timeout(COMMIT_WAIT, sqlx::raw_sql("COMMIT").execute(self.connection()?));
+        let committed = tokio::select! {
+            committed = committing => committed,
+            // Where it leads to nobody answers any more, and elsewhere somebody does.
+            () = link.renewed_since(renewed) => {
+                return Err(StoreError::unavailable("the database was lost and is back, or another one is in its place").at_commit());
+            }
+        };
+        match committed {
             Ok(Ok(_)) => {
                 self.connection.take();
                 Ok(())
@@ -156,13 +173,19 @@ impl Drop for Session {
         if let Some(connection) = self.connection.take() {
             // Closing the socket makes the database roll back; the pool makes a new connection when it needs one.
             drop(connection.detach());
+            // What failed may have failed because the database is not what it was.
+            self.link.suspect();
         }
     }
 }
 
 /// A statement, bounded in time.
 pub(super) async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(STATEMENT_WAIT, work).await {
+    bounded(STATEMENT_WAIT, work).await
+}
+
+async fn bounded<T>(wait: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(wait, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(StoreError::unavailable("a statement took too long")),
     }

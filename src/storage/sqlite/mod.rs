@@ -117,6 +117,10 @@ impl Store for SqliteStore {
         false
     }
 
+    fn is_away(&self) -> bool {
+        false
+    }
+
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
         read::deployment(&self.readers).await
     }

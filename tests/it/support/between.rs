@@ -64,6 +64,10 @@ impl<B: Between> Store for Guarded<B> {
         self.inner.is_shared()
     }
 
+    fn is_away(&self) -> bool {
+        self.inner.is_away()
+    }
+
     async fn beat(&self, beat: &Beat) -> Result<Census, StoreError> {
         self.between.pass(Call::reading("beat"), self.inner.beat(beat)).await
     }
