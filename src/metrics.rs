@@ -8,6 +8,7 @@ mod archiving;
 mod backing_up;
 mod leasing;
 mod register;
+mod rotating;
 mod witnessing;
 
 use std::sync::LazyLock;
@@ -22,6 +23,8 @@ pub use self::backing_up::{backup_age, backup_failed};
 use self::leasing::Leasing;
 pub use self::leasing::{lease_lost, lease_taken, replicas};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
+use self::rotating::Rotating;
+pub use self::rotating::{records_rewrapped, rotations_unfinished};
 use self::witnessing::Witnessing;
 pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
 use crate::answer::Refusal;
@@ -72,6 +75,7 @@ struct Metrics {
     witnessing: Witnessing,
     backups: BackingUp,
     leasing: Leasing,
+    rotating: Rotating,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
     seals: GaugeVec,
@@ -161,6 +165,7 @@ impl Metrics {
             witnessing: Witnessing::new(of),
             backups: BackingUp::new(of),
             leasing: Leasing::new(of),
+            rotating: Rotating::new(of),
             rolled_back: plain(
                 of,
                 "strongroom_audit_logs_rolled_back",

@@ -81,6 +81,8 @@ pub enum Kind {
     CertCrl = 35,
     /// The settings of a cert mount.
     CertConfig = 36,
+    /// When a tenant's wrapping key is to be rotated by itself next, in the root.
+    DueRotation = 37,
     /// A role of an `AppRole` mount.
     AppRole = 39,
     /// Leads from a role id to its role.

@@ -14,6 +14,7 @@ mod kv;
 mod operator;
 mod output;
 mod reference;
+mod rotate;
 mod server;
 mod status;
 mod tenant;

@@ -22,6 +22,9 @@ pub enum KeyError {
     /// The key that was unwrapped is not the one that its parent committed to, or the keyring does not open with it.
     #[error("the keys of tenant {0} do not open: they were changed, or rolled back to older ones")]
     Damaged(TenantId),
+    /// Its key was renewed after its parent's record of it was read.
+    #[error("the key of tenant {0} is a newer one than its parent knows")]
+    Renewed(TenantId),
     /// Its log does not verify.
     #[error(transparent)]
     Log(#[from] LoadError),
@@ -69,6 +72,7 @@ pub(super) fn key_refusal(error: KeyError) -> Refusal {
             tracing::error!(%error, "a tenant's key cannot be opened");
             Refusal::Unavailable("kms unavailable: none of the configured seals has wrapped the key".into())
         }
+        KeyError::Renewed(_) => Refusal::Unavailable("the namespace's key was renewed just now; try again".into()),
         KeyError::RolledBack(..) => Refusal::RolledBack,
         KeyError::Gone(_) => Refusal::NoToken,
         KeyError::Damaged(_) | KeyError::Log(_) | KeyError::Uninitialised | KeyError::Unproven(_) | KeyError::Anchors(_) => {

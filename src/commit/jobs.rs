@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
+use super::due::Due;
 use super::lease::Held;
 use super::rewrap::RewrapStep;
 use super::tenant::Tenant;
@@ -36,17 +37,19 @@ pub struct Upkeep {
     /// Records that seem to be past their expiry and do not open: told once, and passed over.
     damaged: Mutex<HashMap<TenantId, HashSet<RecordKey>>>,
     unfinished: Unfinished,
+    due: Due,
 }
 
 impl Upkeep {
     /// Jobs that commit through `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, damaged: Mutex::default(), unfinished: Unfinished::default() }
+        Self { committer, damaged: Mutex::default(), unfinished: Unfinished::default(), due: Due::default() }
     }
 
     /// What concerns no tenant alone, done under a lease where there may be other servers. Returns true when more is left to do at once.
     pub async fn around(&self, under: Option<&Held>) -> bool {
         self.unfinished.open(&self.committer, under).await;
+        self.due.open(&self.committer, under).await;
         self.erase(under).await
     }
 
@@ -120,9 +123,10 @@ impl Upkeep {
     /// Wraps values of a tenant by its newest wrapping key, after that was changed.
     async fn rewrap(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         for _ in 0..REWRAP_STEPS {
-            match self.committer.run_under(under, Arc::new(RewrapStep { tenant: Arc::clone(tenant) })).await {
+            let step = Arc::new(RewrapStep::new(tenant));
+            match self.committer.run_under(under, Arc::clone(&step) as Arc<dyn Attempt>).await {
                 Ok(Answer::Empty) => return false,
-                Ok(_) => {}
+                Ok(_) => step.count(),
                 Err(refusal) => {
                     tracing::warn!(?refusal, "values were not wrapped anew; trying again later");
                     return false;

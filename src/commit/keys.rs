@@ -1,4 +1,5 @@
-//! Changing the stored keys of tenants while they are in use: a new wrapping key, or new wraps when the root key changes.
+//! Changing the stored keys of tenants while they are in use: a new wrapping key, or new wraps when the root key changes. A new key of the
+//! tenant itself: `renewal.rs`.
 //!
 //! A change of a tenant's stored keys reads the tenant's `KeyState` and its `WrapState`, and writes the one that it changes. So two
 //! changes at once cannot undo each other. When the `KeyState` changes, every server drops what it has loaded of the tenant; other
@@ -36,17 +37,23 @@ json_record!(KeyState, Kind::KeyState, Listing::None);
 
 /// What a tenant's key was wrapped by last. None: by the seals it was made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct WrapState {
+pub(super) struct WrapState {
     /// The change of seals that the wraps are of.
-    epoch: u32,
+    pub(super) epoch: u32,
     /// How often it was wrapped anew, so that each time is seen.
-    count: u64,
+    pub(super) count: u64,
+    /// The generation of the tenant's key; 0: the one that the tenant was made with.
+    #[serde(default)]
+    pub(super) generation: u32,
+    /// When this generation was made.
+    #[serde(default)]
+    pub(super) renewed: Option<Timestamp>,
 }
 
 json_record!(WrapState, Kind::WrapState, Listing::None);
 
 impl WrapState {
-    fn address() -> Address {
+    pub(super) fn address() -> Address {
         Address::system(Kind::WrapState, "wraps")
     }
 }
@@ -95,7 +102,7 @@ impl Txn {
         Ok(found.map_or_else(KeyState::default, |found| KeyState::clone(&found.value)))
     }
 
-    async fn wrap_state(&mut self, tenant: &Arc<Tenant>) -> Result<WrapState, Refusal> {
+    pub(super) async fn wrap_state(&mut self, tenant: &Arc<Tenant>) -> Result<WrapState, Refusal> {
         let before = self.key_state(tenant).await?.seal_epoch;
         let found = self.read::<WrapState>(tenant, &WrapState::address()).await?;
         let state = found.map_or_else(WrapState::default, |found| WrapState::clone(&found.value));
@@ -143,7 +150,7 @@ impl Txn {
         let context = WrapContext { deployment: self.tenants().deployment(), tenant: tenant.id(), generation: row.generation };
         let wraps = wraps(&seals.list, &key, &context).await.map_err(|error| key_refusal(KeyError::Seal(tenant.id(), error)))?;
         let keys = TenantKeys { generation: row.generation, wraps, keyring: row.keyring };
-        let state = WrapState { epoch: seals.epoch, count: state.count + 1 };
+        let state = WrapState { epoch: seals.epoch, count: state.count + 1, ..state };
         self.put(tenant, &WrapState::address(), &state, None).await?;
         self.collected.structural.push(Structural::Keys(tenant.id(), keys));
         Ok(true)
@@ -170,7 +177,7 @@ impl Txn {
         let (row, key, _) = self.stored_keys(&child).await?;
         let context = WrapContext { deployment: self.tenants().deployment(), tenant: child.id(), generation: row.generation };
         let wraps = wraps(&to, &key, &context).await.map_err(|error| key_refusal(KeyError::Seal(child.id(), error)))?;
-        let wrapped = WrapState { epoch: seals.epoch.max(wrapped.epoch), count: wrapped.count + 1 };
+        let wrapped = WrapState { epoch: seals.epoch.max(wrapped.epoch), count: wrapped.count + 1, ..wrapped };
         self.put(&child, &WrapState::address(), &wrapped, None).await?;
         self.put_keys(&child, TenantKeys { generation: row.generation, wraps, keyring: row.keyring }, &state).await?;
         let namespace = Namespace { own_seal: own, ..Namespace::clone(&namespace) };
@@ -244,9 +251,14 @@ impl Txn {
     }
 
     /// What is stored of a tenant's keys, read after what changes with it: current if that still is when the change is committed.
-    async fn stored_keys(&mut self, tenant: &Arc<Tenant>) -> Result<(TenantRow, TenantKey, Keyring), Refusal> {
-        self.wrap_state(tenant).await?;
-        self.tenants().stored_keys(tenant).await.map_err(key_refusal)
+    pub(super) async fn stored_keys(&mut self, tenant: &Arc<Tenant>) -> Result<(TenantRow, TenantKey, Keyring), Refusal> {
+        let state = self.wrap_state(tenant).await?;
+        let (row, key, keyring) = self.tenants().stored_keys(tenant).await.map_err(key_refusal)?;
+        // A key that was renewed since, and put back.
+        if row.generation < state.generation {
+            return Err(key_refusal(KeyError::Damaged(tenant.id())));
+        }
+        Ok((row, key, keyring))
     }
 
     async fn put_keys(&mut self, tenant: &Arc<Tenant>, keys: TenantKeys, state: &KeyState) -> Result<(), Refusal> {

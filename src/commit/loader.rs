@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::epoch::LogEpoch;
 use super::faults::KeyError;
+use super::keys::WrapState;
 use super::log::{Head, LoadError};
 use super::opening::decode;
 use super::refresh::Freshness;
@@ -12,6 +13,7 @@ use super::wraps::{open, own_seal};
 use crate::crypto::WrapContext;
 use crate::id::{DeploymentId, TenantId};
 use crate::namespace::Namespace;
+use crate::record::{Address, Record};
 use crate::seal::Seal;
 use crate::storage::{Store, TenantState};
 use crate::time::Clock;
@@ -36,6 +38,9 @@ impl Loader<'_> {
         let seals = own.as_ref().map_or(seals, |(_, seal)| std::slice::from_ref(seal));
         let freshness = Freshness::new(clock, seals);
         let row = store.tenant(id).await?.filter(|row| row.state != TenantState::Erasing).ok_or(KeyError::Gone(id))?;
+        if expected.is_some_and(|(_, namespace)| row.generation > namespace.generation) {
+            return Err(KeyError::Renewed(id));
+        }
         let context = WrapContext { deployment, tenant: id, generation: row.generation };
         let (key, keyring) = open(seals, &row, &context).await?;
         if let Some((parent, namespace)) = expected {
@@ -52,10 +57,21 @@ impl Loader<'_> {
             }
         };
         let tenant = Tenant::new((id, row.parent), keyring, own, freshness, head);
-        let address = LogEpoch::address();
-        let key = tenant.keyring().record_key(&address);
-        let Some(row) = store.record(id, key).await?.value else { return Ok(Arc::new(tenant)) };
-        let epoch = decode::<LogEpoch>(&tenant, &address, key, &Entry::new(Some(row))).map_err(|_| KeyError::Damaged(id))?;
-        Ok(Arc::new(tenant.in_epoch(epoch.value.epoch)))
+        // Who has no parent says itself which key it has: an older one that was put back does not load.
+        if expected.is_none()
+            && let Some(state) = self.record::<WrapState>(&tenant, &WrapState::address()).await?
+            && row.generation < state.generation
+        {
+            return Err(KeyError::Damaged(id));
+        }
+        let epoch = self.record::<LogEpoch>(&tenant, &LogEpoch::address()).await?;
+        Ok(Arc::new(tenant.in_epoch(epoch.map_or(0, |epoch| epoch.epoch))))
+    }
+
+    async fn record<R: Record>(&self, tenant: &Tenant, address: &Address) -> Result<Option<Arc<R>>, KeyError> {
+        let key = tenant.keyring().record_key(address);
+        let Some(row) = self.store.record(tenant.id(), key).await?.value else { return Ok(None) };
+        let found = decode::<R>(tenant, address, key, &Entry::new(Some(row)));
+        found.map(|found| Some(found.value)).map_err(|_| KeyError::Damaged(tenant.id()))
     }
 }

@@ -85,7 +85,7 @@ impl Tenants {
         match self.child_at(parent, key).await?.filter(|child| child.namespace.tenant == tenant) {
             None => Ok(None),
             Some(child) if child.namespace.sealed => Err(Refusal::NamespaceSealed),
-            Some(child) => self.child(parent.id(), &child.namespace).await.map(Some),
+            Some(child) => self.child(parent, name, &child.namespace).await.map(Some),
         }
     }
 
@@ -118,7 +118,7 @@ impl Tenants {
         Ok(found)
     }
 
-    async fn child_at(&self, parent: &Arc<Tenant>, key: RecordKey) -> Result<Option<Child>, Refusal> {
+    pub(super) async fn child_at(&self, parent: &Arc<Tenant>, key: RecordKey) -> Result<Option<Child>, Refusal> {
         let directory = parent.keyring().dir_key(Kind::Namespace, SYSTEM, "");
         let fill = self.store().record(parent.id(), key).await.map_err(|error| store_refusal(&error))?;
         let Some(row) = fill.value.filter(|row| row.directory == directory) else { return Ok(None) };

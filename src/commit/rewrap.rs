@@ -4,7 +4,7 @@
 //! meanwhile is under the newest key already. Values are not decrypted, only their data keys are wrapped anew, unless they are to be
 //! encrypted anew.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::txn::Txn;
 use crate::answer::{Answer, Data, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::json_record;
+use crate::metrics;
 use crate::record::{Address, Kind, Listing, RecordKey};
 use crate::storage::RecordRow;
 use crate::time::Timestamp;
@@ -150,13 +151,37 @@ impl Txn {
 /// One step, with its event.
 pub(super) struct RewrapStep {
     pub(super) tenant: Arc<Tenant>,
+    /// What it came to, once it is durable.
+    pub(super) done: Mutex<Step>,
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Step {
+    rewrapped: u64,
+    damaged: u64,
+}
+
+impl RewrapStep {
+    pub(super) fn new(tenant: &Arc<Tenant>) -> Self {
+        Self { tenant: Arc::clone(tenant), done: Mutex::default() }
+    }
+
+    /// It is durable.
+    pub(super) fn count(&self) {
+        let Step { rewrapped, damaged } = *self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::records_rewrapped(rewrapped, damaged);
+    }
 }
 
 #[async_trait]
 impl Attempt for RewrapStep {
     /// `Empty` when there was nothing to do.
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        let before = txn.rewrap_state(&self.tenant).await?.map_or((0, 0), |before| (before.rewrapped, before.damaged));
         let Some(state) = txn.rewrap_some(&self.tenant).await? else { return Ok(Answer::Empty) };
+        let step = Step { rewrapped: state.rewrapped.saturating_sub(before.0), damaged: state.damaged.saturating_sub(before.1) };
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = step;
         let Rewrap { version, rewrapped, looked_at, damaged, .. } = state;
         let how = if state.reencrypt { "encrypted anew under" } else { "wrapped by" };
         let end = if state.finished.is_some() { "; done" } else { "" };

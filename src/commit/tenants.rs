@@ -23,6 +23,7 @@ use crate::archive::Archive;
 use crate::id::{DeploymentId, TenantId};
 use crate::mount::LeaseTtl;
 use crate::namespace::Namespace;
+use crate::record::{Address, Kind};
 use crate::seal::Seal;
 use crate::storage::{NewTenant, Store};
 use crate::time::{Clock, Timestamp};
@@ -283,8 +284,8 @@ impl Tenants {
         Loader { store: &*self.store, seals: &seals.list, deployment: self.deployment, clock: &*self.clock }
     }
 
-    /// The tenant of a namespace record, loaded now if it is not yet.
-    pub(super) async fn child(&self, parent: TenantId, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
+    /// The tenant of a namespace record that its parent has under `name`, loaded now if it is not yet.
+    pub(super) async fn child(&self, parent: &Arc<Tenant>, name: &str, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
         if let Some(tenant) = self.get(namespace.tenant) {
             return Ok(tenant);
         }
@@ -297,8 +298,7 @@ impl Tenants {
         if let Some(refusal) = failure.recent(self.clock.uptime()) {
             return Err(refusal);
         }
-        let seals = self.seals();
-        match self.loader(&seals).load(namespace.tenant, Some((parent, namespace))).await {
+        match self.load_child(parent, name, namespace).await? {
             Ok(tenant) => {
                 if self.lost(&tenant, &tenant.head()).await?.is_some() {
                     failure.note(Refusal::RolledBack, self.clock.uptime());
@@ -315,6 +315,29 @@ impl Tenants {
                 Err(key_refusal(error))
             }
         }
+    }
+
+    /// Unwraps, opens and verifies a child. When its key was renewed since the parent's record was read, by what the parent says now:
+    /// nobody is refused for that. Who relies on the record that was read is decided anew, as after every change.
+    async fn load_child(
+        &self,
+        parent: &Arc<Tenant>,
+        name: &str,
+        namespace: &Namespace,
+    ) -> Result<Result<Arc<Tenant>, KeyError>, Refusal> {
+        let seals = self.seals();
+        let load = async |namespace: &Namespace| self.loader(&seals).load(namespace.tenant, Some((parent.id(), namespace))).await;
+        let loaded = load(namespace).await;
+        if !matches!(loaded, Err(KeyError::Renewed(_))) {
+            return Ok(loaded);
+        }
+        let key = parent.keyring().record_key(&Address::system(Kind::Namespace, name));
+        let now = self.child_at(parent, key).await?.filter(|child| child.namespace.tenant == namespace.tenant);
+        Ok(match now {
+            Some(child) if child.namespace.sealed => return Err(Refusal::NamespaceSealed),
+            Some(child) => load(&child.namespace).await,
+            None => loaded,
+        })
     }
 
     pub(super) fn insert(&self, tenant: &Arc<Tenant>) {

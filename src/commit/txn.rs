@@ -214,18 +214,18 @@ impl Txn {
         &self.items
     }
 
-    /// The loaded tenant of a namespace record that was read in `parent`. The keys of a sealed one are not opened.
-    pub async fn enter(&self, parent: &Arc<Tenant>, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
+    /// The loaded tenant of a namespace record that was read in `parent` as `name`. The keys of a sealed one are not opened.
+    pub async fn enter(&self, parent: &Arc<Tenant>, name: &str, namespace: &Namespace) -> Result<Arc<Tenant>, Refusal> {
         if namespace.sealed {
             return Err(Refusal::NamespaceSealed);
         }
-        self.tenants.child(parent.id(), namespace).await
+        self.tenants.child(parent, name, namespace).await
     }
 
     /// A child namespace and its loaded tenant.
     pub async fn child(&mut self, parent: &Arc<Tenant>, name: &str) -> Result<Option<(Arc<Tenant>, Arc<Namespace>)>, Refusal> {
         let Some(found) = self.read::<Namespace>(parent, &Address::system(Kind::Namespace, name)).await? else { return Ok(None) };
-        let tenant = self.enter(parent, &found.value).await?;
+        let tenant = self.enter(parent, name, &found.value).await?;
         Ok(Some((tenant, found.value)))
     }
 

@@ -16,6 +16,7 @@ use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::id::TenantId;
 use crate::json_record;
+use crate::metrics;
 use crate::record::{Address, Kind, Listing, SYSTEM};
 
 /// Tenants that are opened in one round.
@@ -39,17 +40,22 @@ impl UnfinishedRewrap {
 impl Txn {
     /// Writes down that a tenant's values are being wrapped anew. The root itself is always open.
     pub(super) async fn mark_unfinished(&mut self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
-        let (root, mut chain, mut above) = (self.tenants().root(), Vec::new(), tenant.parent());
-        if above.is_none() {
+        if tenant.parent().is_none() {
             return Ok(());
         }
+        let (root, chain) = (self.tenants().root(), self.chain_to(tenant).await?);
+        self.put(&root, &UnfinishedRewrap::address(tenant.id()), &UnfinishedRewrap { chain }, None).await
+    }
+
+    /// Tenants from the one below the root down to `tenant`.
+    pub(super) async fn chain_to(&self, tenant: &Arc<Tenant>) -> Result<Vec<TenantId>, Refusal> {
+        let (root, mut chain, mut above) = (self.tenants().root(), vec![tenant.id()], tenant.parent());
         // Not from what is loaded: keys of those above may just have been changed.
         while let Some(id) = above.filter(|id| *id != root.id()) {
             chain.insert(0, id);
             above = self.tenants().parent_of(id).await?.flatten();
         }
-        chain.push(tenant.id());
-        self.put(&root, &UnfinishedRewrap::address(tenant.id()), &UnfinishedRewrap { chain }, None).await
+        Ok(chain)
     }
 
     /// The opposite of `mark_unfinished`.
@@ -94,8 +100,8 @@ impl Unfinished {
     }
 }
 
-/// False when one of them is not there.
-async fn open(tenants: &Tenants, chain: &[TenantId]) -> Result<bool, Refusal> {
+/// Opens a tenant by those on the way to it. False when one of them is not there.
+pub(super) async fn open(tenants: &Tenants, chain: &[TenantId]) -> Result<bool, Refusal> {
     let mut parent = tenants.root();
     for id in chain {
         let tenant = match tenants.get(*id) {
@@ -122,6 +128,8 @@ impl Attempt for Look {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let root = txn.tenants().root();
         let names = txn.names(&root, Kind::UnfinishedRewrap, SYSTEM, "").await?;
+        let here = txn.rewrap_state(&root).await?.is_some_and(|state| state.finished.is_none());
+        metrics::rotations_unfinished(names.len() + usize::from(here));
         let closed = |id: &TenantId| txn.tenants().get(*id).is_none();
         let mut waiting: Vec<TenantId> = names.iter().filter_map(|name| TenantId::parse(name)).filter(closed).collect();
         let first = self.first.checked_rem(waiting.len()).unwrap_or(0);

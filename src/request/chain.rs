@@ -91,7 +91,7 @@ impl Walk<'_> {
         if self.caller.is_none() && !self.may_open(txn, &found.value) {
             return Err(Refusal::NoToken);
         }
-        let tenant = match txn.enter(&parent, &found.value).await {
+        let tenant = match txn.enter(&parent, name, &found.value).await {
             Err(refusal @ Refusal::RolledBack) => return Err(self.shut(name, &found.value, refusal)),
             entered => entered?,
         };

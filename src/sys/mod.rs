@@ -69,7 +69,7 @@ pub async fn run(
         Operation::Auditing(operation) => auditing::run(operation, place, txn).await,
         Operation::Backups(operation) => backups::run(operation, place, txn).await,
         Operation::Ceremonies(operation) => ceremonies::run(&operation, place),
-        Operation::Keyring(operation) => keyring::run(operation, place, txn).await,
+        Operation::Keyring(operation) => keyring::run(operation, place, caller, txn).await,
         Operation::Capabilities(operation) => capabilities::run(operation, place, caller, txn).await,
         Operation::Cors(operation) => cors::run(operation, place, txn).await,
         Operation::Erasure(operation) => erasure::run(operation, place, txn).await,

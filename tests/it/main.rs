@@ -72,6 +72,7 @@ mod store_faults;
 mod support;
 mod system_reads;
 mod tampering;
+mod tenant_keys;
 mod tokens;
 mod transit;
 mod users;

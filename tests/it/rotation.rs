@@ -22,21 +22,22 @@ on_stores! {
     nobody_waits_for_a_rotation_and_nothing_is_lost,
     what_does_not_open_is_left_and_keeps_the_older_keys,
     the_command_line_watches_a_rotation,
+    the_command_line_rotates_all_namespaces,
 }
 
 const PATIENCE: Duration = Duration::from_mins(5);
 
-fn status(client: &Client) -> Value {
+pub(crate) fn status(client: &Client) -> Value {
     client.call("GET", "sys/rotate/status", None).expect(200).json()["data"].clone()
 }
 
-fn rotate(client: &Client) {
+pub(crate) fn rotate(client: &Client) {
     client.call("POST", "sys/rotate/keyring", None).expect(204);
 }
 
 /// The status when all is wrapped by the newest key.
 #[track_caller]
-fn completed(client: &Client) -> Value {
+pub(crate) fn completed(client: &Client) -> Value {
     let begun = Instant::now();
     loop {
         let status = status(client);
@@ -53,7 +54,7 @@ fn version(record: &Record) -> u32 {
     u32::from_be_bytes(*record.sealed[26..].first_chunk().unwrap())
 }
 
-fn read(client: &Client, name: &str) -> Value {
+pub(crate) fn read(client: &Client, name: &str) -> Value {
     client.call("GET", &format!("secret/data/{name}"), None).expect(200).json()["data"]["data"].clone()
 }
 
@@ -185,10 +186,17 @@ fn a_rotation_goes_on_after_a_crash(server: &mut Server) {
 /// Readers and writers, none of whom is ever refused, while keys are rotated again and again.
 fn nobody_waits_for_a_rotation_and_nothing_is_lost(server: &mut Server) {
     let root = ready(server);
-    let number = if full() { 20_000 } else { 600 };
-    for at in 0..number {
-        put(&root, &format!("many/{at}"), &json!({"n": 0}));
-    }
+    let number = if full() { 100_000 } else { 1_200 };
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            let root = &root;
+            scope.spawn(move || {
+                for at in (worker..number).step_by(6) {
+                    put(root, &format!("many/{at}"), &json!({"n": 0}));
+                }
+            });
+        }
+    });
     let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let written = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..6_usize)
@@ -212,11 +220,24 @@ fn nobody_waits_for_a_rotation_and_nothing_is_lost(server: &mut Server) {
                 })
             })
             .collect();
+        // Nobody writes these: each is read all the while, wherever the rotation is.
+        let reader = scope.spawn(|| {
+            for round in 0_usize.. {
+                if stop.load(Ordering::Relaxed) {
+                    return round;
+                }
+                let at = round.wrapping_mul(7919) % number;
+                assert!(read(&root, &format!("many/{at}"))["n"].is_u64());
+            }
+            0
+        });
         for _ in 0..3 {
             rotate(&root);
+            root.call("POST", "sys/rotate/root", None).expect(204);
             completed(&root);
         }
         stop.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 10);
         workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(requests.load(Ordering::Relaxed) > 20);
@@ -265,4 +286,44 @@ fn the_command_line_watches_a_rotation(server: &mut Server) {
     let done = run(&tools::strongroom(), &["operator", "key-status", "--format", "json"], &variables, None);
     let answer: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(answer["data"]["progress_percent"], 100.0);
+}
+
+fn command(server: &Server, arguments: &[&str]) -> (i32, String, String) {
+    let target = server.target();
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let ca = target.ca.as_ref().unwrap().to_str().unwrap();
+    let variables = [set("BAO_ADDR", &target.url), set("BAO_CACERT", ca), set("BAO_TOKEN", &target.token)];
+    let done = run(&tools::strongroom(), arguments, &variables, None);
+    (done.code, done.stdout, done.stderr)
+}
+
+fn the_command_line_rotates_all_namespaces(server: &mut Server) {
+    let root = ready(server);
+    let teams = ["one", "two"].map(|name| namespace(&root, name));
+    namespace(&teams[0], "below");
+    let below = root.in_namespace("one/below");
+    for team in teams.iter().chain([&below]) {
+        mount(team, "secret");
+        put(team, "a", &json!({"k": "v"}));
+    }
+    let (code, stdout, stderr) = command(server, &["operator", "rotate", "--all", "--watch"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for name in ["root", "one", "two", "one/below"] {
+        let line = stdout.lines().find(|line| line.split("    ").next().is_some_and(|first| first.trim() == name));
+        assert!(line.is_some_and(|line| line.contains("wrapping key 2, tenant key 1; complete")), "{name}: {stdout}");
+    }
+    let (code, stdout, stderr) = command(server, &["operator", "rotate", "--root", "--all", "--format", "json"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(told["namespaces"].as_object().unwrap().len(), 4, "{told}");
+    assert!(told["namespaces"].as_object().unwrap().values().all(|one| one["tenant_key"] == 2 && one["term"] == 2), "{told}");
+
+    // One that is shut is told of, and the others are rotated.
+    root.call("POST", "sys/namespaces/two/seal", None).expect(204);
+    let (code, stdout, stderr) = command(server, &["operator", "rotate", "--all", "--watch"]);
+    assert!(code == 1 && stderr.contains("1 of 4 namespaces were not rotated"), "{code} {stderr}");
+    assert!(stdout.contains("namespace is sealed"), "{stdout}");
+    assert_eq!(status(&below)["term"], 3);
+    let (code, _, stderr) = command(server, &["operator", "rotate", "--root", "--reencrypt"]);
+    assert!(code == 1 && stderr.contains("cannot be used with"), "{stderr}");
 }

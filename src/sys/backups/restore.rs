@@ -15,6 +15,7 @@ use crate::backup::Marker;
 use crate::commit::{Anchors, Attempt, Committer, Seals, Tenant, Tenants, Txn};
 use crate::id::TenantId;
 use crate::mount::LeaseTtl;
+use crate::namespace::Namespace;
 use crate::secret::SecretText;
 use crate::storage::{Store, TenantState};
 use crate::time::Clock;
@@ -100,10 +101,16 @@ impl Finish<'_> {
                     let name = &child.name;
                     format!("namespace {name:?} does not open: {error}; run it again when it does, or with --leave-out {id}")
                 };
-                let tenant = tenants.open_restored(parent.id(), &child.namespace).await.map_err(closed)?;
+                let mut namespace = child.namespace.clone();
+                if let Some(older) = tenants.older_key(&namespace).await.map_err(closed)? {
+                    namespace = Arc::new(older);
+                    let (parent, name) = (Arc::clone(&parent), child.name.clone());
+                    run(committer, Bind { parent, name, namespace: Arc::clone(&namespace) }).await?;
+                }
+                let tenant = tenants.open_restored(parent.id(), &namespace).await.map_err(closed)?;
                 self.begin(committer, tenant).await?;
                 reached.insert(id);
-                waiting.push(tenants.open_restored(parent.id(), &child.namespace).await.map_err(closed)?);
+                waiting.push(tenants.open_restored(parent.id(), &namespace).await.map_err(closed)?);
             }
         }
         finished.removed += self.remove_unreached(committer, &reached).await?;
@@ -164,6 +171,24 @@ impl Attempt for Begin {
             epoch::end_all(txn, &self.tenant).await?;
             txn.conclude(&self.tenant, &event, false);
         }
+        Ok(Answer::Empty)
+    }
+}
+
+/// Has a parent say which key a child came with: the child's was renewed while the backup was made.
+struct Bind {
+    parent: Arc<Tenant>,
+    name: String,
+    namespace: Arc<Namespace>,
+}
+
+#[async_trait]
+impl Attempt for Bind {
+    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+        txn.bind_restored(&self.parent, &self.name, &self.namespace).await?;
+        let Namespace { tenant, generation, .. } = &*self.namespace;
+        let text = format!("tenant {tenant} was restored with key {generation}, which was renewed while the backup was made");
+        txn.conclude(&self.parent, &Event::of_job(txn.now(), self.parent.id(), Word::new("restore"), text), false);
         Ok(Answer::Empty)
     }
 }

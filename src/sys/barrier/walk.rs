@@ -166,7 +166,7 @@ impl Attempt for Rewrap {
             if found.value.own_seal.is_some() {
                 below.own_keys += 1;
             } else {
-                match txn.enter(tenant, &found.value).await {
+                match txn.enter(tenant, name, &found.value).await {
                     Ok(child) => below.children.push(child),
                     Err(refusal) => below.closed.push((found.value.tenant, refusal)),
                 }

@@ -325,7 +325,7 @@ async fn find(wanted: TenantId, root: &Arc<Tenant>, txn: &mut Txn) -> Result<Opt
             if namespace.tenant == wanted {
                 return Ok(Some((tenant, path, name)));
             }
-            if let Ok(child) = txn.enter(&tenant, &namespace).await {
+            if let Ok(child) = txn.enter(&tenant, &name, &namespace).await {
                 waiting.push((child, path));
             }
         }

@@ -161,7 +161,7 @@ async fn refuse_if_used(own: &OwnSeal, except: TenantId, txn: &mut Txn) -> Resul
             if namespace.own_seal.as_ref().is_some_and(|other| id(other) == id(own)) {
                 return Err(Refusal::invalid(format!("destroy_key: namespace {path:?} has the same key")));
             }
-            let child = txn.enter(&tenant, &namespace).await.map_err(|_| {
+            let child = txn.enter(&tenant, &name, &namespace).await.map_err(|_| {
                 let text = format!("destroy_key: namespace {path:?} does not open now, and one below it may have the same key");
                 Refusal::Unavailable(text)
             })?;

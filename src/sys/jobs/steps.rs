@@ -190,11 +190,9 @@ pub(super) struct RotateKeyring {
 #[async_trait]
 impl Attempt for RotateKeyring {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        if !keyring::rotate_due(&self.tenant, txn).await? {
-            return Ok(Answer::Empty);
-        }
-        let text = "1 wrapping key rotated".to_owned();
-        txn.conclude(&self.tenant, &Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), text), false);
+        let Some(done) = keyring::rotate_due(&self.tenant, txn).await? else { return Ok(Answer::Empty) };
+        let event = Event::of_job(txn.now(), self.tenant.id(), Word::new("rotate-key"), done.to_owned());
+        txn.conclude(&self.tenant, &event, false);
         Ok(Answer::Data(crate::answer::Data::new(None)))
     }
 }

@@ -1,14 +1,17 @@
-//! `sys/rotate/keyring`, `sys/rotate/config`, `sys/rotate/status` and `sys/key-status`: the wrapping keys of the request's own tenant.
+//! `sys/rotate/keyring`, `sys/rotate/root`, `sys/rotate/config`, `sys/rotate/status` and `sys/key-status`: the keys of the request's own
+//! tenant.
 //!
 //! A new one wraps from the next request on. A job wraps the values that are there anew, and then destroys the older keys. This
 //! retires keys; whoever already held the data key of a value still has it, until the value is written again: so the job can seal
-//! every value again, too.
+//! every value again, too. `sys/rotate/root` is about the key above: the tenant's own, which seals its wrapping keys and is done with at
+//! once, as no value is under it.
 
 mod schedule;
 
 use std::sync::Arc;
 
 use crate::answer::{Answer, Refusal};
+use crate::auth::Caller;
 use crate::commit::{Place, Rewrap, Tenant, Txn};
 use crate::crypto::Keyring;
 use crate::engine::table::{Call, Field, Need, Row, Verb};
@@ -23,6 +26,8 @@ pub(super) use schedule::rotate_due;
 pub enum Operation {
     /// Add a wrapping key; true to have every value encrypted anew.
     Rotate(bool),
+    /// Give the tenant a new key of its own.
+    Renew,
     /// Show when it is rotated by itself.
     Schedule,
     /// Change that.
@@ -46,6 +51,14 @@ const ROTATE: &[Field] = &[Field {
 pub static TABLE: &[Row<Operation>] = &[
     Row::new(Verb::Write, "rotate/keyring", Need::Sudo, ROTATE, "Gives the namespace a new wrapping key.", rotate),
     Row::new(Verb::Write, "rotate", Need::Sudo, ROTATE, "The older form of rotate/keyring.", rotate),
+    Row::new(
+        Verb::Write,
+        "rotate/root",
+        Need::Sudo,
+        &[],
+        "Gives the namespace a new key, which its wrapping keys are sealed by.",
+        |_| Ok(Operation::Renew),
+    ),
     Row::by_verb(Verb::Read, "rotate/keyring/config", &[], SHOW, |_| Ok(Operation::Schedule)),
     Row::by_verb(Verb::Read, "rotate/config", &[], SHOW, |_| Ok(Operation::Schedule)),
     Row::by_verb(Verb::Write, "rotate/keyring/config", schedule::FIELDS, SET, schedule::parse),
@@ -67,18 +80,25 @@ fn rotate(call: &Call<'_>) -> Result<Operation, Refusal> {
 }
 
 /// Runs one operation.
-pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
+pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     let tenant = &place.tenant;
     match operation {
         Operation::Rotate(reencrypt) => {
             txn.rotate_keyring(tenant, reencrypt).await?;
             Ok(Answer::Empty)
         }
+        Operation::Renew => renew(tenant, caller, txn).await,
         Operation::Schedule => schedule::show(tenant, txn).await,
         Operation::Reschedule(change) => schedule::change(tenant, change, txn).await,
         Operation::Progress => {
-            let state = txn.rewrap_state(tenant).await?;
-            Ok(Answer::data(Json::object(|data| progress(data, tenant.keyring(), state.as_deref()))))
+            let (state, (generation, renewed)) = (txn.rewrap_state(tenant).await?, txn.key_generation(tenant).await?);
+            Ok(Answer::data(Json::object(|data| {
+                progress(data, tenant.keyring(), state.as_deref());
+                data.field("tenant_key", &generation);
+                if let Some(renewed) = renewed {
+                    data.field("tenant_key_renewed", &renewed.rfc3339());
+                }
+            })))
         }
         Operation::Status => {
             let installed = installed(tenant, txn).await?;
@@ -90,6 +110,23 @@ pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<A
             })))
         }
     }
+}
+
+/// A new key of the tenant. The edge is nobody's namespace: its key is renewed with that of the root.
+async fn renew(tenant: &Arc<Tenant>, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
+    let generation = if let Some(parent) = tenant.parent() {
+        let caller = caller.ok_or(Refusal::NoToken)?;
+        let path = format!("{}{}", caller.namespace, caller.prefix);
+        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let above = caller.chain.iter().find(|above| above.id() == parent).map(|above| (above, name));
+        txn.renew_tenant_key(tenant, above).await?
+    } else {
+        let edge = txn.tenants().edge();
+        txn.renew_tenant_key(&edge, None).await?;
+        txn.renew_tenant_key(tenant, None).await?
+    };
+    txn.note_detail(format!("the namespace has key {generation} now"));
+    Ok(Answer::Empty)
 }
 
 /// Since when the wrapping key is in use.

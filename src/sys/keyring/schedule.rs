@@ -12,7 +12,7 @@ use crate::commit::{Tenant, Txn};
 use crate::engine::table::{Call, Field};
 use crate::json::Json;
 use crate::record::{Address, Kind, Listing};
-use crate::time::go_duration;
+use crate::time::{Timestamp, go_duration};
 
 /// The shortest time between two rotations that nobody asked for.
 const INTERVAL_MIN: Duration = Duration::from_hours(24);
@@ -27,13 +27,16 @@ struct RotationConfig {
     interval_seconds: u64,
     /// Kept for clients that set it. Nothing follows from it: uses of a wrapping key need no limit, and are not counted.
     max_operations: i64,
+    /// When the root has it down for: by that it is opened when nobody else asks for it.
+    #[serde(default)]
+    marked: Option<Timestamp>,
 }
 
 crate::json_record!(RotationConfig, Kind::RotationConfig, Listing::None);
 
 impl Default for RotationConfig {
     fn default() -> Self {
-        Self { enabled: true, interval_seconds: 0, max_operations: *OPERATIONS.end() }
+        Self { enabled: true, interval_seconds: 0, max_operations: *OPERATIONS.end(), marked: None }
     }
 }
 
@@ -49,6 +52,24 @@ impl RotationConfig {
 
     fn interval(&self) -> Option<Duration> {
         (self.interval_seconds > 0).then(|| Duration::from_secs(self.interval_seconds))
+    }
+
+    /// When the next rotation is due; none without a schedule.
+    async fn due(&self, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Option<Timestamp>, Refusal> {
+        let Some(interval) = self.interval().filter(|_| self.enabled) else { return Ok(None) };
+        Ok(Some(super::installed(tenant, txn).await?.plus(interval)))
+    }
+
+    /// Has the root know when the next one is due. Whether it did not.
+    async fn mark(&mut self, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<bool, Refusal> {
+        // The root is always open.
+        let due = if tenant.parent().is_some() { self.due(tenant, txn).await? } else { None };
+        if self.marked == due {
+            return Ok(false);
+        }
+        txn.mark_due(tenant, self.marked, due).await?;
+        self.marked = due;
+        Ok(true)
     }
 }
 
@@ -95,27 +116,35 @@ pub(super) async fn show(tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Answer, 
 
 pub(super) async fn change(tenant: &Arc<Tenant>, change: Change, txn: &mut Txn) -> Result<Answer, Refusal> {
     let before = RotationConfig::of(tenant, txn).await?;
-    let config = RotationConfig {
+    let mut config = RotationConfig {
         enabled: change.enabled.unwrap_or(before.enabled),
         interval_seconds: change.interval.map_or(before.interval_seconds, |interval| interval.as_secs()),
         max_operations: change.max_operations.unwrap_or(before.max_operations),
+        marked: before.marked,
     };
+    config.mark(tenant, txn).await?;
     txn.put(tenant, &RotationConfig::address(), &config, None).await?;
     txn.wake_jobs(false);
     Ok(Answer::Empty)
 }
 
-/// Rotates a tenant's wrapping key if its time has come; whether it had. When the last one was made is read with it, so of several
-/// servers only one does it. What is still being wrapped anew is waited for.
-pub(in crate::sys) async fn rotate_due(tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<bool, Refusal> {
-    let config = RotationConfig::of(tenant, txn).await?;
-    let Some(interval) = config.interval().filter(|_| config.enabled) else { return Ok(false) };
-    let due = super::installed(tenant, txn).await?.plus(interval);
-    if txn.now() < due || txn.rewrap_state(tenant).await?.is_some_and(|state| state.finished.is_none()) {
-        return Ok(false);
+/// Rotates a tenant's wrapping key if its time has come; what was done, if anything. When the last one was made is read with it, so of
+/// several servers only one does it. What is still being wrapped anew is waited for. Who made a new key by hand has moved the time of
+/// the next one.
+pub(in crate::sys) async fn rotate_due(tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Option<&'static str>, Refusal> {
+    let mut config = RotationConfig::of(tenant, txn).await?;
+    let mut done = None;
+    if config.due(tenant, txn).await?.is_some_and(|due| due <= txn.now())
+        && txn.rewrap_state(tenant).await?.is_none_or(|state| state.finished.is_some())
+    {
+        txn.rotate_keyring(tenant, false).await?;
+        done = Some("1 wrapping key rotated");
     }
-    txn.rotate_keyring(tenant, false).await?;
-    Ok(true)
+    if config.mark(tenant, txn).await? {
+        txn.put(tenant, &RotationConfig::address(), &config, None).await?;
+        done = done.or(Some("the time of the next rotation written down"));
+    }
+    Ok(done)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The schedule, as two servers on one store follow it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,27 +10,41 @@ use super::{Change, change, rotate_due};
 use crate::answer::{Answer, Data, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::commit::testing::Deployed;
-use crate::commit::{Attempt, Committer, Txn, testing};
+use crate::commit::{Attempt, Committer, Tenant, Txn, testing};
+use crate::id::TenantId;
 use crate::time::Timestamp;
 
 const DAY: Duration = Duration::from_hours(24);
 
-enum Step {
+enum What {
+    Make(&'static str),
     Set(Change),
     Due,
+    Rotate,
+}
+
+/// In the root, or in a namespace below it.
+struct Step {
+    tenant: Arc<Tenant>,
+    what: What,
 }
 
 #[async_trait]
 impl Attempt for Step {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = txn.tenants().root();
-        let done = match self {
-            Self::Set(to) => change(&root, *to, txn).await,
-            Self::Due => {
-                rotate_due(&root, txn).await.map(|done| if done { Answer::Data(Data::new(None)) } else { Answer::Empty })
-            }
+        // The root is loaded anew when another server has changed its keys.
+        let tenant = if self.tenant.parent().is_some() { Arc::clone(&self.tenant) } else { txn.tenants().root() };
+        let tenant = &tenant;
+        let done = match &self.what {
+            What::Make(name) => txn.create_child(tenant, name, BTreeMap::new(), None).await.map(|_| Answer::Empty),
+            What::Set(to) => change(tenant, *to, txn).await,
+            What::Rotate => txn.rotate_keyring(tenant, false).await.map(|()| Answer::Empty),
+            What::Due => rotate_due(tenant, txn).await.map(|done| match done {
+                Some("1 wrapping key rotated") => Answer::Data(Data::new(None)),
+                _ => Answer::Empty,
+            }),
         };
-        txn.conclude(&root, &Event::of_job(txn.now(), root.id(), Word::new("test"), String::new()), done.is_err());
+        txn.conclude(tenant, &Event::of_job(txn.now(), tenant.id(), Word::new("test"), String::new()), done.is_err());
         done
     }
 }
@@ -41,13 +56,45 @@ impl Replica {
         Self(Arc::new(Committer::start(deployed.tenants().await).unwrap()))
     }
 
+    async fn step(&self, tenant: Arc<Tenant>, what: What) -> Answer {
+        self.0.run(Arc::new(Step { tenant, what })).await.unwrap()
+    }
+
     async fn set(&self, enabled: Option<bool>, interval: Option<Duration>) {
-        self.0.run(Arc::new(Step::Set(Change { enabled, interval, max_operations: None }))).await.unwrap();
+        self.set_in(self.0.tenants().root(), enabled, interval).await;
+    }
+
+    async fn set_in(&self, tenant: Arc<Tenant>, enabled: Option<bool>, interval: Option<Duration>) {
+        self.step(tenant, What::Set(Change { enabled, interval, max_operations: None })).await;
     }
 
     /// Whether it was due.
     async fn rotates(&self) -> bool {
-        !matches!(self.0.run(Arc::new(Step::Due)).await.unwrap(), Answer::Empty)
+        !matches!(self.step(self.0.tenants().root(), What::Due).await, Answer::Empty)
+    }
+
+    /// The namespace, if its keys are open here.
+    fn loaded(&self, id: TenantId) -> Option<Arc<Tenant>> {
+        self.0.tenants().all().into_iter().find(|tenant| tenant.id() == id)
+    }
+
+    /// The namespace, opened now.
+    async fn opened(&self, path: &[&str]) -> Arc<Tenant> {
+        let tenants = self.0.tenants();
+        let mut here = tenants.root();
+        for name in path {
+            let children = tenants.children(&here).await.unwrap();
+            let child = children.into_iter().find(|child| child.name == *name).unwrap().namespace.tenant;
+            here = tenants.open_child(&here, name, child).await.unwrap().unwrap();
+        }
+        here
+    }
+
+    /// A round of the jobs; whether the namespace was rotated in it.
+    async fn round(&self, id: TenantId) -> bool {
+        self.wrap_all().await;
+        let Some(tenant) = self.loaded(id) else { return false };
+        !matches!(self.step(tenant, What::Due).await, Answer::Empty)
     }
 
     fn version(&self) -> u32 {
@@ -91,4 +138,46 @@ async fn a_key_is_rotated_when_it_is_due_by_one_server_and_once() {
     deployed.clock.advance(DAY * 9);
     one.wrap_all().await;
     assert!(!one.rotates().await);
+}
+
+#[tokio::test]
+async fn a_namespace_that_nobody_asks_for_is_rotated_when_it_is_due() {
+    let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+    let first = Replica::of(&deployed).await;
+    for path in [&["a"][..], &["b", "below"]] {
+        for (depth, name) in path.iter().enumerate() {
+            first.step(first.opened(&path[..depth]).await, What::Make(name)).await;
+        }
+        let tenant = first.opened(path).await;
+        let id = tenant.id();
+        first.set_in(tenant, None, Some(DAY)).await;
+        assert!(!first.round(id).await);
+
+        // A server that has started since opens it when its time has come, and no earlier.
+        let next = Replica::of(&deployed).await;
+        deployed.clock.advance(DAY.checked_sub(Duration::from_secs(1)).unwrap());
+        assert!(!next.round(id).await && next.loaded(id).is_none(), "a second is left");
+        deployed.clock.advance(Duration::from_secs(1));
+        assert!(next.round(id).await, "{path:?}");
+        next.wrap_all().await;
+        assert_eq!(next.opened(path).await.keyring().wrapping_key_version(), 2);
+
+        // One that was made by hand counts: what is due then is due later.
+        deployed.clock.advance(DAY / 2);
+        next.step(next.opened(path).await, What::Rotate).await;
+        next.wrap_all().await;
+        let last = Replica::of(&deployed).await;
+        deployed.clock.advance(DAY / 2);
+        assert!(!last.round(id).await, "half a day is left");
+        deployed.clock.advance(DAY / 2);
+        let last = Replica::of(&deployed).await;
+        assert!(last.round(id).await, "{path:?}");
+
+        // Without a schedule nobody opens it.
+        last.wrap_all().await;
+        last.set_in(last.opened(path).await, Some(false), None).await;
+        let idle = Replica::of(&deployed).await;
+        deployed.clock.advance(DAY * 9);
+        assert!(!idle.round(id).await && idle.loaded(id).is_none());
+    }
 }

@@ -125,7 +125,7 @@ async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, destroy: Option<
         return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
     };
     hold::refuse_erasure(tenant, prefix, (name, namespace.tenant), txn).await?;
-    let child = txn.enter(tenant, &namespace).await?;
+    let child = txn.enter(tenant, name, &namespace).await?;
     if !txn.names(&child, Kind::Namespace, SYSTEM, "").await?.is_empty() {
         return Err(Refusal::invalid(format!("cannot delete namespace (\"{name}/\") containing child namespaces")));
     }
@@ -178,7 +178,7 @@ async fn scan(tenant: &Arc<Tenant>, prefix: &str, txn: &mut Txn) -> Result<Vec<S
         found.push((path.clone(), show(&format!("{prefix}{path}"), &namespace, hold.as_deref())));
         // What is below a sealed one, or one that was rolled back, cannot be read.
         if !namespace.sealed {
-            match txn.enter(&parent, &namespace).await {
+            match txn.enter(&parent, &name, &namespace).await {
                 Err(Refusal::RolledBack) => {}
                 child => waiting.extend(children(&child?, &path, txn).await?),
             }

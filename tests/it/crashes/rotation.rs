@@ -1,4 +1,4 @@
-//! A new wrapping key, with its values wrapped anew and with them encrypted anew.
+//! A new wrapping key, with its values wrapped anew and with them encrypted anew; and a new key of a namespace.
 
 use std::sync::Arc;
 
@@ -25,6 +25,57 @@ async fn a_rotation_is_finished_wherever_the_server_died_on_postgresql() {
     if full() {
         let (store, _database) = postgresql().await;
         rotate_at_every_step(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_has_one_key_or_the_next_wherever_the_server_died_on_sqlite() {
+    let (store, _folder) = sqlite().await;
+    renew_at_every_step(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_has_one_key_or_the_next_wherever_the_server_died_on_postgresql() {
+    let (store, _database) = postgresql().await;
+    renew_at_every_step(&store).await;
+}
+
+/// In the root, in a namespace, and in one below it.
+async fn renew_at_every_step(store: &Arc<dyn Store>) {
+    let first = Mortal::new(store, guard(&["main"]), ErasureSettings::default());
+    first.initialise(0, 0).await;
+    let team = first.namespace("team", 3).await;
+    let below = first.namespace_in("team", "below", 3).await;
+    first.end().await;
+    let root = store.deployment().await.unwrap().unwrap().root;
+    for (name, tenant) in [("team/below", below), ("team", team), ("", root)] {
+        let stored = async || store.tenant(tenant).await.unwrap().unwrap();
+        at_every_step(1, async |ends| {
+            let server = Mortal::open(store, &["main"]).await;
+            server.reads("team/below", 1).await;
+            let before = stored().await;
+            server.arm(ends);
+            let (asked, _) = server.call("POST", name, "sys/rotate/root", None).await;
+            let died = server.dies_before("a new key of a namespace", async || true).await;
+            server.end().await;
+
+            let after = stored().await;
+            // What was answered was done; what was not may be. There is nothing in between.
+            let done = after.generation == before.generation + 1;
+            assert!(done || asked != 204 && after.generation == before.generation, "{ends:?}: {asked}");
+            assert_eq!((after.wraps.len(), after.wraps[0].wrap != before.wraps[0].wrap), (1, done), "{ends:?}");
+            assert_eq!(after.keyring != before.keyring, done, "{ends:?}");
+            let next = Mortal::open(store, &["main"]).await;
+            for (name, tenant) in [("team", team), ("team/below", below)] {
+                next.reads(name, 3).await;
+                next.log_verifies(name, tenant).await;
+            }
+            let status = next.expect(200, ("GET", name, "sys/rotate/status"), None).await;
+            assert_eq!(status["data"]["tenant_key"], after.generation, "{ends:?}: {status}");
+            next.end().await;
+            died
+        })
+        .await;
     }
 }
 

@@ -194,13 +194,19 @@ impl InProcess {
 
     /// A namespace with some secrets; its id.
     pub(crate) async fn namespace(&self, name: &str, secrets: usize) -> TenantId {
-        self.expect(200, ("POST", "", &format!("sys/namespaces/{name}")), None).await;
-        let shown = self.expect(200, ("GET", "", &format!("sys/namespaces/{name}")), None).await;
-        let kv = json!({"type": "kv", "options": {"version": "2"}});
-        self.expect(204, ("POST", name, "sys/mounts/secret"), Some(kv)).await;
+        self.namespace_in("", name, secrets).await
+    }
+
+    /// The same below another one.
+    pub(crate) async fn namespace_in(&self, parent: &str, name: &str, secrets: usize) -> TenantId {
+        self.expect(200, ("POST", parent, &format!("sys/namespaces/{name}")), None).await;
+        let shown = self.expect(200, ("GET", parent, &format!("sys/namespaces/{name}")), None).await;
+        let (kv, path) = (json!({"type": "kv", "options": {"version": "2"}}), format!("{parent}/{name}"));
+        let path = path.trim_start_matches('/');
+        self.expect(204, ("POST", path, "sys/mounts/secret"), Some(kv)).await;
         for number in 0..secrets {
             let body = json!({"data": {"number": number}});
-            self.expect(200, ("POST", name, &format!("secret/data/{number}")), Some(body)).await;
+            self.expect(200, ("POST", path, &format!("secret/data/{number}")), Some(body)).await;
         }
         TenantId::parse(shown["data"]["uuid"].as_str().unwrap()).unwrap()
     }
