@@ -16,21 +16,21 @@ use crate::sys::barrier::Guard;
 pub(super) async fn guard(config: &Config) -> Result<Guard, AppError> {
     let mut seals = Vec::with_capacity(config.seals.len());
     let recovers = |seal: &config::Seal| matches!(seal.kind, SealKind::Recovery);
+    let shares = config.seals.iter().any(|seal| matches!(seal.kind, SealKind::Shamir));
     for seal in config.seals.iter().filter(|seal| !recovers(seal)) {
         match opening_by_itself(seal).await? {
             Some(seal) => seals.push(seal),
-            None if config.seals.len() == 1 => return Ok(Guard::Shamir),
-            None => {
-                let problem = "shares do not open beside another seal. For shares that open when the other seals are gone, leave it out, make \
-                               them with `bao operator init -recovery-shares=5 -recovery-threshold=3`, and on the day that they are needed put \
-                               seal \"recovery\" {} beside the seal that takes over";
+            None if config.seals.iter().any(recovers) => {
+                let problem = "shares do not open beside seal \"recovery\": leave one of them out";
                 return Err(AppError::Unsupported(format!("seal \"{}\": {problem}", seal.name)));
             }
+            None => {}
         }
     }
     Ok(match seals.is_empty() {
         true => Guard::Shamir,
         false if config.seals.iter().any(recovers) => Guard::Recovery(seals),
+        false if shares => Guard::Both(seals),
         false => Guard::Auto(seals),
     })
 }

@@ -9,9 +9,10 @@ use ureq::http::Method;
 use super::client::Client;
 use super::doctor::Doctor;
 use super::failure::Failure;
-use super::kv::Envelope;
+use super::kv::{Envelope, RawFields, rows};
 use super::output::{Format, Output};
 use super::rotate::{Rotate, status};
+use crate::json::Json;
 use crate::secret::SecretText;
 
 /// Rotate keys, change seals, and see what is wrong with a server
@@ -34,12 +35,22 @@ pub(super) struct KeyStatus {}
 #[derive(Args)]
 #[command(
     after_help = "Add the new seal to the configuration and restart; when this shows that the change is complete, drop the old one and restart.
+From key shares to a seal: list both, restart, and bring the shares with `operator unseal -migrate`. From a seal to key shares: list both,
+restart, and have shares given out with --key-shares.
 
 Examples:
   strongroom operator seal-migrate
+  strongroom operator seal-migrate --key-shares 5 --key-threshold 3
   strongroom operator seal-migrate --format json"
 )]
-pub(super) struct SealMigrate {}
+pub(super) struct SealMigrate {
+    /// Have so many key shares given out, of a root key that wraps beside the seals
+    #[arg(long, requires = "key_threshold")]
+    key_shares: Option<u8>,
+    /// How many of them open
+    #[arg(long, requires = "key_shares")]
+    key_threshold: Option<u8>,
+}
 
 #[derive(Deserialize)]
 struct Change {
@@ -67,9 +78,24 @@ impl Operator {
         match self {
             Self::Rotate(rotate) => rotate.run(client, output),
             Self::KeyStatus(KeyStatus {}) => status(client, output),
-            Self::SealMigrate(SealMigrate {}) => seals(client, output),
+            Self::SealMigrate(SealMigrate { key_shares: Some(shares), key_threshold: Some(threshold) }) => {
+                give_out(client, output, shares, threshold)
+            }
+            Self::SealMigrate(_) => seals(client, output),
             Self::Doctor(_) => Err(Failure::local("operator doctor looks at files of this machine")),
         }
+    }
+}
+
+/// Asks for shares of a root key beside the seals. Where there are recovery shares, those are to be brought for them: `required`.
+fn give_out(client: &Client, output: &Output, shares: u8, threshold: u8) -> Result<(), Failure> {
+    let body = Json::object(|body| {
+        body.field("secret_shares", &shares).field("secret_threshold", &threshold);
+    });
+    let reply = client.send(Method::POST, "sys/rotate/root/init", Some(&body))?;
+    match output.format {
+        Format::Json => output.answer(&reply.body),
+        Format::Table => output.table(&rows(&reply.parse::<Envelope<RawFields<'_>>>()?.data)),
     }
 }
 

@@ -44,6 +44,11 @@ impl RecoveryKey {
         Some((Self(Key::from_slice(&private)?), RecoveryPublicKey(public)))
     }
 
+    /// The public half. None when this is not a private key.
+    pub fn public(&self) -> Option<RecoveryPublicKey> {
+        hpke::public(self.0.bytes()).map(RecoveryPublicKey)
+    }
+
     /// The private half that shares gave.
     pub fn of(joined: &RootKey) -> Option<Self> {
         Key::from_slice(joined.secret().expose()).map(Self)
@@ -73,6 +78,7 @@ mod tests {
     #[test]
     fn only_the_private_half_opens_and_only_in_its_place() {
         let (private, public) = RecoveryKey::generate().unwrap();
+        assert_eq!(private.public(), Some(public));
         let context = WrapContext { deployment: DeploymentId([1; 16]), tenant: TenantId([2; 16]), generation: 3 };
         let secret = SecretBytes::new(vec![7; 32]);
         let wrap = public.wrap(&secret, &context).unwrap();

@@ -146,14 +146,12 @@ async fn unseal(State(barrier): State<Arc<Barrier>>, method: Method, body: Bytes
 
 async fn try_unseal(barrier: &Barrier, body: &[u8]) -> Result<(u16, Json), BareError> {
     let fields = Fields::parse(body, None)?;
-    if fields.boolean("migrate")?.unwrap_or(false) {
-        return Err(Refusal::invalid("unsupported: migrate; a seal is changed while the server is open").into());
-    }
+    let migrate = fields.boolean("migrate")?.unwrap_or(false);
     if fields.boolean("reset")?.unwrap_or(false) {
         return Ok((200, barrier.reset_unseal().await?.json()));
     }
     let Some(share) = fields.secret("key")? else {
         return Err(Refusal::invalid("'key' must be specified in request body as JSON, or 'reset' set to true").into());
     };
-    Ok((200, barrier.unseal(&share).await?.json()))
+    Ok((200, barrier.unseal(&share, migrate).await?.json()))
 }

@@ -114,7 +114,9 @@ pub fn unauthenticated(path: &str, verb: Verb, fields: &Fields<'_>) -> Option<Re
     let target = if path.starts_with("sys/rekey-recovery-key/") { Target::Recovery } else { Target::Root };
     Some(match (path, verb) {
         ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Read) => Ok(Step::RekeyStatus(target)),
-        ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Write) => start_rekey(target, fields),
+        ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Write) => {
+            RekeyRequest::parse(fields).map(|request| Step::RekeyStart(target, request.of_stranger()))
+        }
         ("sys/rekey/init" | "sys/rekey-recovery-key/init", Verb::Delete) => Ok(Step::RekeyCancel(target)),
         ("sys/rekey/update" | "sys/rekey-recovery-key/update", Verb::Write) => {
             Share::parse(fields).map(|share| Step::RekeyShare(target, share))

@@ -4,6 +4,7 @@
 //! The steps are the calls that change the store, whichever part of the server makes them: between two of them a crash leaves the same
 //! store behind. The servers are the real ones without their listeners, in this process, on the real stores.
 
+mod beside;
 mod erasure;
 mod migration;
 mod rotation;

@@ -59,6 +59,7 @@ mod recovery_rotation;
 mod references;
 mod replicas;
 mod rotation;
+mod seal_migration;
 mod seal_pkcs11;
 mod seal_transit;
 mod seals;

@@ -1,6 +1,7 @@
 //! HPKE (RFC 9180), base mode, single shot: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. The ephemeral key comes from
 //! the library's own generator.
 
+use aws_lc_rs::agreement::{PrivateKey, X25519};
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305 as SUITE;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 use zeroize::Zeroizing;
@@ -12,6 +13,12 @@ pub(in crate::crypto) const KEY: usize = 32;
 pub(in crate::crypto) fn generate() -> Option<(Zeroizing<Vec<u8>>, [u8; KEY])> {
     let (public, private) = SUITE.generate_key_pair().ok()?;
     Some((Zeroizing::new(private.secret_bytes().to_vec()), public.0.as_slice().try_into().ok()?))
+}
+
+/// The public key of a private one. None when it is none.
+pub(in crate::crypto) fn public(private: &[u8; KEY]) -> Option<[u8; KEY]> {
+    let private = PrivateKey::from_private_key(&X25519, private).ok()?;
+    private.compute_public_key().ok()?.as_ref().try_into().ok()
 }
 
 /// Encrypts to a public key: the encapsulated secret, then the ciphertext with its tag. None when the key is none.
@@ -51,6 +58,7 @@ mod tests {
             assert!(open(&private, info, aad, &sealed).is_none());
         }
         let public: [u8; KEY] = public.try_into().unwrap();
+        assert_eq!(super::public(&private), Some(public));
         let ours = seal(&public, info, b"Count-0", b"text").unwrap();
         assert_eq!(open(&private, info, b"Count-0", &ours).unwrap().as_slice(), b"text");
         assert!(open(&private, info, b"Count-0", &ours[..31]).is_none());

@@ -2,7 +2,7 @@
 //!
 //! Progress is in the memory of one server. A share never reaches a log, an event or an answer.
 
-use super::{Barrier, BarrierError, RekeyRequest};
+use super::{Barrier, BarrierError};
 use crate::answer::Refusal;
 use crate::fields::Fields;
 use crate::json::Json;
@@ -15,6 +15,16 @@ pub enum Target {
     Root,
     /// The recovery key, beside seals that open by themselves.
     Recovery,
+}
+
+/// What a change of a key asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekeyRequest {
+    pub(super) shares: u8,
+    pub(super) threshold: u8,
+    pub(super) verify: bool,
+    /// Nobody has looked at a token.
+    pub(super) stranger: bool,
 }
 
 /// One step of a ceremony.
@@ -54,6 +64,36 @@ impl Step {
     pub fn root_start(fields: &Fields<'_>) -> Result<Self, Refusal> {
         refuse_pgp(fields, &["pgp_key"])?;
         fields.secret("otp").map(Self::RootStart)
+    }
+}
+
+impl RekeyRequest {
+    /// The same, asked for without a token: shares are all that speaks for whoever asks.
+    #[must_use]
+    pub fn of_stranger(self) -> Self {
+        Self { stranger: true, ..self }
+    }
+
+    /// Reads the body.
+    pub fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
+        refuse_pgp(fields, &["pgp_keys"])?;
+        let number = |name: &str| fields.integer(name).map(|number| number.unwrap_or(0));
+        let (shares, threshold) = (number("secret_shares")?, number("secret_threshold")?);
+        let problem = match (shares, threshold) {
+            (i64::MIN..=0, _) => Some("shares must be at least one"),
+            (_, i64::MIN..=0) => Some("threshold must be at least one"),
+            (256.., _) => Some("shares must be less than 256"),
+            (shares, threshold) if threshold > shares => Some("threshold cannot be larger than shares"),
+            (2.., 1) => Some("threshold must be greater than one for multiple shares"),
+            _ => None,
+        };
+        match (problem, u8::try_from(shares), u8::try_from(threshold)) {
+            (None, Ok(shares), Ok(threshold)) => {
+                let verify = fields.boolean("require_verification")?.unwrap_or(false);
+                Ok(Self { shares, threshold, verify, stranger: false })
+            }
+            (problem, ..) => Err(Refusal::invalid(format!("invalid shares: {}", problem.unwrap_or("out of range")))),
+        }
     }
 }
 

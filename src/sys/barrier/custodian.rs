@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Barrier, BarrierError, Guard};
+use super::{Barrier, BarrierError};
 
 /// Between two looks at what is due.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -50,7 +50,7 @@ impl Barrier {
 
     /// For a store without a deployment: whether its seals will do. An outage is no answer.
     pub(super) async fn probe(&self) -> Result<(), BarrierError> {
-        let Guard::Auto(seals) = &self.guard else { return Ok(()) };
+        let Some(seals) = self.guard.opening() else { return Ok(()) };
         match crate::commit::probe(seals).await {
             Err(error) if error.is_outage() => {
                 tracing::warn!(%error, "the seal was not tried");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::ceremony::{refuse_pgp, write_shares};
 use super::record::{AutoRecord, SealRecord, ShamirRecord};
-use super::{Barrier, BarrierError, Guard};
+use super::{Barrier, BarrierError, Brought, Guard};
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::auth::token;
@@ -94,7 +94,7 @@ impl InitRequest {
 impl Barrier {
     /// Whether the server opens itself.
     pub fn opens_itself(&self) -> bool {
-        matches!(self.guard, Guard::Auto(_))
+        self.guard.opening().is_some()
     }
 
     /// Makes the deployment. `root_token` is chosen by `server --dev` only. A server that opens itself is open
@@ -114,10 +114,10 @@ impl Barrier {
         self.create(&seals, record.bytes()?).await?;
         let list = match (&self.guard, &record) {
             // The private recovery key has seen its wraps open, and is out of memory from here on.
-            (Guard::Auto(seals), SealRecord::Auto(record)) => record.with_recovery(seals.clone()),
+            (Guard::Auto(seals) | Guard::Both(seals), SealRecord::Auto(record)) => record.with_recovery(seals.clone()),
             _ => seals,
         };
-        self.enter(Seals { epoch: 0, list }, None).await?;
+        self.enter(Seals { epoch: 0, list }, Brought::default()).await?;
         let root_token = self.another_root_token(root_token, "a root token was made").await;
         if matches!(self.guard, Guard::Shamir) {
             self.close().await;
@@ -143,7 +143,7 @@ impl Barrier {
             made.map_err(|error| BarrierError::Invalid(error.to_string()))
         };
         match &self.guard {
-            Guard::Auto(seals) => {
+            Guard::Auto(seals) | Guard::Both(seals) => {
                 if request.shares == 0 {
                     let record = SealRecord::Auto(AutoRecord::first(seals, None));
                     return Ok(NewRoot { seals: seals.clone(), record, shares: Vec::new() });

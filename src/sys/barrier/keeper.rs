@@ -9,6 +9,8 @@
 //! 4. The record names the new root key alone: shares of the old one open no more.
 //! 5. Every tenant is wrapped by the new one alone.
 //!
+//! From shares to seals and back: `beside.rs`.
+//!
 //! Each step is durable and can be done again, so a server that dies goes on where it was. Steps 3 to 5 happen only once the new
 //! shares are in people's hands: verified, used to unseal, or given out by this process.
 
@@ -18,9 +20,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::BarrierError;
+use super::beside::Beside;
 use super::record::{AutoRecord, SealRecord, ShamirRecord};
 use super::walk::{Progress, Walk, WalkError};
 use crate::commit::{Committer, Seals, probe};
+use crate::crypto::RootKey;
 use crate::id::DeploymentId;
 use crate::seal::Seal;
 use crate::seal::shamir::Check;
@@ -72,8 +76,18 @@ pub(super) struct Keeper {
 pub(super) struct Configured {
     /// Those of the configuration that open by themselves.
     pub(super) seals: Vec<Arc<dyn Seal>>,
-    /// The recovery key, if people have brought its shares.
+    /// Shares are listed, too.
+    pub(super) shares: bool,
+    pub(super) brought: Brought,
+}
+
+/// What people have brought the shares of.
+#[derive(Default)]
+pub(super) struct Brought {
+    /// The recovery key.
     pub(super) recovery: Option<Arc<dyn Seal>>,
+    /// The root key.
+    pub(super) root: Option<RootKey>,
 }
 
 /// Why a round came to nothing; the next one tries again.
@@ -135,7 +149,9 @@ impl Keeper {
             SealRecord::Shamir(record) => record,
         };
         self.follow(deployment.id, &record).await?;
-        let Some(next) = &record.next else { return if record.sweep { self.sweep(&deployment, record).await } else { Ok(()) } };
+        let Some(next) = &record.next else {
+            return if record.sweep { self.sweep(&deployment, record).await } else { self.join(&deployment, &record).await };
+        };
         if !next.confirmed && !self.bell.gave_out(next.shares.id) {
             return Ok(());
         }
@@ -152,23 +168,71 @@ impl Keeper {
         Ok(())
     }
 
+    /// From shares to the seals of this server, for which they were brought. What is stored says so until the next server, whoever it is.
+    async fn join(&mut self, deployment: &Deployment, record: &ShamirRecord) -> Result<(), KeeperError> {
+        let Configured { seals, brought, .. } = &self.configured;
+        let Some(root) = brought.root.as_ref().filter(|_| !seals.is_empty()) else {
+            self.compared = true;
+            return Ok(());
+        };
+        // One that does not open what it wraps would take over from one that does.
+        probe(seals).await?;
+        let beside = Beside::new(deployment.id, seals, root, (record.shares.clone(), record.number, true)).await?;
+        let damaged = || BarrierError::Failed("the root key makes no recovery key".into());
+        let next = AutoRecord::joining(seals, record, root, beside).ok_or_else(damaged)?;
+        if self.store.replace_seal(&deployment.seal, &SealRecord::Auto(next).bytes()?).await? {
+            tracing::info!("the configured seals wrap beside the root key of the shares from now on");
+            self.configured.brought.root = None;
+        }
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Writes down what this server lists, unless that is stored already. True when there is nothing to wait for.
+    async fn compare(&mut self, deployment: &Deployment, record: &AutoRecord) -> Result<bool, KeeperError> {
+        let Configured { seals, shares, brought } = &self.configured;
+        let next = if seals.is_empty() {
+            Some(SealRecord::Shamir(record.shares_alone()?))
+        } else if record.beside.is_some() && !shares {
+            if record.unfinished {
+                // Every key is to be wrapped by the seals before the shares are dropped.
+                return Ok(true);
+            }
+            // The shares would open no more, and these nothing.
+            probe(seals).await?;
+            Some(SealRecord::Auto(record.beside(None)))
+        } else {
+            // What the recovery key or the shares open cannot be lost by a change.
+            let any = brought.recovery.is_some() || record.beside.as_ref().is_some_and(|beside| beside.whole);
+            match record.change(seals, any)? {
+                None => None,
+                Some(mut next) => {
+                    if let Some(beside) = &record.beside {
+                        next.beside = Some(beside.by(deployment.id, seals).await?);
+                    }
+                    Some(SealRecord::Auto(next))
+                }
+            }
+        };
+        // Another server may have come first: then its list is compared.
+        self.compared = match &next {
+            None => true,
+            Some(next) => self.store.replace_seal(&deployment.seal, &next.bytes()?).await?,
+        };
+        self.bell.ring();
+        Ok(false)
+    }
+
     /// Has every tenant wrapped by the list of seals that was started with last.
     async fn keep_list(&mut self, deployment: &Deployment, record: &AutoRecord) -> Result<(), KeeperError> {
-        if !self.compared {
-            // What the recovery key opens cannot be lost by a change.
-            let next = record.change(&self.configured.seals, self.configured.recovery.is_some())?;
-            // Another server may have come first: then its list is compared.
-            self.compared = match &next {
-                None => true,
-                Some(next) => self.store.replace_seal(&deployment.seal, &SealRecord::Auto(next.clone()).bytes()?).await?,
-            };
-            self.bell.ring();
+        if !self.compared && !self.compare(deployment, record).await? {
             return Ok(());
         }
         let tenants = self.committer.tenants();
         if tenants.seals().epoch != record.epoch {
-            let mut list = record.wrapping(&self.configured.seals).ok_or(KeeperError::OtherSeals)?;
-            if let Some(recovery) = &self.configured.recovery
+            let list = record.wrapping(&self.configured.seals).ok_or(KeeperError::OtherSeals)?;
+            let mut list = record.complete(deployment.id, list, &tenants.seals().list).await?;
+            if let Some(recovery) = &self.configured.brought.recovery
                 && let Some(closed) = list.iter_mut().find(|seal| seal.name() == recovery.name())
             {
                 *closed = Arc::clone(recovery);

@@ -4,6 +4,7 @@
 //! What a request needs while the server is open is one value, [`Open`], that is swapped: after `seal` nothing new finds
 //! it, and what was under way is answered before the keys are gone.
 
+mod beside;
 mod ceremony;
 mod custodian;
 mod gathered;
@@ -38,19 +39,45 @@ use crate::sys::host;
 use crate::sys::jobs::Jobs;
 use crate::time::Clock;
 
-pub use ceremony::{Share, Step, Target};
+use keeper::Brought;
+
+pub use ceremony::{RekeyRequest, Share, Step, Target};
 pub use init::{InitRequest, Initialised};
-pub use rekey::RekeyRequest;
 pub use status::{API_VERSION, Health, Leader, SealStatus};
 
 /// How the root key of this server is guarded, from its configuration.
 pub enum Guard {
     /// Seals that need nobody: the server opens itself. At least one.
     Auto(Vec<Arc<dyn Seal>>),
+    /// The same, and shares that people hold beside them: either opens. At least one seal.
+    Both(Vec<Arc<dyn Seal>>),
     /// Recovery shares that people bring, because the seals before are gone for good; these take over.
     Recovery(Vec<Arc<dyn Seal>>),
     /// Shares that people bring.
     Shamir,
+}
+
+impl Guard {
+    /// The seals of the configuration that need nobody.
+    fn seals(&self) -> &[Arc<dyn Seal>] {
+        match self {
+            Self::Auto(seals) | Self::Both(seals) | Self::Recovery(seals) => seals,
+            Self::Shamir => &[],
+        }
+    }
+
+    /// Those that open the server, if that is what they are for.
+    fn opening(&self) -> Option<&[Arc<dyn Seal>]> {
+        match self {
+            Self::Auto(seals) | Self::Both(seals) => Some(seals),
+            Self::Recovery(_) | Self::Shamir => None,
+        }
+    }
+
+    /// Whether shares are listed.
+    fn lists_shares(&self) -> bool {
+        matches!(self, Self::Both(_) | Self::Shamir)
+    }
 }
 
 /// Why the server did not change its state. The texts are for the client.
@@ -188,14 +215,10 @@ pub struct Barrier {
 impl Barrier {
     /// A sealed server on `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, guard: Guard, settings: Settings) -> Self {
-        let configured = match &guard {
-            Guard::Auto(seals) | Guard::Recovery(seals) => seals.as_slice(),
-            Guard::Shamir => &[],
-        };
-        for seal in configured {
+        for seal in guard.seals() {
             crate::metrics::seal_configured(seal.name());
         }
-        if configured.is_empty() {
+        if guard.lists_shares() {
             crate::metrics::seal_configured("shamir");
         }
         Self {
@@ -246,23 +269,21 @@ impl Barrier {
                 "this store was made by `server --dev`: its keys were never guarded, so it is refused in production".into()
             }));
         }
-        let Guard::Auto(seals) = &self.guard else { return Ok(false) };
+        let Some(seals) = self.guard.opening() else { return Ok(false) };
         let seals = match record::SealRecord::of(&deployment)? {
             record::SealRecord::Auto(record) => {
                 record.change(seals, false)?;
-                Seals { epoch: record.epoch, list: record.with_recovery(seals.clone()) }
+                Seals { epoch: record.epoch, list: record.complete(deployment.id, seals.to_vec(), &[]).await? }
             }
-            record::SealRecord::Shamir(_) => {
-                let text = "this deployment is sealed by shares: remove the seal stanza, and unseal with them";
-                return Err(BarrierError::Failed(text.into()));
-            }
+            // They take over once people have brought shares.
+            record::SealRecord::Shamir(_) => return Ok(false),
         };
-        self.enter(seals, None).await?;
+        self.enter(seals, Brought::default()).await?;
         Ok(true)
     }
 
-    /// Opens the root's keys and starts committing. `recovery` is the recovery key, if people have brought its shares.
-    async fn enter(&self, seals: Seals, recovery: Option<Arc<dyn Seal>>) -> Result<Arc<Open>, BarrierError> {
+    /// Opens the root's keys and starts committing.
+    async fn enter(&self, seals: Seals, brought: Brought) -> Result<Arc<Open>, BarrierError> {
         let tenants = Tenants::open(
             Arc::clone(&self.store),
             seals,
@@ -291,11 +312,8 @@ impl Barrier {
         let leases = tokio::spawn(Arc::clone(committer.tenants()).keep_leases());
         let jobs = tokio::spawn(Jobs::new(Arc::clone(&committer), eraser).run());
         let signer = tokio::spawn(Signer::new(Arc::clone(&committer)).run());
-        let configured = match &self.guard {
-            Guard::Auto(seals) | Guard::Recovery(seals) => seals.clone(),
-            Guard::Shamir => Vec::new(),
-        };
-        let configured = keeper::Configured { seals: configured, recovery };
+        let (seals, shares) = (self.guard.seals().to_vec(), self.guard.lists_shares());
+        let configured = keeper::Configured { seals, shares, brought };
         let keeper = keeper::Keeper::new(Arc::clone(&self.store), Arc::clone(&committer), Arc::clone(&self.wake), configured);
         let keeper = tokio::spawn(keeper.run());
         let refresher = tokio::sync::Mutex::new(Refresher::new(Arc::clone(committer.tenants())));

@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::BarrierError;
+use super::beside::Beside;
 use crate::commit::{Seals, probe};
 use crate::crypto::{RecoveryKey, RecoveryPublicKey, RootKey, WrapContext};
 use crate::id::{DeploymentId, TenantId};
@@ -54,6 +55,12 @@ pub(super) struct AutoRecord {
     /// Tenants are still to be rewrapped.
     #[serde(default)]
     pub(super) unfinished: bool,
+    /// A root key of shares that wraps beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Beside>,
+    /// The number of the root key of shares that there was last.
+    #[serde(default)]
+    pub(super) root_number: u32,
 }
 
 /// A recovery key that is to take over. Every tenant is wrapped to it, and to the one of now, before it does.
@@ -114,7 +121,7 @@ impl SealRecord {
     /// Sets whose shares are good for something: to open, or to prove who somebody is.
     pub(super) fn sets(&self) -> Vec<&ShareSet> {
         match self {
-            Self::Auto(record) => record.recovery.iter().collect(),
+            Self::Auto(record) => record.recovery.iter().chain(record.beside.iter().map(|beside| &beside.shares)).collect(),
             Self::Shamir(record) => {
                 [Some(&record.shares), record.next.as_ref().map(|next| &next.shares)].into_iter().flatten().collect()
             }
@@ -128,6 +135,24 @@ impl AutoRecord {
         let (recovery, public) = recovery.unzip();
         let recovery_key = public.map(|public| BASE64.encode(public.bytes()));
         Self { recovery, recovery_key, seals: identities(seals), ..Self::default() }
+    }
+
+    /// The seals take over from a root key of shares, which wraps beside them until it is dropped. Its shares recover from then on.
+    pub(super) fn joining(seals: &[Arc<dyn Seal>], shamir: &ShamirRecord, root: &RootKey, beside: Beside) -> Option<Self> {
+        let public = RecoveryKey::of(root)?.public()?;
+        Some(Self {
+            epoch: shamir.epoch + 1,
+            unfinished: true,
+            root_number: shamir.number,
+            beside: Some(beside),
+            ..Self::first(seals, Some((shamir.shares.clone(), public)))
+        })
+    }
+
+    /// The same seals, with another root key of shares beside them, or none. Tenants are still to be rewrapped.
+    pub(super) fn beside(&self, beside: Option<Beside>) -> Self {
+        let root_number = beside.as_ref().map_or(self.root_number, |beside| beside.number);
+        Self { epoch: self.epoch + 1, before: self.seals.clone(), unfinished: true, root_number, beside, ..self.clone() }
     }
 
     fn public(&self) -> Option<RecoveryPublicKey> {
@@ -209,7 +234,7 @@ impl AutoRecord {
     /// Those of `configured` that wrap now; none when this server lacks one of them.
     pub(super) fn wrapping(&self, configured: &[Arc<dyn Seal>]) -> Option<Vec<Arc<dyn Seal>>> {
         let list: Vec<_> = configured.iter().filter(|seal| self.seals.contains(&seal.identity())).cloned().collect();
-        (list.len() == self.seals.len()).then(|| self.with_recovery(list))
+        (list.len() == self.seals.len()).then_some(list)
     }
 
     /// Identities of the seals of now, and of those before a change that is not finished.
@@ -224,7 +249,8 @@ impl AutoRecord {
 
     /// Every tenant is wrapped by the list.
     pub(super) fn finished(&self) -> Self {
-        Self { before: Vec::new(), unfinished: false, ..self.clone() }
+        let beside = self.beside.clone().map(Beside::finished);
+        Self { before: Vec::new(), unfinished: false, beside, ..self.clone() }
     }
 }
 
@@ -233,7 +259,7 @@ fn public(text: &str) -> Option<RecoveryPublicKey> {
 }
 
 /// In one order, whatever that of the configuration is.
-fn identities(seals: &[Arc<dyn Seal>]) -> Vec<String> {
+pub(super) fn identities(seals: &[Arc<dyn Seal>]) -> Vec<String> {
     let mut identities: Vec<String> = seals.iter().map(|seal| seal.identity()).collect();
     identities.sort();
     identities
@@ -301,16 +327,16 @@ impl ShamirRecord {
 }
 
 /// The name that wraps by the root key with this number have.
-fn name(number: u32) -> String {
+pub(super) fn name(number: u32) -> String {
     if number == 0 { "shamir".to_owned() } else { format!("shamir-{number}") }
 }
 
-fn seal(number: u32, root: RootKey) -> Arc<dyn Seal> {
+pub(super) fn seal(number: u32, root: RootKey) -> Arc<dyn Seal> {
     Arc::new(LocalSeal::shamir(name(number), root))
 }
 
 /// No tenant has this identifier: a bridge cannot pass for a tenant's wrap, nor the other way round.
-fn bridge(deployment: DeploymentId, number: u32) -> WrapContext {
+pub(super) fn bridge(deployment: DeploymentId, number: u32) -> WrapContext {
     WrapContext { deployment, tenant: TenantId([0; 16]), generation: number }
 }
 

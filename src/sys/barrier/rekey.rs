@@ -6,24 +6,15 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use super::ceremony::{Share, Target, refuse_pgp, write_shares};
+use super::beside::Beside;
+use super::ceremony::{RekeyRequest, Share, Target, write_shares};
 use super::gathered::Gathered;
-use super::record::{AutoRecord, SealRecord, ShamirRecord};
+use super::record::{AutoRecord, SealRecord, ShamirRecord, identities};
 use super::{Barrier, BarrierError, Guard};
-use crate::answer::Refusal;
 use crate::crypto::{RecoveryKey, RecoveryPublicKey, RootKey, equal};
-use crate::fields::Fields;
 use crate::json::Json;
 use crate::seal::shamir::{ShareSet, split};
 use crate::storage::Deployment;
-
-/// What a change of a key asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RekeyRequest {
-    shares: u8,
-    threshold: u8,
-    verify: bool,
-}
 
 /// The changes that are under way.
 #[derive(Default)]
@@ -67,42 +58,22 @@ struct NewKey {
 enum Rest {
     /// Of a root key: bridges between it and the one of now.
     Root { old: RootKey },
+    /// Of a root key that is to wrap beside seals: nothing.
+    Beside,
     /// Of a recovery key: its public half.
     Recovery(RecoveryPublicKey),
 }
 
 impl NewKey {
-    /// In place of `old`, which people have brought the shares of.
-    fn generate(target: Target, old: RootKey) -> Option<Self> {
-        match target {
-            Target::Root => Some(Self { split: RootKey::generate(), rest: Rest::Root { old } }),
-            Target::Recovery => {
+    /// In place of `old`, which people have brought the shares of, if there was one.
+    fn generate(guarded: &Guarded, old: Option<RootKey>) -> Option<Self> {
+        match guarded {
+            Guarded::Root(_) => Some(Self { split: RootKey::generate(), rest: Rest::Root { old: old? } }),
+            Guarded::Beside(_) => Some(Self { split: RootKey::generate(), rest: Rest::Beside }),
+            Guarded::Recovery(..) => {
                 let (private, public) = RecoveryKey::generate()?;
                 Some(Self { split: private.to_split()?, rest: Rest::Recovery(public) })
             }
-        }
-    }
-}
-
-impl RekeyRequest {
-    /// Reads the body.
-    pub fn parse(fields: &Fields<'_>) -> Result<Self, Refusal> {
-        refuse_pgp(fields, &["pgp_keys"])?;
-        let number = |name: &str| fields.integer(name).map(|number| number.unwrap_or(0));
-        let (shares, threshold) = (number("secret_shares")?, number("secret_threshold")?);
-        let problem = match (shares, threshold) {
-            (i64::MIN..=0, _) => Some("shares must be at least one"),
-            (_, i64::MIN..=0) => Some("threshold must be at least one"),
-            (256.., _) => Some("shares must be less than 256"),
-            (shares, threshold) if threshold > shares => Some("threshold cannot be larger than shares"),
-            (2.., 1) => Some("threshold must be greater than one for multiple shares"),
-            _ => None,
-        };
-        match (problem, u8::try_from(shares), u8::try_from(threshold)) {
-            (None, Ok(shares), Ok(threshold)) => {
-                Ok(Self { shares, threshold, verify: fields.boolean("require_verification")?.unwrap_or(false) })
-            }
-            (problem, ..) => Err(Refusal::invalid(format!("invalid shares: {}", problem.unwrap_or("out of range")))),
         }
     }
 }
@@ -115,21 +86,31 @@ fn none_in_progress() -> BarrierError {
 enum Guarded {
     Root(ShamirRecord),
     Recovery(AutoRecord, ShareSet),
+    /// None yet, and they are listed beside the seals. Whoever has recovery shares brings those.
+    Beside(AutoRecord),
 }
 
 impl Guarded {
-    fn shares(&self) -> &ShareSet {
+    fn shares(&self) -> Option<&ShareSet> {
         match self {
-            Self::Root(record) => &record.shares,
-            Self::Recovery(_, shares) => shares,
+            Self::Root(record) => Some(&record.shares),
+            Self::Recovery(_, shares) => Some(shares),
+            Self::Beside(record) => record.recovery_shares(),
         }
+    }
+
+    /// Shares that have to be brought.
+    fn required(&self) -> u8 {
+        self.shares().map_or(0, |shares| shares.threshold)
     }
 
     /// A change before it is not at its end.
     fn is_unfinished(&self) -> bool {
         match self {
             Self::Root(record) => record.sweep || record.next.as_ref().is_some_and(|next| next.confirmed),
-            Self::Recovery(record, _) => record.unfinished || record.next_recovery().is_some_and(|(_, confirmed)| confirmed),
+            Self::Recovery(record, _) | Self::Beside(record) => {
+                record.unfinished || record.next_recovery().is_some_and(|(_, confirmed)| confirmed)
+            }
         }
     }
 }
@@ -143,7 +124,7 @@ impl Barrier {
     async fn shamir(&self) -> Result<(Deployment, ShamirRecord), BarrierError> {
         match self.guarded(Target::Root).await? {
             (deployment, Guarded::Root(record)) => Ok((deployment, record)),
-            (_, Guarded::Recovery(..)) => Err(BarrierError::Failed("the shares are of another key".into())),
+            (_, Guarded::Recovery(..) | Guarded::Beside(_)) => Err(BarrierError::Failed("the shares are of another key".into())),
         }
     }
 
@@ -152,6 +133,13 @@ impl Barrier {
             self.store.deployment().await?.ok_or_else(|| BarrierError::Invalid("Vault is not initialized".into()))?;
         let guarded = match (target, SealRecord::of(&deployment)?) {
             (Target::Root, SealRecord::Shamir(record)) => Guarded::Root(record),
+            (Target::Root, SealRecord::Auto(record)) if matches!(self.guard, Guard::Both(_)) && record.beside.is_none() => {
+                Guarded::Beside(record)
+            }
+            (Target::Root, SealRecord::Auto(record)) if record.beside.is_some() => {
+                let text = "there are shares beside the seals already; for other ones start without seal \"shamir\", and then with it again";
+                return Err(BarrierError::Invalid(text.into()));
+            }
             (Target::Root, SealRecord::Auto(_)) => {
                 return Err(BarrierError::Invalid(
                     "the root key is with the configured seal, and has no shares: it is changed there; recovery shares are changed with \
@@ -177,11 +165,11 @@ impl Barrier {
 
     pub(super) async fn rekey_status(&self, target: Target) -> Result<Json, BarrierError> {
         let (_, guarded) = self.guarded(target).await?;
-        Ok(shown(self.rekeys().of(target).as_ref(), guarded.shares().threshold))
+        Ok(shown(self.rekeys().of(target).as_ref(), guarded.required()))
     }
 
     pub(super) async fn start_rekey(&self, target: Target, request: RekeyRequest) -> Result<Json, BarrierError> {
-        let (_, guarded) = self.guarded(target).await?;
+        let (deployment, guarded) = self.guarded(target).await?;
         if guarded.is_unfinished() {
             let what = match target {
                 Target::Root => "of the root key",
@@ -189,13 +177,29 @@ impl Barrier {
             };
             return Err(BarrierError::Invalid(format!("the last change {what} is still being finished; try again")));
         }
-        let mut rekeys = self.rekeys();
-        let rekey = rekeys.of(target);
-        if rekey.is_some() {
-            return Err(BarrierError::Invalid("rotation already in progress".into()));
+        if guarded.shares().is_none() && request.stranger {
+            return Err(BarrierError::Invalid(
+                "nobody has shares to bring yet: ask for some with a token, at sys/rotate/root/init".into(),
+            ));
         }
-        *rekey = Some(Rekey { request, nonce: crate::random::uuid(), gathered: Gathered::default(), verification: None });
-        Ok(shown(rekey.as_ref(), guarded.shares().threshold))
+        let (begun, nonce) = (request.clone(), crate::random::uuid());
+        {
+            let mut rekeys = self.rekeys();
+            let rekey = rekeys.of(target);
+            if rekey.is_some() {
+                return Err(BarrierError::Invalid("rotation already in progress".into()));
+            }
+            *rekey = Some(Rekey { request, nonce: nonce.clone(), gathered: Gathered::default(), verification: None });
+            if guarded.shares().is_some() {
+                return Ok(shown(rekey.as_ref(), guarded.required()));
+            }
+        }
+        // There is nothing that anybody could bring.
+        let given = self.give_out(target, (&deployment, guarded), (None, begun, nonce)).await;
+        if given.is_err() {
+            self.rekeys().of(target).take();
+        }
+        given
     }
 
     pub(super) async fn rekey_share(&self, target: Target, share: &Share) -> Result<Json, BarrierError> {
@@ -208,12 +212,23 @@ impl Barrier {
                 return Err(BarrierError::Invalid("rotation operation already finished; verification must be performed".into()));
             }
             share.is_for(&rekey.nonce, "rotation")?;
-            match rekey.gathered.add(&[guarded.shares()], &share.key)? {
-                None => return Ok(shown(slot.as_ref(), guarded.shares().threshold)),
+            let sets: Vec<&ShareSet> = guarded.shares().into_iter().collect();
+            match rekey.gathered.add(&sets, &share.key)? {
+                None => return Ok(shown(slot.as_ref(), guarded.required())),
                 Some((_, old)) => (old, rekey.request.clone(), rekey.nonce.clone()),
             }
         };
-        let new = NewKey::generate(target, old).ok_or_else(|| BarrierError::Failed("no key was made".into()))?;
+        self.give_out(target, (&deployment, guarded), (Some(old), request, nonce)).await
+    }
+
+    /// Makes the new key, and gives its shares out.
+    async fn give_out(
+        &self,
+        target: Target,
+        (deployment, guarded): (&Deployment, Guarded),
+        (old, request, nonce): (Option<RootKey>, RekeyRequest, String),
+    ) -> Result<Json, BarrierError> {
+        let new = NewKey::generate(&guarded, old).ok_or_else(|| BarrierError::Failed("no key was made".into()))?;
         let made = split(&new.split, usize::from(request.shares), usize::from(request.threshold));
         let (set, shares) = made.map_err(|error| BarrierError::Invalid(error.to_string()))?;
         let mut verification_nonce = String::new();
@@ -225,7 +240,7 @@ impl Barrier {
             }
         } else {
             let id = set.id;
-            self.store_next(&deployment, guarded, &new, set, false).await?;
+            self.store_next(deployment, guarded, &new, set, false).await?;
             self.rekeys().of(target).take();
             // They are given out with this answer.
             self.wake.given_out(id);
@@ -294,6 +309,10 @@ impl Barrier {
             }
             (Guarded::Recovery(record, _), Rest::Recovery(public)) => {
                 SealRecord::Auto(record.prepare_recovery(set, public, confirmed))
+            }
+            (Guarded::Beside(record), Rest::Beside) if record.lists().0 == identities(self.guard.seals()) => {
+                let beside = Beside::new(deployment.id, self.guard.seals(), &new.split, (set, record.root_number + 1, false));
+                SealRecord::Auto(record.beside(Some(beside.await.map_err(BarrierError::Seal)?)))
             }
             _ => return Err(BarrierError::Failed("the seal was changed meanwhile".into())),
         };

@@ -28,20 +28,25 @@ impl Guard {
         next_share: &mut (dyn FnMut() -> Option<SecretText> + Send),
     ) -> Result<Seals, BarrierError> {
         let record = SealRecord::of(deployment)?;
-        if let (SealRecord::Auto(record), Self::Auto(seals)) = (&record, self) {
-            return Ok(Seals { epoch: record.epoch, list: record.with_recovery(seals.clone()) });
+        if let (SealRecord::Auto(record), Some(seals)) = (&record, self.opening()) {
+            return Ok(Seals { epoch: record.epoch, list: record.complete(deployment.id, seals.to_vec(), &[]).await? });
         }
         let mut gathered = Gathered::default();
         let (set, root) = loop {
             match (&record, self) {
                 (SealRecord::Shamir(_), Self::Shamir) | (SealRecord::Auto(_), Self::Recovery(_)) => {}
+                (SealRecord::Auto(record), Self::Shamir) if record.beside.is_some() => {}
                 _ => {
                     let text = "the backup is of a deployment with another kind of seal than the configuration names";
                     return Err(BarrierError::Failed(text.to_owned()));
                 }
             }
             let share = next_share().ok_or_else(|| BarrierError::Invalid("there were too few key shares".to_owned()))?;
-            if let Some(joined) = gathered.add(&record.sets(), &share)? {
+            let sets = match (&record, self) {
+                (SealRecord::Auto(record), Self::Shamir) => record.beside.iter().map(|beside| &beside.shares).collect(),
+                _ => record.sets(),
+            };
+            if let Some(joined) = gathered.add(&sets, &share)? {
                 break joined;
             }
         };
@@ -52,7 +57,11 @@ impl Guard {
                 let recovery = record.recovery_seal(&root).await.ok_or_else(damaged)?;
                 Ok(Seals { epoch: record.epoch, list: [recovery].into_iter().chain(to.iter().cloned()).collect() })
             }
-            (SealRecord::Auto(_), _) => Err(damaged()),
+            (SealRecord::Auto(record), _) => {
+                let known = record.beside.as_ref().map(|beside| beside.of(root));
+                let list = record.complete(deployment.id, Vec::new(), known.as_slice()).await?;
+                Ok(Seals { epoch: record.epoch, list })
+            }
         }
     }
 }

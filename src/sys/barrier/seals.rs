@@ -28,11 +28,14 @@ impl Barrier {
         };
         let progress = self.wake.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (SealRecord::of(&deployment)?, &self.guard) {
-            (SealRecord::Auto(record), Guard::Auto(configured) | Guard::Recovery(configured)) => {
+            (SealRecord::Auto(record), guard) if guard.opening().is_some() || matches!(guard, Guard::Recovery(_)) => {
+                let configured = guard.seals();
                 let walk = Walk { committer: open.committer(), progress: &self.wake.progress };
                 let incomplete = walk.incomplete().await.map_err(|error| BarrierError::Failed(error.to_string()))?;
                 let finished = !record.unfinished && incomplete.is_none();
-                let shown = shown(&auto(&record, configured, finished), record.epoch, finished, &progress);
+                let mut seals = auto(&record, configured, finished);
+                seals.extend(record.beside.as_ref().map(|_| beside(guard.lists_shares(), finished, &seals)));
+                let shown = shown(&seals, record.epoch, finished, &progress);
                 Ok(Json::object(|o| {
                     o.field("recovery_shares_open", &record.recovers()).splice(&shown);
                 }))
@@ -43,9 +46,22 @@ impl Barrier {
                 let seal = Shown { name: "shamir", kind: "shamir", listed: true, configured: true, well: true, needed };
                 Ok(shown(&[seal], record.epoch, finished, &progress))
             }
-            (SealRecord::Auto(_), Guard::Shamir) => Err(BarrierError::Sealed),
+            // The next look of the keeper changes that, or says why it cannot.
+            (SealRecord::Auto(_), _) => Err(BarrierError::Sealed),
         }
     }
+}
+
+/// The root key of shares, beside `seals`.
+fn beside<'a>(configured: bool, finished: bool, seals: &[Shown<'_>]) -> Shown<'a> {
+    let needed = if !finished {
+        Some("not every key is wrapped by all listed seals, and by no other, yet".to_owned())
+    } else if !seals.iter().any(|seal| seal.listed && seal.well) {
+        Some("none of the others answers now".to_owned())
+    } else {
+        None
+    };
+    Shown { name: "shamir", kind: "shamir", listed: true, configured, well: true, needed }
 }
 
 fn auto<'a>(record: &'a AutoRecord, configured: &'a [Arc<dyn Seal>], finished: bool) -> Vec<Shown<'a>> {
@@ -55,11 +71,11 @@ fn auto<'a>(record: &'a AutoRecord, configured: &'a [Arc<dyn Seal>], finished: b
     let well = |identity: &str| of(identity).is_some_and(|seal| seal.is_well());
     let needed = |identity: &String| {
         let others: Vec<_> = listed.iter().filter(|other| *other != identity).collect();
-        if others.is_empty() {
+        if others.is_empty() && record.beside.is_none() {
             Some("it is the only one".to_owned())
         } else if !finished {
             Some("not every key is wrapped by all listed seals, and by no other, yet".to_owned())
-        } else if !others.iter().any(|other| well(other)) {
+        } else if record.beside.is_none() && !others.iter().any(|other| well(other)) {
             Some("none of the others answers now".to_owned())
         } else {
             None

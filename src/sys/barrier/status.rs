@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 pub const API_VERSION: &str = "2.7.2";
 
 /// `sys/seal-status`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the answer")]
 pub struct SealStatus {
     /// The server serves nothing.
     pub sealed: bool,
@@ -17,6 +18,8 @@ pub struct SealStatus {
     /// The type of the first seal.
     kind: &'static str,
     auto: bool,
+    /// The configured seals are to take over from shares that people bring.
+    migration: bool,
     threshold: u8,
     shares: usize,
     progress: usize,
@@ -50,17 +53,26 @@ impl Barrier {
         let sealed = self.open.load().is_none();
         let record = deployment.as_ref().and_then(|deployment| SealRecord::of(deployment).ok());
         let sets = record.as_ref().map(SealRecord::sets).unwrap_or_default();
-        let (threshold, shares) = sets.first().map_or((0, 0), |set| (set.threshold, set.share_count()));
+        // A server that only shares open has no use for those that recover.
+        let set = match (&record, &self.guard) {
+            (Some(SealRecord::Auto(record)), Guard::Shamir) => record.beside.as_ref().map(|beside| &beside.shares),
+            _ => sets.first().copied(),
+        };
+        let (threshold, shares) = set.map_or((0, 0), |set| (set.threshold, set.share_count()));
         let (progress, nonce) = self.progress().shown();
+        let migration = matches!(record, Some(SealRecord::Shamir(_))) && self.guard.opening().is_some();
         Ok(SealStatus {
             sealed,
             initialized: deployment.is_some(),
             kind: match &self.guard {
-                Guard::Auto(seals) => seals.first().map_or("static", |seal| seal.kind()),
+                // Shares open it until they were brought.
+                _ if migration => "shamir",
+                Guard::Auto(seals) | Guard::Both(seals) => seals.first().map_or("static", |seal| seal.kind()),
                 Guard::Recovery(_) => "recovery",
                 Guard::Shamir => "shamir",
             },
-            auto: self.opens_itself(),
+            auto: self.opens_itself() && !migration,
+            migration,
             threshold,
             shares,
             progress,
@@ -116,7 +128,7 @@ impl SealStatus {
             o.field("initialized", &self.initialized).field("sealed", &self.sealed);
             o.field("t", &self.threshold).field("n", &self.shares);
             o.field("progress", &self.progress).field("nonce", &self.nonce);
-            o.field("version", API_VERSION).field("build_date", "").field("commit_date", "").field("migration", &false);
+            o.field("version", API_VERSION).field("build_date", "").field("commit_date", "").field("migration", &self.migration);
             if let Some((name, id)) = &self.cluster {
                 o.field("cluster_name", name).field("cluster_id", id);
             }

@@ -47,12 +47,12 @@ async fn a_recovery_is_finished_wherever_the_server_died() {
         // The seal of now is gone for good: its server has recovery shares and a new seal.
         let server = deployed.recovering(next);
         server.arm(ends);
-        let _ = server.barrier.unseal(&SecretText::new(deployed.recovery[0].clone())).await;
+        let _ = server.barrier.unseal(&SecretText::new(deployed.recovery[0].clone()), false).await;
         let died = server.dies_before("a recovery", async || deployed.is_finished(&[next]).await).await;
         server.end().await;
         // It may have been before the new seal was written down, and after: shares open all the same.
         let again = deployed.recovering(next);
-        again.barrier.unseal(&SecretText::new(deployed.recovery[0].clone())).await.unwrap();
+        again.barrier.unseal(&SecretText::new(deployed.recovery[0].clone()), false).await.unwrap();
         again.until("a recovery goes on", async || deployed.is_finished(&[next]).await).await;
         again.end().await;
         deployed.verify(&[next, "recovery"], &[next]).await;
