@@ -2,7 +2,7 @@
 //! thousands of idle tenants must cost next to nothing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::tenant::Tenant;
@@ -24,8 +24,16 @@ pub struct Rounds {
 struct Idle {
     /// What `mark` said then.
     mark: u64,
+    /// One that was loaded anew since is another: its jobs may have been refused for that alone.
+    tenant: Weak<Tenant>,
     /// When it is looked at all the same, by the clock's uptime.
     until: Duration,
+}
+
+impl Idle {
+    fn is(&self, tenant: &Arc<Tenant>) -> bool {
+        std::ptr::eq(self.tenant.as_ptr(), Arc::as_ptr(tenant))
+    }
 }
 
 /// A tenant to look at.
@@ -44,7 +52,7 @@ impl Rounds {
         let mut turns = Vec::new();
         for tenant in tenants.all() {
             let (id, mark) = (tenant.id(), mark(&tenant));
-            match before.remove(&id).filter(|idle| idle.mark == mark && self.now < idle.until) {
+            match before.remove(&id).filter(|idle| idle.mark == mark && self.now < idle.until && idle.is(&tenant)) {
                 Some(idle) => {
                     self.idle.insert(id, idle);
                 }
@@ -59,7 +67,8 @@ impl Rounds {
         let id = turn.tenant.id();
         // Tenants that were loaded together are not all looked at together.
         let longest = IDLE / 2 + IDLE / 2 * u32::from(id.0[0]) / 256;
-        self.idle.insert(id, Idle { mark: turn.mark, until: self.now + pause.min(longest) });
+        let tenant = Arc::downgrade(&turn.tenant);
+        self.idle.insert(id, Idle { mark: turn.mark, tenant, until: self.now + pause.min(longest) });
     }
 
     /// Everybody's turn comes in the next round.
