@@ -9,6 +9,7 @@ mod backing_up;
 mod leasing;
 mod register;
 mod rotating;
+mod sealing;
 mod witnessing;
 
 use std::sync::LazyLock;
@@ -25,6 +26,8 @@ pub use self::leasing::{lease_lost, lease_taken, replicas};
 use self::register::{by_sink, counter, counters, gauge, histogram, plain, shown, times_ms};
 use self::rotating::Rotating;
 pub use self::rotating::{records_rewrapped, rotations_unfinished};
+use self::sealing::Sealing;
+pub use self::sealing::{SealCall, seal_called, seal_configured};
 use self::witnessing::Witnessing;
 pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
 use crate::answer::Refusal;
@@ -78,9 +81,7 @@ struct Metrics {
     rotating: Rotating,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
-    seals: GaugeVec,
-    /// By seal and outcome.
-    seal_calls: IntCounterVec,
+    seals: Sealing,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -172,15 +173,12 @@ impl Metrics {
                 "Logs that do not have what was signed of them: their namespaces stay sealed until that is accepted.",
             ),
             anchor_failures: counter(of, "strongroom_audit_anchor_failures_total", "Writings of the anchors that failed."),
-            seals: shown(of, GaugeVec::new(Opts::new("strongroom_seal_answers", SEAL_ANSWERS), &["seal"])),
-            seal_calls: shown(of, IntCounterVec::new(Opts::new("strongroom_seal_calls_total", SEAL_CALLS), &["seal", "outcome"])),
+            seals: Sealing::new(of),
             registry,
         }
     }
 }
 
-const SEAL_ANSWERS: &str = "1 while a configured seal answers, also with a refusal, else 0.";
-const SEAL_CALLS: &str = "Calls to seals in other systems, by outcome.";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is looked up when somebody asks, and not counted.
@@ -342,41 +340,6 @@ pub fn anchors_failed() {
 pub fn certificate_read(taken: bool) {
     let [done, refused] = &METRICS.reloads;
     if taken { done.inc() } else { refused.inc() }
-}
-
-/// What came of a call to a seal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SealCall {
-    /// What was asked for.
-    Done,
-    /// A refusal, or a wrap that does not open.
-    Refused,
-    /// Nothing: it is away.
-    Unavailable,
-}
-
-impl SealCall {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// A seal of this name is configured. The name is the operator's.
-pub fn seal_configured(seal: &str) {
-    METRICS.seals.with_label_values(&[seal]).set(1.0);
-    for outcome in [SealCall::Done, SealCall::Refused, SealCall::Unavailable] {
-        METRICS.seal_calls.with_label_values(&[seal, outcome.word()]);
-    }
-}
-
-/// A call to a seal ended.
-pub fn seal_called(seal: &str, outcome: SealCall) {
-    METRICS.seals.with_label_values(&[seal]).set(if outcome == SealCall::Unavailable { 0.0 } else { 1.0 });
-    METRICS.seal_calls.with_label_values(&[seal, outcome.word()]).inc();
 }
 
 /// How a TLS handshake ended.
