@@ -140,7 +140,16 @@ async fn open(barrier: &Barrier, folder: &Path, client: &Path, wanted: Option<Se
     match (wanted, token_of(folder)) {
         (None, Some(token)) => Ok(token),
         (Some(wanted), Some(token)) if crate::crypto::equal(wanted.expose().as_bytes(), token.expose().as_bytes()) => Ok(token),
+        // Its file is gone, and it is still what it was.
+        (Some(wanted), _) if may_everything(barrier, &wanted).await => Ok(wanted),
         (wanted, _) => Ok(barrier.another_root_token(wanted, "a root token was made").await?),
+    }
+}
+
+async fn may_everything(barrier: &Barrier, token: &SecretText) -> bool {
+    match barrier.open() {
+        Some(open) => send(open.committer(), "GET", "sys/audit", None, token).await.is_ok(),
+        None => false,
     }
 }
 

@@ -173,8 +173,12 @@ fn a_development_server_keeps_its_data_and_its_token() {
     let accessor =
         |root: &Client| root.call("GET", "auth/token/lookup-self", None).expect(200).json()["data"]["accessor"].clone();
     let before = accessor(&root);
-    for _ in 0..2 {
+    for is_forgotten in [false, true] {
         assert!(server.stop().success());
+        if is_forgotten {
+            // The token is in there; it is on the command line, too.
+            fs::remove_file(server.folder().join("dev/env")).unwrap();
+        }
         server.come_back();
         assert_eq!(root.call("GET", "secret/data/a", None).expect(200).json()["data"]["data"]["k"], "v");
         assert_eq!(accessor(&root), before);
