@@ -4,6 +4,7 @@
 mod erased;
 mod killed;
 mod refused;
+mod renewed;
 mod stage;
 mod storages;
 
