@@ -70,6 +70,11 @@ impl Server {
         self.process.wait().unwrap();
         self.process = launch(&self.config, &self.folder);
         self.wait().await;
+        // It listens before it is open.
+        let look = request("GET", "auth/token/lookup-self", &self.token, "");
+        while self.connect().await.exchange(&look).await.0 != 200 {
+            tokio::time::sleep(START_INTERVAL).await;
+        }
     }
 
     /// Its root token.
