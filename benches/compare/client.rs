@@ -1,6 +1,7 @@
 //! An HTTP/1.1 client that does as little as possible: bytes that are ready to send, and the status of the answer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rustls::HandshakeKind;
 use rustls_pki_types::ServerName;
@@ -11,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 /// Larger than every answer that is measured.
 const BUFFER_BYTES: usize = 64 << 10;
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// The end of a body in chunks. It may stand at the end of what was read of a longer one only if its content has these bytes: JSON has not.
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
@@ -35,6 +37,18 @@ impl Connection {
         stream.set_nodelay(true).unwrap();
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         Self { stream, buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    /// One to a server that listens before it is open: when it answers a request with this token.
+    pub(crate) async fn open_at_last(connector: &TlsConnector, address: SocketAddr, token: &str) -> Self {
+        let look = request("GET", "auth/token/lookup-self", token, "");
+        loop {
+            let mut connection = Self::open(connector, address).await;
+            if connection.exchange(&look).await.0 == 200 {
+                return connection;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Whether the handshake went on with an earlier session.
@@ -102,8 +116,7 @@ enum Length {
 /// Status and length (0 if nothing is said: a 204).
 fn parse(head: &[u8]) -> (u16, Length) {
     let head = std::str::from_utf8(head).unwrap();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let field = |wanted: &str| {
         let mut fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
         fields.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))

@@ -165,11 +165,7 @@ impl Server {
         let begun = Instant::now();
         self.process = cores.on_server_core(|| command.spawn()).unwrap();
         wait_until_it_listens(self.address).await;
-        // It listens before it is open.
-        let read = client::request("GET", "auth/token/lookup-self", &self.root_token, "");
-        while self.connect().await.exchange(&read).await.0 != 200 {
-            tokio::time::sleep(START_INTERVAL).await;
-        }
+        Connection::open_at_last(&self.connector, self.address, &self.root_token).await;
         begun.elapsed()
     }
 

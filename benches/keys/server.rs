@@ -70,11 +70,7 @@ impl Server {
         self.process.wait().unwrap();
         self.process = launch(&self.config, &self.folder);
         self.wait().await;
-        // It listens before it is open.
-        let look = request("GET", "auth/token/lookup-self", &self.token, "");
-        while self.connect().await.exchange(&look).await.0 != 200 {
-            tokio::time::sleep(START_INTERVAL).await;
-        }
+        Connection::open_at_last(&Way::Kept.connector(&self.folder), self.address, &self.token).await;
     }
 
     /// Its root token.

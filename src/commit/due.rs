@@ -1,31 +1,21 @@
-//! When wrapping keys are to be rotated by themselves. Nobody may ask for a namespace for months, and jobs work on tenants whose keys are
-//! open: so the root keeps when each is due, in the order of time. Those whose time has come are opened, and the job that looks at
-//! every open tenant does the rest. What is not due costs nothing, however many there are.
+//! When wrapping keys are to be rotated by themselves: the root keeps when each is due, and those whose time has come are opened.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::committer::{Attempt, Committer};
-use super::lease::Held;
 use super::tenant::Tenant;
 use super::txn::Txn;
-use super::unfinished::open;
-use crate::answer::{Answer, Refusal};
-use crate::audit::event::{Event, Word};
+use super::waiting::Mark;
+use crate::answer::Refusal;
 use crate::id::TenantId;
 use crate::json_record;
-use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::record::{Address, Kind, Listing};
 use crate::time::Timestamp;
-
-/// Tenants that are opened in one round.
-const OPENED: usize = 16;
 
 /// That a tenant's wrapping key is to be rotated. Its name is the time, and then the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DueRotation {
+pub(super) struct DueRotation {
     /// From the one below the root down to it.
     chain: Vec<TenantId>,
 }
@@ -39,6 +29,21 @@ impl DueRotation {
 
     fn address(at: Timestamp, tenant: TenantId) -> Address {
         Address::system(Kind::DueRotation, Self::name(at, tenant))
+    }
+}
+
+impl Mark for DueRotation {
+    const WORK: &'static str = "rotations that are due";
+    const FORGOTTEN: (&'static str, &'static str) = ("rotate-key", "its wrapping key is not rotated any more");
+
+    fn wanted(names: &[Box<str>], now: Timestamp) -> impl Iterator<Item = (&str, TenantId)> {
+        // They are in the order of time.
+        let all = names.iter().filter_map(|name| Some((&**name, parse(name)?)));
+        all.take_while(move |(_, (at, _))| *at <= now).map(|(name, (_, tenant))| (name, tenant))
+    }
+
+    fn chain(&self) -> &[TenantId] {
+        &self.chain
     }
 }
 
@@ -64,83 +69,6 @@ impl Txn {
         let (address, chain) = (DueRotation::address(next, tenant.id()), self.chain_to(tenant).await?);
         self.exists(&root, &address).await?;
         self.put(&root, &address, &DueRotation { chain }, None).await
-    }
-}
-
-/// Opens tenants whose time has come, some in each round.
-#[derive(Default)]
-pub(super) struct Due {
-    round: AtomicUsize,
-}
-
-impl Due {
-    pub(super) async fn open(&self, committer: &Committer, under: Option<&Held>) {
-        let first = self.round.fetch_add(OPENED, Ordering::Relaxed);
-        let look = Arc::new(Look { first, found: Mutex::default() });
-        if let Err(refusal) = committer.run(Arc::clone(&look) as Arc<dyn Attempt>).await {
-            tracing::warn!(?refusal, "rotations that are due were not looked up; trying again later");
-            return;
-        }
-        let found = std::mem::take(&mut *look.found.lock().unwrap_or_else(PoisonError::into_inner));
-        for (at, tenant, chain) in found {
-            match open(committer.tenants(), &chain).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    if committer.tenants().is_gone(tenant).await
-                        && let Err(refusal) = committer.run_under(under, Arc::new(Forget { at, tenant })).await
-                    {
-                        tracing::warn!(?refusal, "the schedule of an erased tenant is not forgotten yet");
-                    }
-                }
-                // Sealed, or its own key is away: it is opened when somebody can.
-                Err(refusal) => tracing::debug!(?refusal, %tenant, "a rotation that is due waits for its tenant's keys"),
-            }
-        }
-    }
-}
-
-type Found = (Timestamp, TenantId, Vec<TenantId>);
-
-/// Some that are due and not open now, others in each round.
-struct Look {
-    first: usize,
-    found: Mutex<Vec<Found>>,
-}
-
-#[async_trait]
-impl Attempt for Look {
-    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let (root, now) = (txn.tenants().root(), txn.now());
-        let names = txn.names(&root, Kind::DueRotation, SYSTEM, "").await?;
-        let due = names.iter().filter_map(|name| parse(name)).take_while(|(at, _)| *at <= now);
-        let mut waiting: Vec<_> = due.filter(|(_, tenant)| txn.tenants().get(*tenant).is_none()).collect();
-        let first = self.first.checked_rem(waiting.len()).unwrap_or(0);
-        waiting.rotate_left(first);
-        let mut found = Vec::new();
-        for (at, tenant) in waiting.into_iter().take(OPENED) {
-            if let Some(due) = txn.read::<DueRotation>(&root, &DueRotation::address(at, tenant)).await? {
-                found.push((at, tenant, due.value.chain.clone()));
-            }
-        }
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        Ok(Answer::Empty)
-    }
-}
-
-/// The tenant was erased meanwhile.
-struct Forget {
-    at: Timestamp,
-    tenant: TenantId,
-}
-
-#[async_trait]
-impl Attempt for Forget {
-    async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let root = txn.tenants().root();
-        txn.remove::<DueRotation>(&root, &DueRotation::address(self.at, self.tenant)).await?;
-        let text = format!("tenant {} was erased: its wrapping key is not rotated any more", self.tenant);
-        txn.conclude(&root, &Event::of_job(txn.now(), root.id(), Word::new("rotate-key"), text), false);
-        Ok(Answer::Empty)
     }
 }
 

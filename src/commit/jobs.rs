@@ -10,12 +10,13 @@ use async_trait::async_trait;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
-use super::due::Due;
+use super::due::DueRotation;
 use super::lease::Held;
 use super::rewrap::RewrapStep;
 use super::tenant::Tenant;
 use super::txn::{Swept, Txn};
-use super::unfinished::Unfinished;
+use super::unfinished::UnfinishedRewrap;
+use super::waiting::Waiting;
 use crate::answer::{Answer, Refusal};
 use crate::audit::event::{Event, Word};
 use crate::id::TenantId;
@@ -36,14 +37,14 @@ pub struct Upkeep {
     committer: Arc<Committer>,
     /// Records that seem to be past their expiry and do not open: told once, and passed over.
     damaged: Mutex<HashMap<TenantId, HashSet<RecordKey>>>,
-    unfinished: Unfinished,
-    due: Due,
+    unfinished: Waiting<UnfinishedRewrap>,
+    due: Waiting<DueRotation>,
 }
 
 impl Upkeep {
     /// Jobs that commit through `committer`.
     pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, damaged: Mutex::default(), unfinished: Unfinished::default(), due: Due::default() }
+        Self { committer, damaged: Mutex::default(), unfinished: Waiting::default(), due: Waiting::default() }
     }
 
     /// What concerns no tenant alone, done under a lease where there may be other servers. Returns true when more is left to do at once.

@@ -52,6 +52,7 @@ pub(crate) mod testing;
 mod trees;
 mod txn;
 mod unfinished;
+mod waiting;
 mod work;
 mod wraps;
 mod writing;

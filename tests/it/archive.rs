@@ -6,7 +6,6 @@ pub(crate) mod s3;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use strongroom::audit::note::LogKey;
@@ -15,7 +14,7 @@ use strongroom::audit::segment::Segment;
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put, ready, token};
 use crate::support::on_stores;
-use crate::support::process::{Finished, PATIENCE, run};
+use crate::support::process::{Finished, run, until};
 use crate::support::server::Server;
 use crate::support::tools;
 
@@ -40,16 +39,6 @@ fn archived_in_folder(server: &mut Server, lines: &str) -> PathBuf {
     fs::create_dir_all(&path).unwrap();
     declare(server, &format!("\"file\" {{\n  path = \"{}\"\n  interval = \"1s\"\n{lines}}}", path.display()));
     path
-}
-
-/// Waits until something is true, and looks often. What is waited for comes in some seconds: signing takes five at least.
-#[track_caller]
-fn until(what: &str, ready: impl Fn() -> bool) {
-    let since = Instant::now();
-    while !ready() {
-        assert!(since.elapsed() < 6 * PATIENCE, "{what} did not come in time");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }
 
 /// What `sys/audit-log/archive` says.

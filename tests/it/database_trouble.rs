@@ -11,20 +11,9 @@ use crate::support::client::Client;
 use crate::support::fixture::{put, ready};
 use crate::support::full;
 use crate::support::postgres::Database;
-use crate::support::process::PATIENCE;
+use crate::support::process::until;
 use crate::support::server::Server;
 use load::Load;
-
-/// Waits until something is true; how long that took.
-#[track_caller]
-fn until(what: &str, ready: impl Fn() -> bool) -> Duration {
-    let since = Instant::now();
-    while !ready() {
-        assert!(since.elapsed() < 6 * PATIENCE, "{what} did not come in time");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    since.elapsed()
-}
 
 /// On a quiet machine service is back soon after the database.
 #[track_caller]

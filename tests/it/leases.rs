@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put, ready, token};
 use crate::support::full;
 use crate::support::postgres::Database;
-use crate::support::process::PATIENCE;
+use crate::support::process::until;
 use crate::support::server::Server;
 
 /// Those of servers that have neither an archive nor a place for backups.
@@ -91,17 +91,6 @@ fn until_signed(namespace: &Client) -> u64 {
         shown.status == 200 && shown.json()["data"]["size"].as_u64().unwrap() > newest
     });
     newest
-}
-
-/// Waits until something is true.
-#[track_caller]
-fn until(what: &str, ready: impl Fn() -> bool) -> Duration {
-    let since = Instant::now();
-    while !ready() {
-        assert!(since.elapsed() < 6 * PATIENCE, "{what} did not come in time");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    since.elapsed()
 }
 
 fn metric(client: &Client, name: &str) -> f64 {

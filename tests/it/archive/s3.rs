@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{declare, log_key, newest, number, page, until, work};
+use super::{declare, log_key, newest, number, page, work};
 use crate::support::fixture::ready;
+use crate::support::process::until;
 use crate::support::s3::{Fault, S3};
 use crate::support::server::Server;
 

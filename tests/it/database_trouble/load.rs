@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::Client;
+use crate::support::process::until;
 
 const WRITERS: usize = 4;
 /// No request may take longer, whatever the database does.
@@ -47,13 +48,13 @@ impl Load {
     pub(super) fn until_it_works(&self) -> Duration {
         // One of each may have been on its way.
         let before = self.done.load(Ordering::SeqCst) + WRITERS;
-        super::until("an acknowledged write", || self.done.load(Ordering::SeqCst) > before)
+        until("an acknowledged write", || self.done.load(Ordering::SeqCst) > before)
     }
 
     /// Until requests are refused.
     pub(super) fn until_it_is_refused(&self) -> Duration {
         let before = self.refused.load(Ordering::SeqCst);
-        super::until("a refusal", || self.refused.load(Ordering::SeqCst) > before)
+        until("a refusal", || self.refused.load(Ordering::SeqCst) > before)
     }
 
     /// How many were refused so far.

@@ -189,11 +189,7 @@ impl Database {
 
 impl Server {
     fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
-        let account = ordinary_account();
-        if let Some((user, group)) = account {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
+        let (folder, account) = own_folder();
         let made = as_ordinary(account, &binaries().join("initdb"))
             .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "-D"])
             .arg(folder.join("data"))
@@ -310,6 +306,16 @@ fn binaries() -> &'static Path {
             .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
             .expect("these tests need PostgreSQL's server programs (initdb, postgres, psql)")
     })
+}
+
+/// A folder that the account of the servers may write to.
+fn own_folder() -> (PathBuf, Option<(u32, u32)>) {
+    let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+    let account = ordinary_account();
+    if let Some((user, group)) = account {
+        chown(&folder, Some(user), Some(group)).unwrap();
+    }
+    (folder, account)
 }
 
 /// User and group to run the server as, when this process is root.

@@ -1,12 +1,11 @@
 //! What is done to a `PostgreSQL` server of a test's own, and the standby that it may have.
 
 use std::fs;
-use std::os::unix::fs::chown;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::{Database, Server, as_ordinary, binaries, ordinary_account};
+use super::{Database, Server, as_ordinary, binaries, ordinary_account, own_folder};
 
 /// How long a new standby may take until it has all that its primary has.
 const FOLLOWS_WITHIN: Duration = Duration::from_mins(1);
@@ -80,11 +79,7 @@ impl Database {
 impl Server {
     /// A standby of another server, not started yet.
     fn copied_from(primary: &Self) -> Self {
-        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
-        let account = ordinary_account();
-        if let Some((user, group)) = account {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
+        let (folder, account) = own_folder();
         let made = as_ordinary(account, &binaries().join("pg_basebackup"))
             .args(["-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-h"])
             .arg(&primary.folder)

@@ -127,3 +127,14 @@ pub(crate) fn free_port() -> u16 {
         }
     }
 }
+
+/// Waits until something is true that takes some seconds by itself, and looks often; how long that took.
+#[track_caller]
+pub(crate) fn until(what: &str, ready: impl Fn() -> bool) -> Duration {
+    let since = Instant::now();
+    while !ready() {
+        assert!(since.elapsed() < 6 * PATIENCE, "{what} did not come in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    since.elapsed()
+}
