@@ -187,15 +187,8 @@ fn a_rotation_goes_on_after_a_crash(server: &mut Server) {
 fn nobody_waits_for_a_rotation_and_nothing_is_lost(server: &mut Server) {
     let root = ready(server);
     let number = if full() { 100_000 } else { 1_200 };
-    std::thread::scope(|scope| {
-        for worker in 0..6 {
-            let root = &root;
-            scope.spawn(move || {
-                for at in (worker..number).step_by(6) {
-                    put(root, &format!("many/{at}"), &json!({"n": 0}));
-                }
-            });
-        }
+    each(number, |at| {
+        put(&root, &format!("many/{at}"), &json!({"n": 0}));
     });
     let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let written = std::thread::scope(|scope| {
@@ -241,10 +234,20 @@ fn nobody_waits_for_a_rotation_and_nothing_is_lost(server: &mut Server) {
         workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(requests.load(Ordering::Relaxed) > 20);
-    for at in 0..number {
+    each(number, |at| {
         let expected = written.iter().map(|last| last[at]).max().unwrap();
         assert_eq!(read(&root, &format!("many/{at}")), json!({"n": expected}), "many/{at}");
-    }
+    });
+}
+
+/// Does something for each of so many numbers, six at a time.
+fn each(number: usize, work: impl Fn(usize) + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            scope.spawn(move || (worker..number).step_by(6).for_each(work));
+        }
+    });
 }
 
 fn what_does_not_open_is_left_and_keeps_the_older_keys(server: &mut Server) {
