@@ -4,12 +4,11 @@
 //! buffer, and already serialised parts (a stored value) are spliced in as they are.
 
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use crate::secret::append;
+use crate::secret::SecretBytes;
 
 /// A complete JSON text.
-pub struct Json(Zeroizing<Vec<u8>>);
+pub struct Json(SecretBytes);
 
 impl Json {
     /// An object; `fill` appends its fields.
@@ -19,83 +18,105 @@ impl Json {
 
     /// An object of about `bytes`: a buffer that need not grow is not copied.
     pub fn object_of(bytes: usize, fill: impl FnOnce(&mut Object<'_>)) -> Self {
-        let mut buffer = Zeroizing::new(Vec::with_capacity(bytes));
+        let mut buffer = SecretBytes::with_capacity(bytes);
         write_object(&mut buffer, fill);
         Self(buffer)
     }
 
     /// Any serialisable value that is not secret.
     pub fn value(value: &(impl Serialize + ?Sized)) -> Self {
-        let mut buffer = Zeroizing::new(Vec::with_capacity(128));
+        let mut buffer = SecretBytes::with_capacity(128);
         write_value(&mut buffer, value);
         Self(buffer)
     }
 
-    /// A list of objects that grows.
+    /// A list that grows.
     pub fn list() -> List {
-        List(Zeroizing::new(b"[".to_vec()))
+        List { buffer: SecretBytes::new(b"[".to_vec()), first: true, end: b"]" }
+    }
+
+    /// An object whose only field is a list that grows, of about `bytes`.
+    pub fn list_in(name: &str, bytes: usize) -> List {
+        let mut buffer = SecretBytes::with_capacity(bytes);
+        buffer.append(b"{");
+        Object { buffer: &mut buffer, first: true }.raw(name, b"[");
+        List { buffer, first: true, end: b"]}" }
     }
 
     /// Takes a text that is known to be JSON.
-    pub fn from_text(text: Zeroizing<Vec<u8>>) -> Self {
-        Self(text)
+    pub fn from_text(text: Vec<u8>) -> Self {
+        Self(SecretBytes::new(text))
     }
 
     /// The text.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        self.0.expose()
     }
 
-    /// The buffer, to be sent.
-    pub fn into_inner(self) -> Zeroizing<Vec<u8>> {
+    /// The buffer, to be stored or sent.
+    pub fn into_secret(self) -> SecretBytes {
         self.0
     }
 }
 
-/// A list of objects that is being written.
-pub struct List(Zeroizing<Vec<u8>>);
+/// A list that is being written.
+pub struct List {
+    buffer: SecretBytes,
+    first: bool,
+    end: &'static [u8],
+}
 
 impl List {
     /// Appends an object.
     pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
-        if self.0.len() > 1 {
-            append(&mut self.0, b",");
+        self.separate();
+        write_object(&mut self.buffer, fill);
+    }
+
+    /// Appends what is already written.
+    pub fn item(&mut self, json: &Json) {
+        self.separate();
+        self.buffer.append(json.expose());
+    }
+
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.first) {
+            self.buffer.append(b",");
         }
-        write_object(&mut self.0, fill);
     }
 
     /// Bytes so far.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty: it begins with a bracket")]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.buffer.len()
     }
 
-    /// The whole list.
+    /// The whole text.
     pub fn close(mut self) -> Json {
-        append(&mut self.0, b"]");
-        Json(self.0)
+        self.buffer.append(self.end);
+        Json(self.buffer)
     }
 }
 
 /// An object that is being written.
 pub struct Object<'a> {
-    buffer: &'a mut Zeroizing<Vec<u8>>,
+    buffer: &'a mut SecretBytes,
     first: bool,
 }
 
 impl Object<'_> {
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.first) {
-            append(self.buffer, b",");
+            self.buffer.append(b",");
         }
         if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             // Nothing to escape, as in nearly all names.
-            append(self.buffer, b"\"");
-            append(self.buffer, name.as_bytes());
-            append(self.buffer, b"\":");
+            self.buffer.append(b"\"");
+            self.buffer.append(name.as_bytes());
+            self.buffer.append(b"\":");
         } else {
             write_value(self.buffer, name);
-            append(self.buffer, b":");
+            self.buffer.append(b":");
         }
     }
 
@@ -109,21 +130,21 @@ impl Object<'_> {
     /// A field that is a list of strings.
     pub fn strings(&mut self, name: &str, values: &[impl AsRef<str>]) -> &mut Self {
         self.name(name);
-        append(self.buffer, b"[");
+        self.buffer.append(b"[");
         for (at, value) in values.iter().enumerate() {
             if at > 0 {
-                append(self.buffer, b",");
+                self.buffer.append(b",");
             }
             write_value(self.buffer, value.as_ref());
         }
-        append(self.buffer, b"]");
+        self.buffer.append(b"]");
         self
     }
 
     /// A field whose value is already JSON.
     pub fn raw(&mut self, name: &str, json: &[u8]) -> &mut Self {
         self.name(name);
-        append(self.buffer, json);
+        self.buffer.append(json);
         self
     }
 
@@ -144,25 +165,25 @@ impl Object<'_> {
         let inner = object.expose().strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")).unwrap_or_default();
         if !inner.is_empty() {
             if !std::mem::take(&mut self.first) {
-                append(self.buffer, b",");
+                self.buffer.append(b",");
             }
-            append(self.buffer, inner);
+            self.buffer.append(inner);
         }
         self
     }
 }
 
-fn write_object(buffer: &mut Zeroizing<Vec<u8>>, fill: impl FnOnce(&mut Object<'_>)) {
-    append(buffer, b"{");
+fn write_object(buffer: &mut SecretBytes, fill: impl FnOnce(&mut Object<'_>)) {
+    buffer.append(b"{");
     fill(&mut Object { buffer, first: true });
-    append(buffer, b"}");
+    buffer.append(b"}");
 }
 
-struct Growing<'a>(&'a mut Zeroizing<Vec<u8>>);
+struct Growing<'a>(&'a mut SecretBytes);
 
 impl std::io::Write for Growing<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        append(self.0, bytes);
+        self.0.append(bytes);
         Ok(bytes.len())
     }
 
@@ -171,12 +192,12 @@ impl std::io::Write for Growing<'_> {
     }
 }
 
-fn write_value(buffer: &mut Zeroizing<Vec<u8>>, value: &(impl Serialize + ?Sized)) {
+fn write_value(buffer: &mut SecretBytes, value: &(impl Serialize + ?Sized)) {
     let before = buffer.len();
     if serde_json::to_writer(Growing(buffer), value).is_err() {
         // A map with keys that are not strings: a flaw of the caller, which must not become broken JSON.
         buffer.truncate(before);
-        append(buffer, b"null");
+        buffer.append(b"null");
     }
 }
 

@@ -6,18 +6,49 @@
 
 use zeroize::Zeroizing;
 
-/// Bytes that are secret: a value, a request body, a key share.
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+/// Bytes that are secret: a value, a request body, a key share, an answer.
+pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
     /// Takes ownership of `bytes`; they are wiped when this value is dropped.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(bytes)
     }
 
     /// Takes a buffer that wipes itself already.
-    pub fn from_wiping(bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self(bytes)
+    pub fn from_wiping(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(std::mem::take(&mut *bytes))
+    }
+
+    /// The opposite: for what must have a `Vec`.
+    pub(crate) fn into_wiping(mut self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(std::mem::take(&mut self.0))
+    }
+
+    /// None yet, and room for so many.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if self.0.capacity() - self.0.len() < bytes.len() {
+            self.grow(bytes.len());
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let mut larger = Self::with_capacity((self.len() + more).next_power_of_two() * 2);
+        larger.0.extend_from_slice(&self.0);
+        *self = larger;
+    }
+
+    /// Only the first `length` are left. Those behind are wiped with the buffer.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     /// The bytes themselves, for as short a time as possible.
@@ -42,20 +73,14 @@ impl SecretBytes {
     }
 }
 
-/// Appends, and wipes the old buffer when it has to grow: `Vec` would free it as it is.
-#[inline]
-pub(crate) fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
-    if buffer.capacity() - buffer.len() < bytes.len() {
-        grow(buffer, bytes.len());
+impl Drop for SecretBytes {
+    /// Wipes all of the buffer, also what is behind its end. `Zeroizing` stores byte by byte, which takes longer than all else that is
+    /// done with a large answer; here it is filled at once, and the barrier keeps the compiler from leaving that out.
+    fn drop(&mut self) {
+        self.0.clear();
+        self.0.resize(self.0.capacity(), 0);
+        zeroize::optimization_barrier(self.0.as_slice());
     }
-    buffer.extend_from_slice(bytes);
-}
-
-#[cold]
-fn grow(buffer: &mut Zeroizing<Vec<u8>>, more: usize) {
-    let mut larger = Zeroizing::new(Vec::with_capacity((buffer.len() + more).next_power_of_two() * 2));
-    larger.extend_from_slice(buffer);
-    *buffer = larger;
 }
 
 /// Text that is secret: a token, a field of a request.

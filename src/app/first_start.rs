@@ -111,7 +111,7 @@ pub(super) async fn send(
         if_none_match: None,
         content_type,
         headers: Box::new(NoHeaders),
-        body: Body::Whole(SecretBytes::from_wiping(body.map(Json::into_inner).unwrap_or_default())),
+        body: Body::Whole(body.map_or_else(|| SecretBytes::new(Vec::new()), Json::into_secret)),
         remote: ([127, 0, 0, 1], 0).into(),
         certificate: None,
     };

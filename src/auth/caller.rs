@@ -1,5 +1,6 @@
 //! Who makes a request, once that is known.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::origin::Origin;
@@ -53,8 +54,9 @@ impl Caller {
     }
 
     /// A path of the request's tenant, as the policies name it.
-    pub fn policy_path(&self, path: &str) -> String {
-        format!("{}{path}", self.prefix)
+    pub fn policy_path<'p>(&self, path: impl Into<Cow<'p, str>>) -> Cow<'p, str> {
+        let path = path.into();
+        if self.prefix.is_empty() { path } else { Cow::Owned([&self.prefix, &*path].concat()) }
     }
 
     /// As the audit log names the caller.

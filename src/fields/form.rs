@@ -31,7 +31,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<(String, Zeroizing<String>)>, Ref
             return Err(Refusal::Invalid(format!("the form has more than {PARAMETERS_MAX} fields")));
         }
         let value = Zeroizing::new(value.into_owned());
-        let mut quoted = Json::value(value.as_str()).into_inner();
+        let mut quoted = Json::value(value.as_str()).into_secret().into_wiping();
         let quoted = String::from_utf8(std::mem::take(&mut *quoted)).map_err(|_| Refusal::invalid("the form is not UTF-8"))?;
         entries.push((name.into_owned(), Zeroizing::new(quoted)));
     }

@@ -2,23 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
-
 use super::json;
 use crate::answer::Refusal;
 use crate::json::{Json, Object};
+use crate::secret::SecretBytes;
+use serde_json::value::RawValue;
 
 /// Applies `patch` to `target`; both are texts of one JSON object. Members that are `null` in the patch are removed,
 /// objects are merged, everything else is replaced. `Invalid` when either is no object, or the result is past the limits.
-pub fn merge_patch(target: &[u8], patch: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+pub fn merge_patch(target: &[u8], patch: &[u8]) -> Result<SecretBytes, Refusal> {
     let (target, patch) = (object(target)?, object(patch)?);
     let mut flaw = None;
-    let merged = Json::object(|out| merge(out, Some(target), patch, &mut flaw)).into_inner();
+    let merged = Json::object(|out| merge(out, Some(target), patch, &mut flaw)).into_secret();
     if let Some(refusal) = flaw {
         return Err(refusal);
     }
-    object(&merged)?;
+    object(merged.expose())?;
     Ok(merged)
 }
 
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     fn merged(target: &str, patch: &str) -> Result<String, Refusal> {
-        merge_patch(target.as_bytes(), patch.as_bytes()).map(|text| String::from_utf8(text.to_vec()).unwrap())
+        merge_patch(target.as_bytes(), patch.as_bytes()).map(|text| String::from_utf8(text.expose().to_vec()).unwrap())
     }
 
     /// RFC 7396 section 2, written as the pseudo-code there has it.

@@ -117,7 +117,7 @@ impl<'a> Fields<'a> {
                 object.raw(name, raw.get().as_bytes());
             }
         });
-        Some(SecretBytes::from_wiping(json.into_inner()))
+        Some(json.into_secret())
     }
 
     /// All fields with their JSON text, in the order of the body.

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY};
-use zeroize::Zeroizing;
 
 use crate::answer::{Answer, Data, Refusal};
 use crate::json::Json;
 use crate::quota::Taken;
 use crate::request::Rate;
+use crate::secret::SecretBytes;
 
 /// The standing reference of what was written, where the answer has no body that could hold it.
 static REFERENCE: HeaderName = HeaderName::from_static("x-strongroom-reference");
@@ -121,7 +121,7 @@ pub(super) fn demand_tls(reply: &mut Reply) {
 
 /// A reply with the headers that all have. The body's buffer is wiped when it has been sent.
 pub(super) fn respond(status: u16, body: Option<Json>) -> Reply {
-    with_body(status, body.map_or_else(Bytes::new, |json| Bytes::from_owner(Owned(json.into_inner()))))
+    with_body(status, body.map_or_else(Bytes::new, |json| Bytes::from_owner(Owned(json.into_secret()))))
 }
 
 fn with_body(status: u16, body: Bytes) -> Reply {
@@ -133,10 +133,10 @@ fn with_body(status: u16, body: Bytes) -> Reply {
     reply
 }
 
-struct Owned(Zeroizing<Vec<u8>>);
+struct Owned(SecretBytes);
 
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.0.expose()
     }
 }

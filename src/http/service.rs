@@ -8,7 +8,6 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming as HyperBody};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN};
 use hyper::{Method, Request};
-use zeroize::Zeroizing;
 
 use super::accept::Connection;
 use super::bare;
@@ -20,7 +19,7 @@ use crate::cert::Presented;
 use crate::crypto;
 use crate::metrics;
 use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Shared};
-use crate::secret::{SecretBytes, SecretText, append};
+use crate::secret::{SecretBytes, SecretText};
 use crate::sys::barrier::{Barrier, BarrierError};
 use crate::sys::process::Process;
 
@@ -256,15 +255,15 @@ pub(super) async fn whole_body(body: HyperBody, limit: usize) -> Body {
         return Body::TooLarge;
     }
     // One chunk is the rule; the announced length is within the limit.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0)));
+    let mut bytes = SecretBytes::with_capacity(usize::try_from(announced).unwrap_or(0));
     let mut body = Limited::new(body, limit);
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::TooLarge };
         if let Ok(data) = frame.into_data() {
-            append(&mut bytes, &data);
+            bytes.append(&data);
         }
     }
-    Body::Whole(SecretBytes::from_wiping(bytes))
+    Body::Whole(bytes)
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ fn check(name: &Name, capability: Capability, place: &Place, caller: Option<&Cal
         Form::Acl => "policies/acl/",
         Form::Old => "policy/",
     };
-    let path = caller.policy_path(&format!("{}{directory}{}", place.path, name.text));
+    let path = caller.policy_path(format!("{}{directory}{}", place.path, name.text));
     if caller.acl.decide(&Ask::new(&path, capability)) { Ok(()) } else { Err(Refusal::Denied) }
 }
 

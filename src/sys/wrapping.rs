@@ -62,7 +62,7 @@ impl Operation {
 /// Runs one operation.
 pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, txn: &mut Txn) -> Result<Answer, Refusal> {
     match operation {
-        Operation::Wrap(object) => Ok(Answer::data(Json::from_text(object.expose().to_vec().into()))),
+        Operation::Wrap(object) => Ok(Answer::data(Json::from_text(object.expose().to_vec()))),
         Operation::Lookup(token) => Ok(show(&find(token.as_ref(), place, caller, txn).await?)),
         Operation::Unwrap(token) => {
             let known = find(token.as_ref(), place, caller, txn).await?;

@@ -156,14 +156,14 @@ impl Wrapped {
             out.field("status", &data.status).field("lease_duration", &data.lease_duration);
             out.strings("warnings", &data.warnings);
         });
-        Self(SecretBytes::from_wiping(json.into_inner()))
+        Self(json.into_secret())
     }
 
     fn answer(&self) -> Result<Answer, Refusal> {
         let parts: Parts<'_> = serde_json::from_slice(self.0.expose()).map_err(|error| {
             Refusal::Internal(format!("an answer that was put away does not decode: column {}", error.column()))
         })?;
-        let json = |raw: &RawValue| Json::from_text(raw.get().as_bytes().to_vec().into());
+        let json = |raw: &RawValue| Json::from_text(raw.get().as_bytes().to_vec());
         if let Some(auth) = parts.auth {
             return Ok(Answer::Auth { auth: json(auth), warnings: parts.warnings });
         }
@@ -189,7 +189,7 @@ mod tests {
             status: 404,
             lease_duration: 90,
             warnings: vec!["careful".to_owned()],
-            ..Data::new(Some(Json::from_text(value.as_bytes().to_vec().into())))
+            ..Data::new(Some(Json::from_text(value.as_bytes().to_vec())))
         };
         let Answer::Data(out) = Wrapped::of(&data, None).answer().unwrap() else { panic!("no data") };
         assert_eq!(text(out.data.as_ref()).as_deref(), Some(value));

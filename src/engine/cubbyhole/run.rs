@@ -28,7 +28,7 @@ pub async fn run(operation: Operation, holder: &str, place: &Place, txn: &mut Tx
     match operation {
         Operation::Read(path) => {
             let kept = txn.read::<Kept>(tenant, &Kept::address(mount, holder, &path)).await?.ok_or(Refusal::NotFound)?;
-            Ok(Answer::data(Json::from_text(kept.value.0.expose().to_vec().into())))
+            Ok(Answer::data(Json::from_text(kept.value.0.expose().to_vec())))
         }
         Operation::Write(path, value) => {
             let address = Kept::address(mount, holder, &path);

@@ -44,15 +44,11 @@ pub(super) async fn entity(entity: &Entity, txn: &mut Txn, tenant: &Arc<Tenant>)
 
 /// A list of JSON texts.
 fn list(items: &[Json]) -> Json {
-    let mut text = zeroize::Zeroizing::new(b"[".to_vec());
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            text.push(b',');
-        }
-        text.extend_from_slice(item.expose());
+    let mut list = Json::list();
+    for item in items {
+        list.item(item);
     }
-    text.push(b']');
-    Json::from_text(text)
+    list.close()
 }
 
 /// An empty list is `null`, as `OpenBao` has it here.

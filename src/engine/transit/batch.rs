@@ -83,9 +83,9 @@ impl Batch<()> {
                 None => Err(Refusal::invalid("missing batch input to process")),
             };
         }
-        let mut list = zeroize::Zeroizing::new(Vec::with_capacity(results.len() * 128));
+        let mut list = Json::list_in("batch_results", results.len() * 128);
         for (at, result) in results.iter().enumerate() {
-            let item = Json::object(|out| {
+            list.object(|out| {
                 match result {
                     Ok(result) => done(result, out),
                     Err(text) => {
@@ -95,14 +95,8 @@ impl Batch<()> {
                 }
                 out.field("reference", self.references.get(at).map_or("", String::as_str));
             });
-            crate::secret::append(&mut list, if at == 0 { b"[" } else { b"," });
-            crate::secret::append(&mut list, item.expose());
         }
-        crate::secret::append(&mut list, b"]");
-        let data = Json::object_of(list.len() + 32, |out| {
-            out.raw("batch_results", &list);
-        });
-        let mut answer = Data::new(Some(data));
+        let mut answer = Data::new(Some(list.close()));
         if failing == Failing::IsInvalid && results.iter().any(Result::is_err) {
             answer.status = 400;
             match self.partial_status.filter(|_| results.iter().any(Result::is_ok)) {

@@ -124,19 +124,15 @@ fn done(made: &Result<DataKey, String>) -> Result<&DataKey, Refusal> {
 /// Makes data keys.
 pub(super) async fn make(name: &str, wanted: &Wanted, shown: &Shown, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let (_, made) = fresh((name, shown.count.unwrap_or(1)), wanted, place, txn).await?;
-    let mut list = zeroize::Zeroizing::new(Vec::with_capacity(256 * made.len()));
-    for (at, item) in made.iter().enumerate() {
+    let mut list = Json::list_in("data_keys", 256 * made.len());
+    for item in made.iter() {
         let json = done(item).map(|item| Json::object(|out| item.show(shown.plaintext, out)))?;
         if shown.count.is_none() {
             return Ok(Answer::data(json));
         }
-        crate::secret::append(&mut list, if at == 0 { b"[" } else { b"," });
-        crate::secret::append(&mut list, json.expose());
+        list.item(&json);
     }
-    crate::secret::append(&mut list, b"]");
-    Ok(Answer::data(Json::object(|out| {
-        out.raw("data_keys", &list);
-    })))
+    Ok(Answer::data(list.close()))
 }
 
 /// Makes a data key that is kept, and a reference to it.

@@ -155,19 +155,14 @@ fn written(name: &str, ring: &Ring) -> Result<Json, KeyError> {
         });
         out.object("archived_keys", |out| {
             // All versions, from the first that was not trimmed; without any, one that stands for version 0.
-            let mut list = zeroize::Zeroizing::new(b"[".to_vec());
+            let mut list = Json::list();
             for version in settings.min_available..=settings.latest {
-                let json = Json::object(|out| match ring.key.keys.get(&version) {
+                list.object(|out| match ring.key.keys.get(&version) {
                     Some(key) => failed = entry(ring, version, key, out).err().or(failed),
                     None => nothing(out),
                 });
-                if list.len() > 1 {
-                    crate::secret::append(&mut list, b",");
-                }
-                crate::secret::append(&mut list, json.expose());
             }
-            crate::secret::append(&mut list, b"]");
-            out.raw("keys", &list);
+            out.raw("keys", list.close().expose());
         });
     });
     failed.map_or(Ok(json), Err)

@@ -57,7 +57,7 @@ pub(super) async fn add_children(
                 continue;
             }
             let below = format!("{below}{name}/");
-            let path = caller.policy_path(&format!("{below}sys/audit-log"));
+            let path = caller.policy_path(format!("{below}sys/audit-log"));
             if caller.acl.decide(&Ask::new(&path, Capability::Read)) {
                 let namespace = format!("{}{}{below}", caller.namespace, caller.prefix);
                 sources.push(Source { tenant: Arc::clone(&tenant), namespace, expired: 0 });

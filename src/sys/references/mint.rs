@@ -30,7 +30,7 @@ pub(super) async fn bind(wish: Wish, place: &Place, caller: &Caller, txn: &mut T
 
 /// Whether a caller may make references for certain consumers to what is read at `path`, by another operation than `bind`.
 pub fn may_bind(caller: &Caller, path: &str) -> bool {
-    let bind = caller.policy_path(&format!("sys/references/bind/{path}"));
+    let bind = caller.policy_path(format!("sys/references/bind/{path}"));
     caller.acl.decide(&Ask::new(&bind, Capability::Update)) && !caller.acl.denies(&caller.policy_path(path))
 }
 

@@ -19,6 +19,8 @@ use crate::reference::{Binding, Consumer, Presented, ReferenceId, ReferenceRecor
 
 /// The most bytes of values that one batch answers with; items past that are refused on their own.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
+/// About as long as most results are.
+const RESULT_BYTES: usize = 640;
 
 /// What resolving one reference comes to.
 enum Outcome {
@@ -44,7 +46,7 @@ pub(super) async fn all(
     txn: &mut Txn,
 ) -> Result<Answer, Refusal> {
     let mut resolver = Resolver::new(place, caller);
-    let mut results = Json::list();
+    let mut results = Json::list_in("results", all.len() * RESULT_BYTES);
     for (text, wanted) in all {
         let outcome = match wanted {
             None => Err(Refusal::invalid("malformed reference: mistyped, or not complete")),
@@ -69,10 +71,7 @@ pub(super) async fn all(
             }
         });
     }
-    let results = results.close();
-    Ok(Answer::data(Json::object_of(results.expose().len() + 32, |data| {
-        data.raw("results", results.expose());
-    })))
+    Ok(Answer::data(results.close()))
 }
 
 /// The text of an item's refusal. What is unknown and what is forbidden say the same.
@@ -164,7 +163,7 @@ impl<'a> Resolver<'a> {
         let mount = self.mount(record.target_mount, txn).await?;
         let target = mount.and_then(|(mount, path)| Target::of_mount(self.tenant, mount, path, &record.target_path));
         let target = target.ok_or(Refusal::Denied)?;
-        let path = self.caller.policy_path(&target.read_path());
+        let path = self.caller.policy_path(target.read_path());
         let may = if binding.consumers.is_empty() {
             self.caller.acl.decide(&Ask::new(&path, Capability::Read))
         } else {

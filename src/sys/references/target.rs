@@ -110,7 +110,7 @@ impl Target {
     /// The path that it is read at, which is what policy is asked about.
     pub(in crate::sys) fn read_path(&self) -> String {
         let path = if self.engine == Keeps::DataKeys { transit::kept::key_name(&self.path) } else { &self.path };
-        format!("{}{}{path}", self.place.path, self.engine.below())
+        [&self.place.path, self.engine.below(), path].concat()
     }
 
     /// Whether it has versions, which one can be pinned of.
@@ -154,7 +154,7 @@ impl Target {
                 txn.note_read(secret.version);
                 let value = match field {
                     Some(field) => one_field(&secret.value.value, field)?,
-                    None => Json::from_text(secret.value.value.expose().to_vec().into()),
+                    None => Json::from_text(secret.value.value.expose().to_vec()),
                 };
                 Ok(Answer::data(Json::object(|data| {
                     data.raw("data", value.expose()).null("metadata");

@@ -94,7 +94,7 @@ impl Record for EntityFactors {
                 .field("failed", &self.failed)
                 .field("last_failed", &self.last_failed);
         });
-        SecretBytes::from_wiping(json.into_inner())
+        json.into_secret()
     }
 
     fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {

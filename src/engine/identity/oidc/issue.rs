@@ -49,7 +49,7 @@ pub(super) async fn issue(name: &str, tenant: &Arc<Tenant>, asker: &Asker<'_>, t
             .field("namespace", &Some(tenant.label()).filter(|label| !label.is_empty()).unwrap_or_else(|| "root".to_owned()))
             .field("sub", &standing.entity.id);
         if let Some(told) = &told {
-            claims.splice(&Json::from_text(zeroize::Zeroizing::new(told.trim().as_bytes().to_vec())));
+            claims.splice(&Json::from_text(told.trim().as_bytes().to_vec()));
         }
     });
     let header = Json::object(|header| {

@@ -77,7 +77,7 @@ async fn read(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusa
     txn.note_read(found.version);
     let value = &found.value.value;
     let lease_duration = ttl_seconds(value).unwrap_or_else(|| txn.lease_ttl().at(&place.mount.config).default_seconds);
-    let json = Json::from_text(value.expose().to_vec().into());
+    let json = Json::from_text(value.expose().to_vec());
     Ok(Answer::Data(Data { lease_duration, ..Data::new(Some(json)) }))
 }
 

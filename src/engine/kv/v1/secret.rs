@@ -41,7 +41,7 @@ impl Record for KvSecret {
         let json = Json::object(|out| {
             out.field("reference", &self.reference).raw("value", self.value.expose());
         });
-        SecretBytes::from_wiping(json.into_inner())
+        json.into_secret()
     }
 
     fn decode(payload: SecretBytes) -> Result<Self, DecodeError> {

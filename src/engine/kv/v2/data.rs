@@ -48,7 +48,7 @@ pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &
 
 /// A value as it was written.
 pub(super) fn whole(value: &SecretBytes) -> Json {
-    Json::from_text(value.expose().to_vec().into())
+    Json::from_text(value.expose().to_vec())
 }
 
 /// `{subkeys, metadata}` of a version, likewise.
@@ -152,12 +152,11 @@ pub(super) async fn patch(
         return Ok(Answer::Data(Data { status: 404, ..Data::new(Some(json)) }));
     };
     txn.note_read(number);
-    let mut merged = merge_patch(old.0.expose(), change.expose())?;
+    let merged = merge_patch(old.0.expose(), change.expose())?;
     if merged.len() > VALUE_BYTES_MAX {
         return Err(Refusal::TooLarge);
     }
-    let new = KvVersion(SecretBytes::new(std::mem::take(&mut *merged)));
-    store(place, path, secret.metadata.as_ref().clone(), &config, new, options, txn).await
+    store(place, path, secret.metadata.as_ref().clone(), &config, KvVersion(merged), options, txn).await
 }
 
 /// Makes `value` the first version of a secret, which takes over the references of another object.
