@@ -73,7 +73,7 @@ pub async fn examine(url: &str, context_key_file: &Path) -> Examined {
     match (key, used) {
         (Err(error), _) => add("context key", Err(error)),
         (Ok(key), Some(host)) if found.is_some() => {
-            let store = PostgresStore { link: Link::to(host, 1), key };
+            let store = PostgresStore::new(Link::to(host, 1), key);
             add("context key", store.check_key().await.map(|()| "is the database's".to_owned()));
             store.link.close().await;
         }

@@ -14,6 +14,7 @@ mod group;
 mod heads;
 mod hosts;
 mod lease;
+mod lookups;
 mod migrate;
 mod read;
 mod restore;
@@ -21,6 +22,7 @@ mod session;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +38,7 @@ use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 use connect::Link;
 use context::ContextKey;
+use lookups::Lookups;
 use session::{Purpose, Session, within};
 
 pub use examine::{Examined, Step, examine};
@@ -51,7 +54,8 @@ const COMMITTED_ROWS_MAX: i64 = 1024;
 /// The store on `PostgreSQL`.
 pub struct PostgresStore {
     link: Link,
-    key: ContextKey,
+    key: Arc<ContextKey>,
+    lookups: Lookups,
 }
 
 impl PostgresStore {
@@ -63,9 +67,14 @@ impl PostgresStore {
             StoreError::Refused(format!("the context key file {file} is not there: `strongroom migrate` makes it"))
         })?;
         let link = Link::open(url, connections).await?;
-        let store = Self { link, key };
+        let store = Self::new(link, key);
         store.check_key().await?;
         Ok(store)
+    }
+
+    fn new(link: Link, key: ContextKey) -> Self {
+        let key = Arc::new(key);
+        Self { lookups: Lookups::new(link.clone(), Arc::clone(&key)), link, key }
     }
 
     /// Whether the database believes what this server signs.
@@ -148,7 +157,7 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
-        self.read_record(tenant, key).await
+        self.lookups.record(tenant, key).await
     }
 
     async fn names(

@@ -32,7 +32,6 @@ macro_rules! with_position {
         )
     };
 }
-const RECORD: &str = with_position!("r.dir, r.seq, r.expires_at, r.name, r.sealed", "key = $2");
 const NAMES: &str = with_position!(
     "r.key, r.name",
     "dir = $2 AND dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND key > $4 ORDER BY key LIMIT $3"
@@ -64,12 +63,6 @@ impl PostgresStore {
 
     pub(super) async fn read_tenant(&self, tenant: TenantId) -> Result<Option<TenantRow>, StoreError> {
         cells::tenant(tenant, &rows!(self, tenant, TENANT))
-    }
-
-    pub(super) async fn read_record(&self, tenant: TenantId, key: RecordKey) -> Result<Fill<Option<RecordRow>>, StoreError> {
-        let rows = rows!(self, tenant, RECORD, &key.0[..]);
-        let value = rows.first().map_or(Ok(None), |row| cells::record(key, row, 1))?;
-        Ok(Fill { seq: cells::position(tenant, &rows)?, value })
     }
 
     pub(super) async fn read_names(

@@ -1,12 +1,14 @@
 //! What is particular to `PostgreSQL`: several servers on one database, failures of it, and what is refused at the start.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use strongroom::storage::postgres::{Migrated, PostgresStore, migrate};
 use strongroom::storage::{Batch, Change, Known, Store as _, StoreError};
 
 use super::sample::{self, commit, log_row, record};
 use crate::support::postgres::{Database, copy_with_mode};
+use crate::support::process::PATIENCE;
 
 pub(super) struct Fixture {
     pub(super) store: PostgresStore,
@@ -106,7 +108,14 @@ async fn a_restart_of_the_database_heals_by_itself() {
     assert!(matches!(lost, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))), "{lost:?}");
     assert!(matches!(store.record(tenant, record(1).key).await, Err(StoreError::Unavailable(_))));
     database.start("");
-    let read = store.record(tenant, record(1).key).await.unwrap();
+    let begun = Instant::now();
+    let read = loop {
+        // Whoever looks whether the database is there again does so now and then.
+        match store.record(tenant, record(1).key).await {
+            Err(StoreError::Unavailable(_)) if begun.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(20)).await,
+            read => break read.unwrap(),
+        }
+    };
     assert_eq!((read.seq, read.value.is_some()), (1, true), "what was acknowledged is there, what was not is not");
     commit(&store, tenant, vec![Change::Put(record(2))]).await.unwrap();
 
@@ -238,4 +247,40 @@ async fn migrating_again_changes_nothing_and_mends_a_lost_key() {
         let refused = migrate(&database.url(role), &file).await.err();
         assert!(matches!(&refused, Some(StoreError::Refused(sentence)) if sentence.contains("strongroom_owner")), "{refused:?}");
     }
+}
+
+/// Requests that miss the cache at once do not pay a transaction each, and nobody gets what another one asked for.
+#[tokio::test]
+async fn look_ups_of_many_share_transactions() {
+    const TENANTS: usize = 8;
+    const EACH: u32 = 100;
+    let Fixture { store, database } = Fixture::new().await;
+    let tenants = sample::tenants(&store, TENANTS).await;
+    let mut wanted = Vec::new();
+    for (at, tenant) in tenants.iter().enumerate() {
+        let rows: Vec<_> = (0..EACH).map(record).collect();
+        // Logs of different lengths, so that a position tells whose it is.
+        for _ in 0..at {
+            commit(&store, *tenant, Vec::new()).await.unwrap();
+        }
+        commit(&store, *tenant, rows.iter().cloned().map(Change::Put).collect()).await.unwrap();
+        wanted.extend(rows.into_iter().map(|row| (*tenant, at as u64 + 1, row.key, Some(row))));
+        wanted.extend((EACH..2 * EACH).map(|absent| (*tenant, at as u64 + 1, record(absent).key, None)));
+    }
+    let transactions = || -> u64 {
+        let text = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        database.sql("postgres", text).trim().parse().unwrap()
+    };
+    store.close().await;
+    let store = database.store().await;
+    let before = transactions();
+    let looked_up = join_all(wanted.iter().map(|(tenant, _, key, _)| store.record(*tenant, *key))).await;
+    // What ended sessions did is in the statistics.
+    store.close().await;
+    for ((tenant, seq, _, row), found) in wanted.iter().zip(looked_up) {
+        let found = found.unwrap();
+        assert_eq!((found.seq, &found.value), (*seq, row), "{tenant}");
+    }
+    let spent = transactions() - before;
+    assert!(spent < wanted.len() as u64 / 10, "{spent} transactions for {} records", wanted.len());
 }
