@@ -1,4 +1,5 @@
-//! How cost grows: with the secrets that are stored, with the names in a directory, with the policies of a token, with namespaces.
+//! How cost grows: with the secrets that are stored, with the names in a directory, with the policies of a token, with namespaces, and
+//! with the length of a log.
 //!
 //! Each table is of one server on one store; every row of it is measured on the server as the row before left it. A read or write
 //! is of names that are spread over all there are, so that what is in no cache is met, too.
@@ -25,6 +26,7 @@ const SECRETS_FIRST: usize = 1_000;
 const DIRECTORIES: [usize; 3] = [10, 1_000, 100_000];
 const POLICIES: [usize; 4] = [1, 4, 16, 64];
 const NAMESPACES: [usize; 3] = [100, 1_000, 10_000];
+const EVENTS: [usize; 3] = [1_000, 100_000, 1_000_000];
 
 /// Prints the tables of both stores.
 pub(crate) async fn run(secrets: usize, options: &Options, cores: &Cores) {
@@ -39,6 +41,7 @@ pub(crate) async fn run(secrets: usize, options: &Options, cores: &Cores) {
         with_names(server, secrets.min(100_000), &measured).await;
         with_policies(server, &measured).await;
         with_namespaces(server, cores, secrets / 100, &measured).await;
+        with_events(server, cores, secrets, &measured).await;
     }
 }
 
@@ -170,5 +173,25 @@ async fn with_namespaces(server: &mut Server, cores: &Cores, most: usize, measur
         let loaded = server.memory_mib();
         let cpu = measured.cpu(server, reads).await;
         row(&[count.to_string(), start.as_millis().to_string(), idle.to_string(), loaded.to_string(), cpu, each.to_string()]);
+    }
+}
+
+/// All events are of one namespace, which has its own log: reads, and what the row before has measured.
+async fn with_events(server: &mut Server, cores: &Cores, most: usize, measured: &Measured) {
+    head(server, &["events in the log", "read CPU µs", "write CPU µs", "newest 100 p50 ms", "bytes each", "start ms"]);
+    let (token, empty) = (server.root_token.clone(), server.database_bytes().await);
+    let namespace = fill::LOGGED;
+    fill::namespaces(server, namespace..namespace + 1).await;
+    let path = fill::in_namespace(namespace);
+    let (read, write) = (request("GET", &path, &token, ""), request("POST", &path, &token, &fill::body()));
+    let newest = request("GET", &format!("n{namespace}/sys/audit-log?limit=100"), &token, "");
+    for count in EVENTS.into_iter().filter(|count| *count <= most) {
+        let there = fill::events_of(server, namespace).await;
+        fill::on_many(server, there..count, |_| vec![read.clone()]).await;
+        let each = (server.database_bytes().await - empty) / u64::try_from(fill::events_of(server, namespace).await).unwrap();
+        let cpu = (measured.cpu(server, vec![read.clone()]).await, measured.cpu(server, vec![write.clone()]).await);
+        let newest = measured.p50(server, vec![newest.clone()]).await;
+        let start = server.start_again(cores).await;
+        row(&[count.to_string(), cpu.0, cpu.1, newest, each.to_string(), start.as_millis().to_string()]);
     }
 }

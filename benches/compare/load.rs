@@ -84,10 +84,10 @@ impl Load {
             let requests = Rc::clone(&workload.requests);
             let phase = Rc::clone(&phase);
             tasks.push(if workload.way.is_anew() {
-                let opening = Opening { connector, address: server.address(), resumes: workload.way == Way::Resumed };
+                let opening = Opening { connector, address: server.address(number), resumes: workload.way == Way::Resumed };
                 tokio::task::spawn_local(connection_each(opening, requests, first, phase))
             } else {
-                let connection = Connection::open(&connector, server.address()).await;
+                let connection = Connection::open(&connector, server.address(number)).await;
                 tokio::task::spawn_local(one_connection(connection, requests, first, phase))
             });
         }

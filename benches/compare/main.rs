@@ -67,7 +67,9 @@ async fn run(options: &Options, cores: &Cores) -> bool {
         println!("{}: process {}, {} MiB after start and preparation", server.name, server.pid(), server.memory_mib());
     }
     // The bare server is always measured: it is what the others are compared with.
-    work.retain(|(server, workload)| server.kind == Kind::Bare || options.wants(&workload.name));
+    work.retain(|(server, workload)| {
+        server.kind == Kind::Bare || (options.wants(&workload.name) && server.is_measured_at(&workload.name))
+    });
 
     let mut report = Report::default();
     for round in 1..=options.rounds {
@@ -99,6 +101,7 @@ async fn start(options: &Options, cores: &Cores, folder: &Path) -> Vec<Server> {
     let postgresql = Path::new("/usr/lib/postgresql").exists();
     if postgresql {
         servers.push(Server::on_postgres(cores, &folder.join("postgresql")).await);
+        servers.push(Server::on_postgres_twice(cores, &folder.join("replicas")).await);
     } else {
         println!("PostgreSQL's server programs are not installed: it is not measured");
     }

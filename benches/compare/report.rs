@@ -65,7 +65,7 @@ impl Report {
     /// How many times OpenBao's rate it is, in the same round: of that on a store of the same kind. What OpenBao does not do at all
     /// is compared with what its users do instead.
     fn to_openbao(&self, cell: &Cell) -> f64 {
-        let peer = if cell.server == "postgresql" { "openbao on postgresql" } else { "openbao" };
+        let peer = if cell.server.starts_with("postgresql") { "openbao on postgresql" } else { "openbao" };
         let workload = match cell.workload.as_str() {
             "tokenless KV read, 1 secret" | "resolve 1 reference" => "KV read, 1 secret",
             same => same,

@@ -38,6 +38,12 @@ pub(crate) enum Kind {
     Strongroom,
 }
 
+/// Another process of the same service. Every other connection goes to it.
+struct Replica {
+    process: Child,
+    address: SocketAddr,
+}
+
 /// A running server; it ends with this value.
 pub(crate) struct Server {
     /// How the report calls it.
@@ -46,6 +52,8 @@ pub(crate) struct Server {
     /// A token that may do everything; empty where there are none.
     pub(crate) root_token: String,
     process: Child,
+    /// A second one on the same database.
+    replica: Option<Replica>,
     /// How it is started again, where that is measured.
     again: Option<Command>,
     /// Its database, where that is in a server of its own.
@@ -115,11 +123,7 @@ impl Server {
             database.key_file().display(),
             key_file.display(),
         );
-        let config_file = folder.join("strongroom.hcl");
-        fs::write(&config_file, config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
-        command.args(["server", "--config"]).arg(&config_file);
-        command.stdout(Stdio::null()).stderr(File::create(folder.join("log")).unwrap());
+        let mut command = configured(folder, "strongroom", &config);
         let process = cores.on_server_core(|| command.spawn()).unwrap();
         wait_until_it_listens(address).await;
         let store = postmaster(&database).await;
@@ -130,6 +134,20 @@ impl Server {
         server.initialised().await
     }
 
+    /// The same with two replicas on the database, all of them on the servers' core.
+    pub(crate) async fn on_postgres_twice(cores: &Cores, folder: &Path) -> Self {
+        let mut server = Self::on_postgres(cores, folder).await;
+        server.name = "postgresql, 2 replicas";
+        let address = free_address();
+        let first = fs::read_to_string(folder.join("strongroom.hcl")).unwrap();
+        let mut command = configured(folder, "second", &first.replace(&server.address.to_string(), &address.to_string()));
+        let process = cores.on_server_core(|| command.spawn()).unwrap();
+        server.replica = Some(Replica { process, address });
+        wait_until_it_listens(address).await;
+        Connection::open_at_last(&server.connector, address, &server.root_token).await;
+        server
+    }
+
     pub(crate) fn new(
         (name, kind): (&'static str, Kind),
         root_token: String,
@@ -138,7 +156,7 @@ impl Server {
         folder: &Path,
     ) -> Self {
         let (folder, connector) = (folder.to_owned(), Way::Kept.connector(folder));
-        Self { name, kind, root_token, process, again: None, database: None, store, address, folder, connector }
+        Self { name, kind, root_token, process, replica: None, again: None, database: None, store, address, folder, connector }
     }
 
     async fn initialised(mut self) -> Self {
@@ -182,9 +200,15 @@ impl Server {
         bytes.unsigned_abs()
     }
 
-    /// Where it is.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the connection with this number goes.
+    pub(crate) fn address(&self, connection: usize) -> SocketAddr {
+        self.replica.as_ref().filter(|_| connection % 2 == 1).map_or(self.address, |replica| replica.address)
+    }
+
+    /// Whether a workload says something about it that it does not say about another one. Two replicas are measured at what they
+    /// have to agree on.
+    pub(crate) fn is_measured_at(&self, workload: &str) -> bool {
+        self.replica.is_none() || workload.starts_with("KV ")
     }
 
     /// Makes connections to it in this way.
@@ -205,9 +229,13 @@ impl Server {
         self.process.id()
     }
 
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.pid()).chain(self.replica.as_ref().map(|replica| replica.process.id()))
+    }
+
     /// User and system time so far, of the server and of its store.
     pub(crate) fn cpu(&self) -> Duration {
-        time_of([self.pid()]) + self.store_cpu()
+        time_of(self.pids()) + self.store_cpu()
     }
 
     /// The same of its store, where that is a process of its own.
@@ -217,16 +245,28 @@ impl Server {
 
     /// Resident memory of the server, without its store.
     pub(crate) fn memory_mib(&self) -> u64 {
-        usage::resident_kib(self.pid()) / 1_024
+        self.pids().map(usage::resident_kib).sum::<u64>() / 1_024
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for process in std::iter::once(&mut self.process).chain(self.replica.as_mut().map(|replica| &mut replica.process)) {
+            // Gone already is as good.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
+}
+
+/// The real binary with a configuration of this name.
+fn configured(folder: &Path, name: &str, config: &str) -> Command {
+    let file = folder.join(name).with_extension("hcl");
+    fs::write(&file, config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(["server", "--config"]).arg(&file);
+    command.stdout(Stdio::null()).stderr(File::create(file.with_extension("log")).unwrap());
+    command
 }
 
 fn time_of(processes: impl IntoIterator<Item = u32>) -> Duration {

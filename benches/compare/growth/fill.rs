@@ -58,6 +58,17 @@ pub(super) async fn fill(server: &Server, names: &Names, range: Range<usize>) {
     on_many(server, range, write).await;
 }
 
+/// The number of the namespace whose log grows, behind all others.
+pub(super) const LOGGED: usize = 1_000_000;
+
+/// How many events the log of a namespace has.
+pub(super) async fn events_of(server: &Server, number: usize) -> usize {
+    let newest = request("GET", &format!("n{number}/sys/audit-log?limit=1"), &server.root_token, "");
+    let answer = server.connect().await.json(&newest).await;
+    let index = answer.pointer("/data/events/0/index").and_then(serde_json::Value::as_u64).unwrap();
+    usize::try_from(index).unwrap() + 1
+}
+
 /// The secret of a namespace.
 pub(super) fn in_namespace(number: usize) -> String {
     format!("n{number}/secret/data/a")
@@ -78,7 +89,7 @@ pub(super) async fn namespaces(server: &Server, range: Range<usize>) {
 }
 
 /// Sends the requests of each number, one after the other, and of many numbers at once.
-async fn on_many(server: &Server, range: Range<usize>, requests: impl Fn(usize) -> Vec<Vec<u8>>) {
+pub(super) async fn on_many(server: &Server, range: Range<usize>, requests: impl Fn(usize) -> Vec<Vec<u8>>) {
     let requests = &requests;
     let all = (0..LOADED).map(|first| {
         let mine = range.clone().skip(first).step_by(LOADED);
