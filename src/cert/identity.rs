@@ -226,4 +226,14 @@ mod tests {
         assert_eq!(Identity::parse(&longer), None);
         assert_eq!(Identity::parse(b""), None);
     }
+
+    #[test]
+    fn a_certificate_has_a_bounded_number_of_names() {
+        let names: Vec<String> = (0..=NAMES_MAX).map(|number| format!("n{number}.example")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for (count, read) in [(NAMES_MAX, true), (NAMES_MAX + 1, false)] {
+            let leaf = Leaf { dns: &names[..count], ..Leaf::new() };
+            assert_eq!(Identity::parse(&Authority::new("CA").sign(&leaf).der).is_some(), read, "{count}");
+        }
+    }
 }

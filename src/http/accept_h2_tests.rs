@@ -76,3 +76,45 @@ async fn a_client_that_takes_no_answer_is_let_go() {
     assert!(frames.iter().any(|(kind, _)| *kind == HEADERS) && data == 0, "{frames:?}");
     drop(server);
 }
+
+#[tokio::test]
+async fn more_requests_at_a_time_than_allowed_are_refused() {
+    const REFUSED_STREAM: u32 = 7;
+    let limits = Limits {
+        streams_max: 2,
+        header_timeout: Duration::from_millis(400),
+        idle_timeout: Duration::from_millis(800),
+        ..Limits::default()
+    };
+    let (server, mut stream, _folder) = connected(limits).await;
+    // Answers that are not taken keep their requests open.
+    stream.write_all(&[preface(4, 0), request(1), request(3), request(5)].concat()).await.unwrap();
+    let frames = until_the_end(&mut stream).await;
+    let headers = frames.iter().filter(|(kind, _)| *kind == HEADERS).count();
+    let refused = frames.iter().any(|(kind, payload)| *kind == RESET && *payload == REFUSED_STREAM.to_be_bytes());
+    assert!(headers == 2 && refused, "{frames:?}");
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_end_ends_the_connection() {
+    const CONTINUATION: u8 = 9;
+    const END_STREAM: u8 = 1;
+    let (server, mut stream, _folder) = connected(Limits::default()).await;
+    let begin = frame(HEADERS, END_STREAM, 1, &[0x82, 0x87, 0x84, 0x41, 1, b'x']);
+    // `x: aaaa`, again and again, without an entry in a table (RFC 7541 section 6.2.2).
+    let more = frame(CONTINUATION, 0, 1, &b"\0\x01x\x04aaaa".repeat(2_000));
+    let flood = async {
+        stream.write_all(&[preface(4, 65_535), begin].concat()).await?;
+        for _ in 0..2_000 {
+            stream.write_all(&more).await?;
+        }
+        stream.flush().await
+    };
+    // 32 MB, unless it is cut off before.
+    let cut = timeout(Duration::from_secs(20), flood).await.is_ok_and(|sent| sent.is_err());
+    let frames = until_the_end(&mut stream).await;
+    let answered = frames.iter().any(|(kind, _)| *kind == HEADERS || *kind == 0);
+    assert!((cut || frames.iter().any(|(kind, _)| *kind == GO_AWAY)) && !answered, "{frames:?}");
+    drop(server);
+}

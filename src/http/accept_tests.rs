@@ -290,6 +290,14 @@ async fn headers_may_not_be_large() {
         stream.read_exact(&mut reply).await.unwrap();
         assert_eq!(std::str::from_utf8(&reply).unwrap(), status);
     }
+    for (count, status) in [(100, "HTTP/1.1 200"), (101, "HTTP/1.1 431")] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET /a HTTP/1.1\r\n{}connection: close\r\n\r\n", "x: a\r\n".repeat(count - 1));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).await.unwrap();
+        assert_eq!(std::str::from_utf8(&reply).unwrap(), status, "{count} header fields");
+    }
     let (_folder, files) = certificates();
     let server = start(Some(reloader(&files, TlsVersion::Tls13, ClientCertificates::Any)), Limits::default()).await;
     let mut client = h2(server.address, &files.ca).await;

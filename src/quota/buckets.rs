@@ -138,4 +138,13 @@ mod tests {
     fn a_rate_below_one_still_gives_one() {
         assert_eq!((rule(0.2, 0).limit(), rule(1.5, 0).limit(), rule(1e300, 0).limit()), (1, 2, u64::MAX));
     }
+
+    #[test]
+    fn past_the_last_address_that_is_told_apart_all_of_a_rule_begin_anew() {
+        let (buckets, rule) = (Buckets::default(), rule(1.0, 0));
+        let refused = |source: u32| buckets.take(("r", &rule), IpAddr::from(source.to_be_bytes()), at(1)).refused.is_some();
+        assert!((0..65_536).all(|source| !refused(source)));
+        assert!(refused(0));
+        assert!(!refused(65_536) && !refused(0));
+    }
 }

@@ -68,4 +68,18 @@ mod tests {
         assert!(outsiders.is_over_rate(source, second(1)) && !outsiders.is_over_rate(source, second(2)));
         assert_eq!(outsiders.admit(source, second(2)), Admission::Logged);
     }
+
+    #[test]
+    fn past_the_last_source_that_is_told_apart_the_count_begins_anew() {
+        let (outsiders, first, now) = (Outsiders::default(), IpAddr::from([127, 0, 0, 1]), Timestamp(0));
+        for _ in 0..=REQUESTS_PER_SECOND {
+            outsiders.admit(first, now);
+        }
+        let others =
+            |from: u32, to: u32| (from..to).for_each(|number| _ = outsiders.admit(IpAddr::from(number.to_be_bytes()), now));
+        others(0, 65_535);
+        assert!(outsiders.is_over_rate(first, now));
+        others(65_535, 65_536);
+        assert!(!outsiders.is_over_rate(first, now));
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::security_promises;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -103,4 +105,62 @@ fn limits_name_the_constant_that_sets_them() {
         }
     }
     assert!(checked > 30, "only {checked} constants were found in docs/LIMITS.md");
+}
+
+/// Limits that no test measures at the limit and past it: what takes too long to fill, or cannot be seen from outside. This list only gets
+/// shorter.
+const UNMEASURED: &[&str] = &[
+    "names in one directory",
+    "token text that is looked up",
+    "groups of a JWT login; name of a user or group",
+    "notes that claims give to a token of a JWT login",
+    "sets of keys of a JWT mount (`jwks_pairs`)",
+    "time to sign in at a provider",
+    "fetches from other servers at a time",
+    "a login that waits for a second factor",
+    "what a token has shown counts where factors are changed",
+    "revoked prefixes that are still being cleared away",
+    "roles, revocation lists and refused certificates of a cert mount",
+    "leases in one answer of a list",
+    "aliases of an entity",
+    "groups of an entity with all above them",
+    "identities in one list",
+    "days until a KMS key is destroyed with its namespace",
+    "namespaces that are asked before one of their KMS keys is destroyed",
+    "erasures in one listing",
+    "the list of erased namespaces",
+    "namespaces that one scan opens",
+    "outcome of a mount's move",
+    "rate limits",
+    "references shown by one search, or revoked at once",
+    "versions of a secret that moves to another mount",
+];
+
+/// The rows of `docs/LIMITS.md` that somebody outside can meet: each is measured in `tests/it/limits.rs`, or names its test.
+#[test]
+fn every_limit_that_can_be_met_has_a_test() {
+    let text = read("docs/LIMITS.md");
+    let (met, _inside) = text.split_once("\n## Inside\n").unwrap();
+    let (measured, tests) = (read("tests/it/limits.rs"), security_promises::tests());
+    let mut findings = Vec::new();
+    let mut rows = 0;
+    for line in met.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| limit ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let (row, last) = (cells[0], cells[cells.len() - 1]);
+        rows += 1;
+        // What a file or a constant is called has other letters.
+        let named: Vec<&str> =
+            quoted(last).filter(|name| name.contains('_') && !is_source(name) && !name.contains(char::is_uppercase)).collect();
+        let there = named.iter().filter(|name| tests.contains(**name)).count();
+        let has = measured.contains(&format!("(\"{row}\"")) || there > 0;
+        if has == UNMEASURED.contains(&row) {
+            findings.push(if has {
+                format!("{row}: has a test, and is listed as one that has none")
+            } else {
+                format!("{row}: names no test")
+            });
+        }
+    }
+    assert!(rows > 100, "only {rows} rows were found");
+    assert!(findings.is_empty(), "docs/LIMITS.md:\n  {}", findings.join("\n  "));
 }

@@ -4,7 +4,10 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Map, Value, json};
 
 use crate::support::client::{Client, Reply};
@@ -193,6 +196,47 @@ const CALLERS: &[Case] = &[
     }),
 ];
 
+const SETTINGS: &[Case] = &[
+    ("time between rotations of a Transit key", 100 * 366 * 86_400, [200, 400], |n| {
+        post("transit/keys/k/config", json!({"auto_rotate_period": n}))
+    }),
+    ("reason of a legal hold", 1024, [204, 400], |n| post("sys/namespaces/held/legal-hold", json!({"reason": x(n)}))),
+    ("name of a rate limit", 512, [204, 400], |n| post(format!("sys/quotas/rate-limit/{}", x(n)), json!({"rate": 1_000_000}))),
+    ("interval of a rate limit, and the time that it blocks for", 366 * 86_400, [204, 400], |n| {
+        post("sys/quotas/rate-limit/i", json!({"path": "secret/i", "rate": 1_000_000, "interval": n}))
+    }),
+    ("interval of a rate limit, and the time that it blocks for", 366 * 86_400, [204, 400], |n| {
+        post("sys/quotas/rate-limit/b", json!({"path": "secret/b", "rate": 1_000_000, "block_interval": n}))
+    }),
+    ("paths that no rate limit holds for", 256, [204, 400], |n| {
+        post("sys/quotas/config", json!({"rate_limit_exempt_paths": names(n)}))
+    }),
+    ("keys that are configured for a mount; text of one of its settings", 100, [204, 400], |n| {
+        post("auth/jwt/config", json!({"jwt_validation_pubkeys": vec![AUTHORITY.1.clone(); n]}))
+    }),
+    ("keys that are configured for a mount; text of one of its settings", 64 << 10, [204, 400], |n| {
+        post("auth/jwt/config", json!({"jwt_validation_pubkeys": [AUTHORITY.1.clone()], "bound_issuer": x(n)}))
+    }),
+    ("certificates of a cert role", 100, [204, 400], |n| {
+        post("auth/cert/certs/c", json!({"certificate": AUTHORITY.0.repeat(n)}))
+    }),
+    ("entries in a list of a cert role", 100, [204, 400], |n| {
+        post("auth/cert/certs/e", json!({"certificate": AUTHORITY.0.clone(), "allowed_common_names": names(n)}))
+    }),
+    ("entries in a list of a cert role", 512, [204, 400], |n| {
+        post("auth/cert/certs/e", json!({"certificate": AUTHORITY.0.clone(), "allowed_common_names": [x(n)]}))
+    }),
+];
+
+/// An authority and its public key, PEM.
+static AUTHORITY: LazyLock<(String, String)> = LazyLock::new(|| {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let public = key.public_key_pem();
+    (CertifiedIssuer::self_signed(authority, key).unwrap().pem(), public)
+});
+
 /// How often something is sent whose refusal may come while it is still being sent: the connection ends then, now and then before the
 /// answer is read.
 const TRIES: usize = 20;
@@ -220,7 +264,7 @@ fn what_is_at_a_limit_is_done_and_what_is_past_it_is_refused() {
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/LIMITS.md")).unwrap();
     let server = Server::initialised_on_sqlite();
     let root = ready(&server);
-    for method in ["approle", "jwt", "userpass"] {
+    for method in ["approle", "cert", "jwt", "userpass"] {
         root.call("POST", &format!("sys/auth/{method}"), Some(&json!({"type": method}))).expect(204);
     }
     root.call("POST", "sys/mounts/transit", Some(&json!({"type": "transit"}))).expect(204);
@@ -229,6 +273,7 @@ fn what_is_at_a_limit_is_done_and_what_is_past_it_is_refused() {
         ("secret/data/one", json!({"data": {"k": "v"}})),
         ("auth/approle/role/r", json!({})),
         ("identity/oidc/key/k", json!({"algorithm": "EdDSA"})),
+        ("sys/namespaces/held", json!({})),
     ] {
         assert!(root.call("POST", path, Some(&body)).status < 300, "{path}");
     }
@@ -237,7 +282,7 @@ fn what_is_at_a_limit_is_done_and_what_is_past_it_is_refused() {
         let wrapped = root.with_header("X-Vault-Wrap-TTL", &format!("{seconds}s"));
         wrapped.call("POST", "sys/wrapping/wrap", Some(&json!({"k": "v"}))).expect(status);
     }
-    for (row, limit, [at, past], make) in [REQUESTS, SECRETS, CALLERS].concat() {
+    for (row, limit, [at, past], make) in [REQUESTS, SECRETS, CALLERS, SETTINGS].concat() {
         assert!(document.contains(&format!("\n| {row} | ")), "docs/LIMITS.md has no row: {row}");
         for (size, status) in [(limit, at), (limit + 1, past)] {
             let reply = send(&root, &make(size));
@@ -252,17 +297,95 @@ fn the_next_one_after_the_last_is_refused() {
     let server = Server::initialised_on_sqlite();
     let root = ready(&server);
     root.call("POST", "secret/data/one", Some(&json!({"data": {"k": "v"}}))).expect(200);
-    let make: [(usize, Make); 4] = [
-        (32, |n| post(format!("sys/config/auditing/request-headers/x-{n}"), json!({}))),
-        (64, |n| post("identity/mfa/method/totp", json!({"issuer": format!("i{n}")}))),
-        (100, |n| post(format!("identity/oidc/key/k{n}"), json!({"algorithm": "EdDSA"}))),
-        (256, |_| post("sys/references/mint", json!({"path": "secret/data/one"}))),
+    let make: [(&str, usize, Make); 4] = [
+        ("request headers in a namespace's audit log; name of one", 32, |n| {
+            post(format!("sys/config/auditing/request-headers/x-{n}"), json!({}))
+        }),
+        ("methods and login enforcements of a namespace; what one enforcement names", 64, |n| {
+            post("identity/mfa/method/totp", json!({"issuer": format!("i{n}")}))
+        }),
+        ("keys and roles of identity tokens", 100, |n| post(format!("identity/oidc/key/k{n}"), json!({"algorithm": "EdDSA"}))),
+        ("references to one secret, besides its standing one", 256, |_| {
+            post("sys/references/mint", json!({"path": "secret/data/one"}))
+        }),
     ];
-    for (limit, make) in make {
+    for (row, limit, make) in make {
         for number in 0..limit {
             let reply = send(&root, &make(number));
-            assert!(reply.status < 300, "{} of {limit}: {}", number + 1, String::from_utf8_lossy(&reply.body));
+            assert!(reply.status < 300, "{row}: {} of {limit}: {}", number + 1, String::from_utf8_lossy(&reply.body));
         }
         send(&root, &make(limit)).expect(400);
     }
+}
+
+/// What there must be so much of.
+#[test]
+fn what_is_at_the_least_is_done_and_what_is_below_it_is_refused() {
+    let server = Server::initialised_on_sqlite();
+    let root = ready(&server);
+    root.call("POST", "sys/mounts/transit", Some(&json!({"type": "transit"}))).expect(204);
+    root.call("POST", "transit/keys/k", Some(&json!({}))).expect(200);
+    let least: [(&str, usize, Make); 3] = [
+        ("time between rotations of a Transit key", 3600, |n| post("transit/keys/k/config", json!({"auto_rotate_period": n}))),
+        ("time between rotations of a wrapping key by schedule", 86_400, |n| post("sys/rotate/config", json!({"interval": n}))),
+        ("period of a TOTP method; its secrets; its name and issuer", 16, |n| {
+            post("identity/mfa/method/totp", json!({"issuer": "i", "key_size": n}))
+        }),
+    ];
+    for (row, limit, make) in least {
+        let reply = send(&root, &make(limit));
+        assert!(reply.status < 300, "{row}: {}", String::from_utf8_lossy(&reply.body));
+        send(&root, &make(limit - 1)).expect(400);
+    }
+}
+
+/// A client that begins a body and sends no more of it holds its request for as long as requests may take.
+#[test]
+fn a_request_takes_so_long_and_no_longer() {
+    let server = Server::uninitialised_with_listener("  max_request_duration = \"5s\"\n").initialise();
+    let root = ready(&server);
+    let mut slow = root.session().unwrap();
+    let head = slow.head("POST", "/v1/secret/data/slow", &[], 100);
+    let since = Instant::now();
+    slow.write(format!("{head}{{\"data\"").as_bytes()).unwrap();
+    let reply = slow.reply("POST").unwrap().expect(503);
+    assert!(reply.errors()[0].contains("took too long"), "{:?}", reply.errors());
+    assert!(since.elapsed() > Duration::from_secs(4), "{:?}", since.elapsed());
+    root.call("GET", "secret/data/slow", None).expect(404);
+}
+
+#[test]
+fn groups_are_bounded_below_and_above() {
+    const MOST: usize = 256;
+    let server = Server::initialised_on_sqlite();
+    let root = ready(&server);
+    let id = |reply: Reply| reply.expect(200).json()["data"]["id"].as_str().unwrap().to_owned();
+    let entity = id(root.call("POST", "identity/entity", Some(&json!({"name": "of-all"}))));
+    let group = |name: &str, member: &str| {
+        root.call("POST", "identity/group", Some(&json!({"name": name, "member_entity_ids": [member]})))
+    };
+    let mut groups: Vec<String> = (0..MOST).map(|number| id(group(&format!("g{number}"), &entity))).collect();
+    group("one-too-many", &entity).expect(400);
+    let above = |name: &str, below: &[String]| {
+        root.call("POST", "identity/group", Some(&json!({"name": name, "member_group_ids": below})))
+    };
+    groups.push(id(root.call("POST", "identity/group", Some(&json!({"name": "the-last"})))));
+    above("above-too-many", &groups).expect(400);
+    groups.pop();
+    id(above("above", &groups));
+}
+
+/// A patch adds to what is there: the whole has the bound of what could be sent at once.
+#[test]
+fn a_patch_makes_no_larger_value_than_may_be_sent() {
+    const MOST: usize = 32 << 20;
+    let server = Server::uninitialised_with_listener("  max_request_size = 33554432\n").initialise();
+    let root = ready(&server);
+    // {"a":"..","b":".."}
+    let half = MOST / 2;
+    root.call("POST", "secret/data/large", Some(&json!({"data": {"a": x(half)}}))).expect(200);
+    let rest = MOST - half - r#"{"a":"","b":""}"#.len();
+    let patch = |bytes: usize| root.call("PATCH", "secret/data/large", Some(&json!({"data": {"b": x(bytes)}})));
+    patch(rest + 1).expect(413);
+    patch(rest).expect(200);
 }

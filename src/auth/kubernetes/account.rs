@@ -95,4 +95,15 @@ mod tests {
             "kubernetes.io/serviceaccount/service-account.uid":"6f2a-1","kubernetes.io/serviceaccount/secret.name":"web-token"}"#;
         assert!(account(older).is_err());
     }
+
+    #[test]
+    fn a_name_has_no_more_bytes_than_kubernetes_gives_one() {
+        for (bytes, taken) in [(253, true), (254, false)] {
+            let name = "w".repeat(bytes);
+            let text = format!(
+                r#"{{"sub":"system:serviceaccount:team-a:{name}","kubernetes.io":{{"namespace":"team-a","serviceaccount":{{"name":"{name}","uid":"1"}}}}}}"#
+            );
+            assert_eq!(account(&text).is_ok(), taken, "{bytes}");
+        }
+    }
 }

@@ -84,3 +84,19 @@ pub(in crate::auth) fn object(bytes: &[u8]) -> Option<Fields<'_>> {
     bytes.first().filter(|byte| **byte == b'{')?;
     Fields::parse(bytes, None).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_past_the_longest_is_none() {
+        let header = BASE64URL_NOPAD.encode(br#"{"alg":"ES256"}"#);
+        let signature = BASE64URL_NOPAD.encode(&[1; 64]);
+        let token = |payload: usize| format!("{header}.{}.{signature}", "A".repeat(payload));
+        let payload = (TOKEN_BYTES_MAX - token(0).len()) / 4 * 4;
+        assert!(TOKEN_BYTES_MAX - token(payload).len() < 4);
+        assert!(Jws::parse(&token(payload)).is_some());
+        assert!(Jws::parse(&token(payload + 4)).is_none());
+    }
+}
