@@ -1,7 +1,7 @@
 //! From a request to the typed operation of an engine. The input is `METHOD path?query`, a line end, and the body.
 
 use strongroom::answer::Refusal;
-use strongroom::auth::{approle, jwt, token, userpass};
+use strongroom::auth::{approle, cert, jwt, kubernetes, token, userpass};
 use strongroom::engine::table::{self, Call, Captures, Match, Row, Verb};
 use strongroom::engine::{cubbyhole, identity, kv, transit};
 use strongroom::fields::{Fields, Query};
@@ -53,7 +53,9 @@ pub(super) fn token(data: &[u8]) {
     in_table(token::TABLE, data);
     in_table(approle::TABLE, data);
     in_table(userpass::TABLE, data);
+    in_table(cert::TABLE, data);
     in_table(jwt::TABLE, data);
+    in_table(kubernetes::TABLE, data);
     in_table(identity::TABLE, data);
 }
 

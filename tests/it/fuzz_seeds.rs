@@ -151,6 +151,21 @@ fn the_fuzzer_has_the_same_targets() {
     assert_eq!(bins, targets::TARGETS.len(), "fuzz/Cargo.toml has {bins} targets");
 }
 
+/// An engine that requests reach and the fuzzer does not would be the one with the flaw.
+#[test]
+fn operations_of_every_engine_are_fuzzed() {
+    let read = |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (dispatch, fuzzed) = (read("src/request/dispatch.rs"), read("fuzz/targets/operations.rs"));
+    let tables = |text: &str| -> std::collections::BTreeSet<String> {
+        let names = text.split("::TABLE").map(|before| before.rsplit(['(', ' ', '&']).next().unwrap_or_default().to_owned());
+        names.filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))).collect()
+    };
+    let (mounted, targets) = (tables(&dispatch), tables(&fuzzed));
+    assert!(mounted.len() > 8, "only {mounted:?} were found");
+    let missing: Vec<_> = mounted.difference(&targets).collect();
+    assert!(missing.is_empty(), "fuzz/targets/operations.rs lacks the tables {missing:?}");
+}
+
 #[test]
 fn mutations_are_the_same_every_time_and_differ() {
     let seed = b"secret/data/a";
