@@ -6,8 +6,10 @@ mod doctor;
 mod first_start;
 mod process;
 mod seals;
+mod signals;
 mod stores;
 mod supervisor;
+mod traces;
 mod witness;
 
 use std::ffi::OsStr;
@@ -17,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -37,6 +38,7 @@ use crate::outbound::Outbound;
 use crate::request::Shared;
 use crate::secret::SecretText;
 use crate::sink::{SinkError, Sinks};
+use crate::spans::Tracer;
 use crate::stanza::LookUp;
 use crate::storage::{Store, StoreError};
 use crate::sys::backups::Making;
@@ -45,12 +47,14 @@ use crate::sys::erasure::ErasureSettings;
 use crate::sys::process::Process;
 use crate::time::{Clock, SystemClock, Timestamp};
 
+use signals::Signals;
 use supervisor::Supervisor;
 
 pub use backup::{BackupOptions, BackupSource, RestoreOptions, Verified, restore_backup, verify_backup};
 pub use dev::{DevOptions, run_dev};
 pub use doctor::{Finding, Outcome, clock, doctor};
 pub use stores::{migrate, role_statements};
+pub use traces::TraceSettings;
 pub use witness::{WitnessOptions, run_witness};
 
 /// How often the files of certificates are looked at for a change.
@@ -119,6 +123,7 @@ pub fn run(
     connection_url: Option<SecretText>,
     notify_socket: Option<&OsStr>,
     look_up: &LookUp<'_>,
+    traces: TraceSettings,
 ) -> Result<(), AppError> {
     let config = crate::config::load(paths, connection_url)?;
     let log = logging::start(config.log_level, config.log_format);
@@ -129,7 +134,8 @@ pub fn run(
     if !config.disable_mlock {
         process::lock_memory();
     }
-    runtime()?.block_on(serve_config(config, paths, log, Supervisor::new(notify_socket), look_up))
+    let supervisor = Supervisor::new(notify_socket);
+    traces::sending(traces, |tracer| runtime()?.block_on(serve_config(config, paths, log, supervisor, look_up, tracer)))
 }
 
 async fn serve_config(
@@ -138,6 +144,7 @@ async fn serve_config(
     log: Option<LogControl>,
     supervisor: Supervisor,
     look_up: &LookUp<'_>,
+    tracer: Option<Arc<Tracer>>,
 ) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let guard = seals::guard(&config).await?;
@@ -180,8 +187,8 @@ async fn serve_config(
     };
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process = Process::new(sanitized, shown, config.api_addr.clone(), log.clone());
-    let mut running =
-        Running::new(Arc::clone(&barrier), Arc::clone(&clock), process, Outbound::new(&config.outbound_allow, false))?;
+    let outbound = Outbound::new(&config.outbound_allow, false);
+    let mut running = Running::new(Arc::clone(&barrier), Arc::clone(&clock), process, outbound, tracer)?;
     let made = match first_start::run(&config.initialize, &*store, &barrier, look_up).await {
         Ok(made) => made,
         Err(error) => {
@@ -274,40 +281,26 @@ struct Running {
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     process: Arc<Process>,
+    tracer: Option<Arc<Tracer>>,
     stop: watch::Sender<bool>,
     certificates: Vec<Arc<TlsReloader>>,
     listeners: JoinSet<u32>,
     signals: Signals,
 }
 
-/// Caught from before the first request can arrive: whoever sees the server answer can have it stop in good order.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-    /// A file at its limit: caught, so that the write fails with an error instead of ending the server.
-    _file_limit: Signal,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, AppError> {
-        let catch = |kind| signal(kind).map_err(|error| AppError::Io("cannot listen for signals".into(), error));
-        Ok(Self {
-            term: catch(SignalKind::terminate())?,
-            int: catch(SignalKind::interrupt())?,
-            hup: catch(SignalKind::hangup())?,
-            _file_limit: catch(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
-        })
-    }
-}
-
 impl Running {
-    fn new(barrier: Arc<Barrier>, clock: Arc<dyn Clock>, process: Process, outbound: Outbound) -> Result<Self, AppError> {
+    fn new(
+        barrier: Arc<Barrier>,
+        clock: Arc<dyn Clock>,
+        process: Process,
+        outbound: Outbound,
+        tracer: Option<Arc<Tracer>>,
+    ) -> Result<Self, AppError> {
         let (stop, _) = watch::channel(false);
         let (certificates, listeners) = (Vec::new(), JoinSet::new());
         let (shared, process) = (Arc::new(Shared::new(Issuers::new(outbound))), Arc::new(process));
         let signals = Signals::catch()?;
-        Ok(Self { barrier, clock, shared, process, stop, certificates, listeners, signals })
+        Ok(Self { barrier, clock, shared, process, tracer, stop, certificates, listeners, signals })
     }
 
     /// Serves a listener. Returns the address, which the operating system chose where the port was 0.
@@ -318,6 +311,7 @@ impl Running {
         let (barrier, process) = (Arc::clone(&self.barrier), Arc::clone(&self.process));
         let service = Arc::new(Service::new(
             (barrier, Arc::clone(&self.shared), process),
+            self.tracer.clone(),
             settings.unauthenticated,
             settings.request_bytes_max,
             settings.request_duration_max,
@@ -346,7 +340,6 @@ impl Running {
         let mut looks = tokio::time::interval(FILES_LOOKED_AT);
         loop {
             tokio::select! {
-
                 _ = self.signals.term.recv() => return,
                 _ = self.signals.int.recv() => return,
                 _ = self.signals.hup.recv() => {

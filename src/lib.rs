@@ -37,6 +37,7 @@ pub mod request;
 pub mod seal;
 pub mod secret;
 pub mod sink;
+pub mod spans;
 pub mod stanza;
 pub mod storage;
 pub mod sys;

@@ -2,6 +2,8 @@
 //!
 //! Goes to standard error. Must never hold a secret; what happened to secrets is in the audit log, not here.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::level_filters::LevelFilter;
@@ -107,7 +109,21 @@ impl LogControl {
 pub fn start(level: LogLevel, format: LogFormat) -> Option<LogControl> {
     let (subscriber, control) = subscriber(level, format, std::io::stderr);
     tracing::subscriber::set_global_default(subscriber).ok()?;
+    std::panic::set_hook(Box::new(tell_panic));
     Some(control)
+}
+
+/// Says where a panic was, and its words only if they are the program's own: a text that was put together may hold what was being worked
+/// on, as that of cutting a string in the middle of a character does.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let words = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(its text is not shown)");
+    let thread = std::thread::current();
+    let calls = Backtrace::capture();
+    tracing::error!(thread = thread.name().unwrap_or_default(), "panicked at {place}: {words}");
+    if calls.status() == BacktraceStatus::Captured {
+        tracing::error!("{calls}");
+    }
 }
 
 /// Our own lines at `level`; libraries only with warnings, because their details hold headers, and headers tokens.
@@ -183,5 +199,31 @@ mod tests {
             assert!(control.override_level(None));
             assert_eq!(control.level(), LogLevel::Trace, "what was set last counts as configured");
         });
+    }
+
+    #[test]
+    fn a_panic_says_where_it_was_and_nothing_that_was_worked_on() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, _control) = subscriber(LogLevel::Info, LogFormat::Standard, move || writer.clone());
+        let before: Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync> = Arc::from(std::panic::take_hook());
+        let (of_others, mine) = (Arc::clone(&before), std::thread::current().id());
+        // Tests run beside each other: what panics there is told as ever.
+        std::panic::set_hook(Box::new(
+            move |panic| {
+                if std::thread::current().id() == mine { tell_panic(panic) } else { of_others(panic) }
+            },
+        ));
+        let secret = "canary-\u{e4}-of-a-secret".to_owned();
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(std::panic::catch_unwind(|| secret.split_at(8).0.len()).is_err());
+            assert!(std::panic::catch_unwind(|| panic!("{secret}")).is_err());
+            assert!(std::panic::catch_unwind(|| panic!("words of the program")).is_err());
+        });
+        std::panic::set_hook(Box::new(move |panic| before(panic)));
+        let text = lines.take();
+        assert_eq!(text.matches("panicked at ").count(), 3, "{text}");
+        assert!(text.contains("src/logging.rs:") && text.contains("words of the program"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
     }
 }

@@ -10,6 +10,7 @@ mod leasing;
 mod register;
 mod rotating;
 mod sealing;
+mod spans;
 mod witnessing;
 
 use std::sync::LazyLock;
@@ -28,6 +29,8 @@ use self::rotating::Rotating;
 pub use self::rotating::{records_rewrapped, rotations_unfinished};
 use self::sealing::Sealing;
 pub use self::sealing::{SealCall, seal_called, seal_configured};
+use self::spans::Spans;
+pub use self::spans::{Traces, traces};
 use self::witnessing::Witnessing;
 pub use self::witnessing::{unwitnessed, witness_failed, witness_waits};
 use crate::answer::Refusal;
@@ -79,6 +82,7 @@ struct Metrics {
     backups: BackingUp,
     leasing: Leasing,
     rotating: Rotating,
+    spans: Spans,
     rolled_back: Gauge,
     anchor_failures: IntCounter,
     seals: Sealing,
@@ -167,6 +171,7 @@ impl Metrics {
             backups: BackingUp::new(of),
             leasing: Leasing::new(of),
             rotating: Rotating::new(of),
+            spans: Spans::new(of),
             rolled_back: plain(
                 of,
                 "strongroom_audit_logs_rolled_back",

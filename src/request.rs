@@ -33,6 +33,7 @@ use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
 use crate::quota::Buckets;
+use crate::spans::{self, Recording, Underway};
 use crate::sys::audit_log;
 use crate::sys::auditing;
 use crate::sys::barrier::Step;
@@ -134,6 +135,9 @@ impl Attempt for Call {
         let mut trace = Trace::default();
         let outcome = self.decide(txn, &mut trace).await;
         self.effort.first_attempt_is_over();
+        if let Some(spans) = &self.incoming.spans {
+            spans.found(trace.facts(self.route.as_ref().ok()));
+        }
         if matches!(outcome, Err(Refusal::Unavailable(_) | Refusal::Sealed)) {
             // What was needed to decide is away, and so is the log: nothing happened, and the client is told so.
             return outcome;
@@ -149,6 +153,10 @@ impl Attempt for Call {
 
     fn receipt(&self) -> Option<&OnceLock<Receipt>> {
         self.receipt.as_ref()
+    }
+
+    fn spans(&self) -> Option<&Arc<Recording>> {
+        self.incoming.spans.as_ref()
     }
 }
 
@@ -200,6 +208,7 @@ impl Call {
         let content_type = self.incoming.content_type.as_deref();
         let fields = Fields::parse(self.incoming.body.bytes(), content_type);
         let (sent, origin) = (&self.incoming.credential, self.incoming.origin());
+        let step = self.step(spans::Step::Authenticate);
         let mut asked = match wrapping::offered(route, sent, fields.as_ref().ok()) {
             Some(offered) => chain::resolve(txn, route, (&offered, &origin)).await?.of_offered(),
             None => chain::resolve(txn, route, (sent, &origin)).await?,
@@ -214,6 +223,7 @@ impl Call {
             asked.caller = Some(caller);
             trace.asked(&asked);
         }
+        drop(step);
 
         let (effort, issuers, passcodes) = (&self.effort, &self.shared.issuers, &*self.incoming.passcodes);
         let call =
@@ -222,7 +232,9 @@ impl Call {
             return call.help();
         }
         self.refuse_haste(&call, txn)?;
+        let step = self.step(spans::Step::Authorise);
         let permit = call.authorise(txn, fields.as_ref().ok()).await?;
+        drop(step);
         call.refuse_locked()?;
 
         let fields = fields?;
@@ -230,7 +242,9 @@ impl Call {
         if operation.only_wrapped() && route.wrap_ttl.is_none() {
             return Err(Refusal::invalid("endpoint requires response wrapping to be used"));
         }
+        let step = self.step(spans::Step::Operation);
         let (answer, errand) = operation.run(&call, txn).await;
+        drop(step);
         if matches!(errand, Some(Errand::Ceremony(_) | Errand::Process(_) | Errand::AuditLog(_) | Errand::Seals))
             && route.wrap_ttl.is_some()
         {
@@ -244,6 +258,11 @@ impl Call {
             trace.logged_in(&asked.tenant, Arc::clone(caller));
         }
         Ok(answer)
+    }
+
+    /// A step of the request, if it is traced.
+    fn step(&self, step: spans::Step) -> Option<Underway> {
+        self.incoming.spans.as_ref().map(|spans| spans.begin(step))
     }
 
     /// The headers that the tenant wants in its log.

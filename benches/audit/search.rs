@@ -81,6 +81,7 @@ async fn page(deployed: &Deployed, query: &str) -> serde_json::Value {
         body: Body::Whole(SecretBytes::new(Vec::new())),
         remote: ([127, 0, 0, 1], 40_000).into(),
         certificate: None,
+        spans: None,
     };
     let outcome = Box::pin(request::handle(deployed.committer(), &shared, incoming)).await;
     let Some(Errand::AuditLog(reading)) = outcome.errand else { panic!("a search was refused") };

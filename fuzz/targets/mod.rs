@@ -42,6 +42,7 @@ pub(super) const TARGETS: &[(&str, Target)] = &[
     ("sys_operation", operations::sys),
     ("time", texts::time),
     ("token_operation", operations::token),
+    ("trace_parent", texts::trace_parent),
     ("transit_mark", texts::transit_mark),
     ("transit_operation", operations::transit),
     ("witnessing", stored::witnessing),

@@ -12,6 +12,7 @@ use strongroom::path::Path;
 use strongroom::policy::{Acl, Ask, Capability, Identity, Policy};
 use strongroom::reference::Reference;
 use strongroom::secret::SecretText;
+use strongroom::spans::Parent;
 use strongroom::time::{self, Timestamp};
 
 use super::split_once;
@@ -125,6 +126,17 @@ pub(super) fn apply(data: &[u8]) {
             assert!(!error.to_string().contains('\n'), "an error has more than one line");
         }
     }
+}
+
+/// A caller's `traceparent`. What is read is what stands there, in the one way to write it, and no id is nothing.
+pub(super) fn trace_parent(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(parent) = Parent::parse(text) else { return };
+    let hexadecimal = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    let begin = format!("-{}-{}-", hexadecimal(&parent.trace), hexadecimal(&parent.span));
+    assert_eq!(text.get(2..53), Some(begin.as_str()));
+    assert!(parent.trace != [0; 16] && parent.span != [0; 8]);
+    assert!(text.starts_with("00-") <= (text.len() == 55));
 }
 
 /// References.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::first_start::{reason, send};
-use super::{AppError, DEV_LOG, ListenerSettings, Running, close, process, runtime};
+use super::{AppError, DEV_LOG, ListenerSettings, Running, TraceSettings, close, process, runtime, traces};
 use crate::commit::{Committer, KeyringTimes};
 use crate::config::TlsVersion;
 use crate::dev_ca::{self, DevCertificates};
@@ -22,6 +22,7 @@ use crate::mount::LeaseTtl;
 use crate::outbound::Outbound;
 use crate::seal::{LocalSeal, static_key};
 use crate::secret::SecretText;
+use crate::spans::Tracer;
 use crate::storage::Store;
 use crate::storage::sqlite::SqliteStore;
 use crate::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
@@ -39,16 +40,18 @@ pub struct DevOptions {
     pub folder: PathBuf,
     /// Least severe level of the log.
     pub log_level: Option<LogLevel>,
+    /// Where traces go.
+    pub traces: TraceSettings,
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn run_dev(options: DevOptions) -> Result<(), AppError> {
+pub fn run_dev(mut options: DevOptions) -> Result<(), AppError> {
     let log = logging::start(options.log_level.unwrap_or(DEV_LOG.0), DEV_LOG.1);
     process::forbid_dumps();
-    runtime()?.block_on(serve(options, log))
+    traces::sending(std::mem::take(&mut options.traces), |tracer| runtime()?.block_on(serve(options, log, tracer)))
 }
 
-async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppError> {
+async fn serve(options: DevOptions, log: Option<LogControl>, tracer: Option<Arc<Tracer>>) -> Result<(), AppError> {
     if !options.address.ip().is_loopback() {
         return Err(AppError::Dev(format!(
             "--dev-listen-address {}: a development server listens on loopback only",
@@ -76,7 +79,7 @@ async fn serve(options: DevOptions, log: Option<LogControl>) -> Result<(), AppEr
     let barrier = Arc::new(Barrier::new(Arc::clone(&store), Arc::clone(&clock), guard, settings));
     let process =
         Process::new(configuration(options.address), Json::object(|_| {}), Some(format!("https://{}", options.address)), log);
-    let mut running = Running::new(Arc::clone(&barrier), clock, process, Outbound::new(&[], true))?;
+    let mut running = Running::new(Arc::clone(&barrier), clock, process, Outbound::new(&[], true), tracer)?;
     // Before it listens: whoever gets an answer finds `secret/` mounted.
     let token = open(&barrier, &folder, &certificates.client, options.root_token).await?;
     renew_client(&barrier, &certificates.client, &token).await?;

@@ -114,6 +114,7 @@ pub(super) async fn send(
         body: Body::Whole(body.map_or_else(|| SecretBytes::new(Vec::new()), Json::into_secret)),
         remote: ([127, 0, 0, 1], 0).into(),
         certificate: None,
+        spans: None,
     };
     // What a deployment begins with does not depend on other servers.
     let shared = Arc::new(Shared::new(Issuers::new(Outbound::new(&[], false))));

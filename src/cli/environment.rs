@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::output::Format;
+use crate::app::TraceSettings;
 use crate::secret::SecretText;
+use crate::spans;
 use crate::stanza::Whence;
 
 /// Flags of every client command.
@@ -87,6 +89,12 @@ impl Environment {
             Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
             Some(_) => Err(Failure::local(format!("BAO_{name} / VAULT_{name} must be true or false"))),
         }
+    }
+
+    /// Where traces of requests go: the variables of OpenTelemetry.
+    pub(super) fn traces(&self) -> TraceSettings {
+        let (to, warnings) = spans::settings(&|name| (self.0)(name).and_then(|value| value.into_string().ok()));
+        TraceSettings { to, warnings }
     }
 
     /// Where a service manager wants to be told that the server is ready: `sd_notify(3)`.

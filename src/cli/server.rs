@@ -52,11 +52,12 @@ impl Server {
                 address: self.dev_listen_address,
                 folder: self.dev_dir,
                 log_level,
+                traces: environment.traces(),
             })
         } else {
             let socket = environment.notify_socket();
             let look_up = |whence: &_| environment.find(whence);
-            app::run(&self.config, environment.secret("PG_CONNECTION_URL"), socket.as_deref(), &look_up)
+            app::run(&self.config, environment.secret("PG_CONNECTION_URL"), socket.as_deref(), &look_up, environment.traces())
         };
         done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::local(error.to_string()))
     }

@@ -93,6 +93,9 @@ impl Groups {
             return Err((items, error));
         }
         metrics::group_committed(items.len(), since.elapsed(), writing.elapsed());
+        for spans in items.iter().filter_map(|item| item.attempt.spans()) {
+            spans.stored(since, items.len());
+        }
         for done in applied {
             self.tenants.grown(done.tenant.id(), done.news);
             done.tenant.advance(done.head, done.rows, &done.directories);

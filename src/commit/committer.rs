@@ -17,6 +17,7 @@ use super::work::Work;
 use crate::answer::{Answer, Refusal};
 use crate::audit::batch::{BatchEncoder, BatchError};
 use crate::audit::receipt::Receipt;
+use crate::spans::{Recording, Step};
 
 /// Requests that may wait for their group; one more is refused.
 const QUEUE_MAX: usize = 8_192;
@@ -39,6 +40,11 @@ pub trait Attempt: Send + Sync {
 
     /// Where the event's place in the log is wanted, once it is durable; of several events the first one's.
     fn receipt(&self) -> Option<&OnceLock<Receipt>> {
+        None
+    }
+
+    /// What it spends its time on, if that is traced.
+    fn spans(&self) -> Option<&Arc<Recording>> {
         None
     }
 }
@@ -109,6 +115,7 @@ impl Committer {
             // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
             return item.outcome;
         }
+        let _step = item.attempt.spans().map(|spans| spans.begin(Step::Commit));
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Refusal::Sealed)?;
         queue.try_send(item).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Unavailable("too many requests are waiting; try again".into()),

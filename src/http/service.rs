@@ -20,8 +20,10 @@ use crate::crypto;
 use crate::metrics;
 use crate::request::{self, Body, Credential, Errand, Incoming, Outcome, Shared};
 use crate::secret::{SecretBytes, SecretText};
+use crate::spans::{Parent, Recording, Traced, Tracer};
 use crate::sys::barrier::{Barrier, BarrierError};
 use crate::sys::process::Process;
+use crate::time::Timestamp;
 
 /// The longest body of the routes that work while the server is sealed, in bytes: a few shares, and nothing else.
 const BARE_BODY_MAX: usize = 64 << 10;
@@ -33,6 +35,8 @@ static ROLE: HeaderName = HeaderName::from_static("x-strongroom-role");
 static MFA: HeaderName = HeaderName::from_static("x-vault-mfa");
 /// Asks with `1` where the request's event stands in the audit log; the answer's has it.
 static RECEIPT: HeaderName = HeaderName::from_static("x-strongroom-receipt");
+/// The caller's span (W3C Trace Context): where requests are traced, theirs goes on.
+static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 static WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 
 /// What serves the requests of one listener.
@@ -40,6 +44,7 @@ pub struct Service {
     barrier: Arc<Barrier>,
     shared: Arc<Shared>,
     process: Arc<Process>,
+    tracer: Option<Arc<Tracer>>,
     bare: axum::Router,
     unauthenticated: Unauthenticated,
     request_bytes_max: usize,
@@ -47,15 +52,16 @@ pub struct Service {
 }
 
 impl Service {
-    /// `unauthenticated` are the older paths that need no token; `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
+    /// `tracer` records requests, if a collector wants that; `unauthenticated` are the older paths that need no token; `request_bytes_max` bounds bodies, `request_duration_max` the time that one request may take.
     pub fn new(
         (barrier, shared, process): (Arc<Barrier>, Arc<Shared>, Arc<Process>),
+        tracer: Option<Arc<Tracer>>,
         unauthenticated: Unauthenticated,
         request_bytes_max: usize,
         request_duration_max: Duration,
     ) -> Self {
         let bare = bare::router(Arc::clone(&barrier));
-        Self { barrier, shared, process, bare, unauthenticated, request_bytes_max, request_duration_max }
+        Self { barrier, shared, process, tracer, bare, unauthenticated, request_bytes_max, request_duration_max }
     }
 
     /// Serves one request. A panic costs this request only.
@@ -115,7 +121,9 @@ impl Service {
         let Some(open) = self.barrier.open() else { return reply::refuse(&Refusal::Sealed) };
         let path = path.to_owned();
         let namespace = request.headers().get(&NAMESPACE).cloned();
-        let incoming = self.incoming(connection, request, path).await;
+        let traced = self.tracer.as_ref().and_then(|tracer| traced(tracer, connection, &request, self.barrier.clock().now()));
+        let spans = traced.as_ref().map(|traced| Arc::clone(traced.recording()));
+        let incoming = self.incoming(connection, request, path, spans).await;
         let id = Arc::clone(&incoming.id);
         let (now, since) = (self.barrier.clock().now(), Instant::now());
         let _underway = self.process.begin(&id, now, connection.remote, &incoming.method, &incoming.path);
@@ -138,6 +146,9 @@ impl Service {
         }
         let mut reply = reply::reply(answer, &id);
         metrics::answered(reply.status().as_u16(), since.elapsed());
+        if let Some(traced) = traced {
+            traced.answered(reply.status().as_u16(), Arc::clone(&id));
+        }
         if let Some(Ok(receipt)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
             reply.headers_mut().insert(&RECEIPT, receipt);
         }
@@ -159,7 +170,13 @@ impl Service {
         reply::reply(self.process.metrics(tenants), "")
     }
 
-    async fn incoming(&self, connection: &Connection, request: Request<HyperBody>, path: String) -> Incoming {
+    async fn incoming(
+        &self,
+        connection: &Connection,
+        request: Request<HyperBody>,
+        path: String,
+        spans: Option<Arc<Recording>>,
+    ) -> Incoming {
         let (head, body) = request.into_parts();
         let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Incoming {
@@ -179,8 +196,19 @@ impl Service {
             body: whole_body(body, self.request_bytes_max).await,
             remote: connection.remote,
             certificate: connection.certificate.clone(),
+            spans,
         }
     }
+}
+
+/// `None` of a request that is not recorded. A header that is there twice says nothing.
+fn traced(tracer: &Arc<Tracer>, connection: &Connection, request: &Request<HyperBody>, now: Timestamp) -> Option<Traced> {
+    let mut headers = request.headers().get_all(&TRACE_PARENT).iter();
+    let parent = match (headers.next(), headers.next()) {
+        (Some(one), None) => one.to_str().ok().and_then(Parent::parse),
+        _ => None,
+    };
+    tracer.begin(parent, request.method().as_str(), connection.encrypted, now)
 }
 
 struct Received(HeaderMap);

@@ -35,6 +35,18 @@ impl Host {
 
 impl Destination {
     pub(super) fn parse(url: &str, allow: &[Host], development: bool) -> Option<Self> {
+        let (to, host) = Self::read(url)?;
+        let loopback = development && matches!(host.name.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+        let named = to.https && allow.contains(&host);
+        (named || loopback).then_some(to)
+    }
+
+    /// Any URL of HTTP, with or without TLS: for what only who starts the server can name, and what carries no secret of a tenant.
+    pub fn of_operator(url: &str) -> Option<Self> {
+        Self::read(url).map(|(to, _)| to)
+    }
+
+    fn read(url: &str) -> Option<(Self, Host)> {
         let graphic = url.bytes().all(|byte| byte.is_ascii_graphic());
         if url.len() > URL_BYTES_MAX || !graphic || url.contains(['#', '\\']) {
             return None;
@@ -45,16 +57,16 @@ impl Destination {
             return None;
         }
         let https = uri.scheme_str() == Some("https");
+        if !https && uri.scheme_str() != Some("http") {
+            return None;
+        }
         let name = authority.host().to_ascii_lowercase();
         let port = match authority.as_str().get(authority.host().len()..)? {
             "" if https => 443,
             "" => 80,
             port => port.strip_prefix(':')?.parse().ok()?,
         };
-        let loopback = development && matches!(name.as_str(), "localhost" | "127.0.0.1" | "[::1]");
-        let named = https && allow.contains(&Host { name: name.clone(), port });
-        let scheme = https || uri.scheme_str() == Some("http");
-        (scheme && (named || loopback)).then(|| Self { url: url.to_owned(), authority: format!("{name}:{port}"), https })
+        Some((Self { url: url.to_owned(), authority: format!("{name}:{port}"), https }, Host { name, port }))
     }
 
     /// The URL.
@@ -129,6 +141,18 @@ mod tests {
         }
         for url in ["http://127.0.0.2/", "http://localhost.evil.org/", "http://[::2]:9443/", "ftp://localhost/"] {
             assert!(!allowed(url, true), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_operator_may_name_any_host_and_nothing_but_http() {
+        for url in ["http://collector:4318/v1/traces", "https://10.0.0.1/", "http://[::1]:4318/"] {
+            assert!(Destination::of_operator(url).is_some_and(|to| to.url() == url), "{url}");
+        }
+        for url in
+            ["", "collector:4318", "grpc://collector:4317", "http://user@collector/", "http://collector:port/", "file:///x"]
+        {
+            assert!(Destination::of_operator(url).is_none(), "{url}");
         }
     }
 }

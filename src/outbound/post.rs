@@ -1,7 +1,7 @@
 //! Sending batches to one server again and again, for those that may wait: it blocks.
 
 use ureq::Body;
-use ureq::http::{HeaderValue, Request, Response};
+use ureq::http::{HeaderName, HeaderValue, Request, Response};
 
 use super::{Destination, FetchError, settings};
 use crate::secret::SecretText;
@@ -11,22 +11,16 @@ pub struct Poster {
     agent: ureq::Agent,
     url: String,
     host: String,
-    authorization: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Poster {
-    /// `authorization` is the content of the header of this name; `authorities` (PEM) stand in place of those of the operating
-    /// system.
-    pub fn new(to: &Destination, authorities: Option<&str>, authorization: Option<SecretText>) -> Result<Self, FetchError> {
+    /// `headers` stand in every request, and may be credentials; `authorities` (PEM) stand in place of those of the operating system.
+    pub fn new(to: &Destination, authorities: Option<&str>, headers: &[(String, SecretText)]) -> Result<Self, FetchError> {
         let agent = settings(to, authorities)?.build().new_agent();
-        let authorization = authorization.map(|text| {
-            let mut value = HeaderValue::from_str(text.expose())
-                .map_err(|_| FetchError::Failed("a credential cannot be sent in a header".to_owned()))?;
-            value.set_sensitive(true);
-            Ok::<_, FetchError>(value)
-        });
         let (url, host) = (to.url().to_owned(), to.authority().to_owned());
-        Ok(Self { agent, url, host, authorization: authorization.transpose()? })
+        let headers = headers.iter().map(|(name, text)| header(name, text)).collect::<Result<_, _>>()?;
+        Ok(Self { agent, url, host, headers })
     }
 
     /// Sends a body, and returns when the server has answered that it took it (2xx). The text says what went wrong.
@@ -50,10 +44,18 @@ impl Poster {
     fn run(&self, content_type: &'static str, body: &[u8]) -> Result<Response<Body>, String> {
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", self.host);
         let mut request = Request::builder().method("POST").uri(&self.url).header("Content-Type", content_type);
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         let request = request.body(body).map_err(|error| failed(&error))?;
         self.agent.run(request).map_err(|error| failed(&error))
     }
+}
+
+fn header(name: &str, text: &SecretText) -> Result<(HeaderName, HeaderValue), FetchError> {
+    let wrong = || FetchError::Failed("a credential cannot be sent in a header".to_owned());
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+    let mut value = HeaderValue::from_str(text.expose()).map_err(|_| wrong())?;
+    value.set_sensitive(true);
+    Ok((name, value))
 }

@@ -10,6 +10,7 @@ use crate::audit::event::{self, Event, Word};
 use crate::commit::{Item, Tenant, Txn};
 use crate::engine::table::Verb;
 use crate::id::TenantId;
+use crate::spans::Facts;
 
 /// Fills up as the request goes forward; whatever step it ends at, its event says how far it came.
 #[derive(Default)]
@@ -38,6 +39,12 @@ impl Trace {
         if self.tenant.is_none() {
             (self.tenant, self.caller) = (Some(Arc::clone(tenant)), Some(caller));
         }
+    }
+
+    /// What a span may say of the request.
+    pub(super) fn facts(&self, route: Option<&Route>) -> Facts {
+        let tenant = self.tenant.as_ref().map(|tenant| tenant.id());
+        Facts { tenant, mount_type: self.mount_type, operation: route.map(|route| word(route.verb)) }
     }
 
     /// One event; of a batch that was done, one for each of its items.
@@ -84,7 +91,7 @@ impl Trace {
             tenant,
             caller: self.caller.clone(),
             certificate: incoming.certificate.as_ref().map(|presented| presented.fingerprint()),
-            operation: route.map_or(Word::new("unknown"), |route| word(route.verb)),
+            operation: Word::new(route.map_or("unknown", |route| word(route.verb))),
             path: self.path.as_deref().map_or_else(|| raw_path(incoming), Arc::from),
             mount_type: self.mount_type.map(Word::new),
             read_version: notes.read_version,
@@ -110,13 +117,14 @@ fn raw_path(incoming: &Incoming) -> Arc<str> {
     }
 }
 
-fn word(verb: Verb) -> Word {
-    Word::new(match verb {
+/// The verb's word.
+fn word(verb: Verb) -> &'static str {
+    match verb {
         Verb::Read => "read",
         Verb::List => "list",
         Verb::Scan => "scan",
         Verb::Write => "write",
         Verb::Patch => "patch",
         Verb::Delete => "delete",
-    })
+    }
 }

@@ -12,6 +12,7 @@ use crate::engine::table::Verb;
 use crate::fields::Query;
 use crate::path::Path;
 use crate::secret::{SecretBytes, SecretText};
+use crate::spans::Recording;
 
 /// The headers of a request.
 pub trait Headers: Send + Sync {
@@ -60,6 +61,8 @@ pub struct Incoming {
     pub remote: SocketAddr,
     /// The client certificate whose key the connection proved.
     pub certificate: Option<Arc<Presented>>,
+    /// What it spends its time on, if it is traced.
+    pub spans: Option<Arc<Recording>>,
 }
 
 impl Incoming {
@@ -183,6 +186,7 @@ mod tests {
             body: Body::Whole(SecretBytes::new(Vec::new())),
             remote: ([127, 0, 0, 1], 1).into(),
             certificate: None,
+            spans: None,
         }
     }
 

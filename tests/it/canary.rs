@@ -1,24 +1,28 @@
-//! No name and no value in the clear: not in the store's files, not in anything that the process prints. Marked texts are
-//! written everywhere that a client can write to, and then looked for in every file of the server's folder.
+//! No name and no value in the clear: not in the store's files, not in anything that the process prints, counts, sends as traces or leaves
+//! when it crashes. Marked texts are written everywhere that a client can write to, and then looked for in every file of the server's folder.
+//! Besides, the output of every server of every test is searched for the secrets that it has seen: `support/overheard.rs`.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64, HEXLOWER};
 use serde_json::json;
 
 use crate::support::client::Client;
+use crate::support::collector::Collector;
 use crate::support::database::Database;
 use crate::support::fixture::{mount, namespace, policy, token};
 use crate::support::process::run;
 use crate::support::server::Server;
-use crate::support::{on_stores, postgres, tools};
+use crate::support::{marks, on_stores, postgres, tools};
 
 /// Begins every marked text; nothing else in a folder has it.
 const MARK: &str = "canary7f3e";
 
-on_stores! { marked_texts_stay_sealed, }
+on_stores! {
+    marked_texts_stay_sealed,
+}
 
 /// A marked text that says where it was written.
 fn mark(place: &str) -> String {
@@ -42,6 +46,41 @@ fn marked_texts_stay_sealed(server: &mut Server) {
     let team = root.in_namespace(&mark("namespace"));
     let path = format!("{}/data/{}/{}", mark("mount"), mark("directory"), mark("secret"));
     assert_eq!(team.call("GET", &path, None).expect(200).json()["data"]["data"][mark("key")], mark("value"));
+}
+
+/// What is counted, what is sent to a collector of traces, and what is left of a process that ended at once.
+#[test]
+fn marked_texts_are_in_no_metric_no_trace_and_no_core() {
+    let collector = Collector::start();
+    let stanzas = |folder: &Path| {
+        collector.name_it(folder, &[]);
+        format!("storage \"sqlite\" {{\n  path = \"{}\"\n}}", folder.join("store.db").display())
+    };
+    let mut server = Server::configured(stanzas, "", 501).initialise();
+    let root = Client::new(&server.target());
+    let mut marks = vec![MARK.to_owned(), root_token(&server)];
+    marks.extend(write_marks_everywhere(&root));
+    provoke_errors(&root);
+    // Callers choose what a trace is called by, and nothing else of a span.
+    let odd =
+        root.with_header("traceparent", &format!("00-{0}-{0}-01", mark("parent"))).with_header("tracestate", &mark("state"));
+    let last = odd.call("GET", &format!("sys/policies/acl/{}?{}=1", mark("policy"), mark("query")), None).expect(200).json();
+    let metrics = root.call("GET", "sys/metrics?format=prometheus", None).expect(200);
+
+    let spans = collector.spans_of(last["request_id"].as_str().unwrap());
+    assert!(spans.len() > 4, "the last request was traced: {spans:?}");
+    let wanted = marks::Wanted::new(&marks);
+    assert!(collector.spans().len() > 100, "what came before was traced as well");
+    let exports = collector.exports().into_iter().flat_map(|(head, body)| [head.into_bytes(), body]);
+    for (what, bytes) in exports.map(|bytes| ("a trace", bytes)).chain([("the metrics", metrics.body)]) {
+        assert!(wanted.within(&bytes).is_empty(), "{what}: {}", String::from_utf8_lossy(&bytes));
+    }
+
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.process_id())).unwrap();
+    assert!(limits.lines().any(|line| line.split_whitespace().take(6).eq("Max core file size 0 0".split(' '))), "{limits}");
+    let ended = server.abort();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false), "{ended}");
+    assert_eq!(everywhere(&server, &marks), Vec::<String>::new(), "after it has crashed");
 }
 
 fn root_token(server: &Server) -> String {
@@ -120,13 +159,13 @@ fn provoke_errors(root: &Client) {
 
 /// What is found in the server's folder (output, configuration, SQLite) and in its database.
 fn everywhere(server: &Server, texts: &[String]) -> Vec<String> {
-    let mut found = self::found(server.folder(), texts);
+    let mut found = marks::found(server.folder(), texts);
     if let Some(database) = server.postgres() {
         let dump = database.dump();
         found.extend(texts.iter().filter(|text| dump.contains(*text)).map(|text| format!("dump: {text}")));
         database.sql("postgres", "CHECKPOINT");
         for place in database.places() {
-            found.extend(self::found(&place, texts));
+            found.extend(marks::found(&place, texts));
         }
     }
     found
@@ -169,65 +208,8 @@ mod search {
         ] {
             let file = folder.path().join(name);
             fs::write(&file, bytes).unwrap();
-            assert_eq!(found(folder.path(), &[mark("file"), mark("other")]).len(), 1, "{name}: {}", done.stderr);
+            assert_eq!(marks::found(folder.path(), &[mark("file"), mark("other")]).len(), 1, "{name}: {}", done.stderr);
             fs::remove_file(file).unwrap();
         }
     }
-}
-
-/// Every `file: text` of the texts in a file or in the files of a folder, also in hexadecimal and in base64 at any offset.
-fn found(place: &Path, texts: &[String]) -> Vec<String> {
-    let wanted = Wanted::new(texts);
-    let mut found = Vec::new();
-    let mut places = vec![place.to_owned()];
-    while let Some(place) = places.pop() {
-        if place.is_dir() {
-            places.extend(fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
-        } else if place.is_file() {
-            found.extend(wanted.within(&fs::read(&place).unwrap()).iter().map(|text| format!("{}: {text}", place.display())));
-        }
-    }
-    found
-}
-
-/// Texts to look for, by the first two bytes of their forms: files are large, and searched once for all texts.
-struct Wanted<'a> {
-    begins: Vec<bool>,
-    forms: Vec<(&'a str, Vec<u8>)>,
-}
-
-impl<'a> Wanted<'a> {
-    fn new(texts: &'a [String]) -> Self {
-        let mut wanted = Self { begins: vec![false; 1 << 16], forms: Vec::new() };
-        for text in texts {
-            for form in forms(text.as_bytes()) {
-                wanted.begins[usize::from(u16::from_be_bytes([form[0], form[1]]))] = true;
-                wanted.forms.push((text, form));
-            }
-        }
-        wanted
-    }
-
-    fn within(&self, bytes: &[u8]) -> BTreeSet<&'a str> {
-        let mut found = BTreeSet::new();
-        let mut last = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            last = (last << 8 | usize::from(*byte)) & 0xffff;
-            if self.begins[last] && at > 0 {
-                let rest = &bytes[at - 1..];
-                found.extend(self.forms.iter().filter(|(_, form)| rest.starts_with(form)).map(|(text, _)| *text));
-            }
-        }
-        found
-    }
-}
-
-fn forms(text: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![text.to_vec(), HEXLOWER.encode(text).into_bytes(), HEXUPPER.encode(text).into_bytes()];
-    for offset in 0..3 {
-        let encoded = BASE64.encode(&[&b"\0\0"[..offset], text].concat()).into_bytes();
-        // The characters at both ends depend on the neighbours, too.
-        forms.push(encoded[4..encoded.len() - 4].to_vec());
-    }
-    forms
 }

@@ -195,6 +195,7 @@ fn good_seeds_are_accepted() {
         let parsed = config::parse(&[Source { file: PathBuf::from(name), text: SecretText::new(text(name)) }], None);
         assert!(parsed.is_ok(), "{name}: {:?}", parsed.err());
     }
+    assert!(strongroom::spans::Parent::parse(&text("trace_parent/sampled")).is_some_and(|parent| parent.sampled));
     for name in ["apply/tenant.hcl", "apply/secrets.hcl", "apply/all.json"] {
         let parsed = strongroom::cli::apply::parse(&[Source { file: PathBuf::from(name), text: SecretText::new(text(name)) }]);
         assert!(parsed.is_ok(), "{name}: {:?}", parsed.err());

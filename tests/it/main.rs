@@ -75,6 +75,7 @@ mod system_reads;
 mod tampering;
 mod tenant_keys;
 mod tokens;
+mod traces;
 mod transit;
 mod users;
 mod walk;

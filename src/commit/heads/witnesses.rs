@@ -70,7 +70,7 @@ fn witness(settings: config::Witness, outbound: &Outbound) -> Result<Witness, Wi
     let key = WitnessKey::parse(&key).ok_or_else(|| wrong("its key is not that of a witness, NAME+ID+BASE64".to_owned()))?;
     let read = ca_file.map(|file| std::fs::read_to_string(&file).map_err(|error| wrong(format!("{}: {error}", file.display()))));
     let to = outbound.check(&format!("{url}/add-checkpoint")).map_err(|error| wrong(error.to_string()))?;
-    let poster = Poster::new(&to, read.transpose()?.as_deref(), None).map_err(|error| wrong(error.to_string()))?;
+    let poster = Poster::new(&to, read.transpose()?.as_deref(), &[]).map_err(|error| wrong(error.to_string()))?;
     Ok(Witness { name, key, poster })
 }
 

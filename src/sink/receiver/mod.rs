@@ -35,7 +35,9 @@ impl Receiver {
                     None => None,
                 };
                 let to = outbound.check(&settings.uri).map_err(|error| error.to_string())?;
-                let poster = Poster::new(&to, authorities.as_deref(), settings.authorization);
+                let authorization: Vec<_> =
+                    settings.authorization.map(|text| ("authorization".to_owned(), text)).into_iter().collect();
+                let poster = Poster::new(&to, authorities.as_deref(), &authorization);
                 Self::Http(Box::new(poster.map_err(|error| error.to_string())?))
             }
         })

@@ -10,7 +10,7 @@ pub(super) const LAYERS: &[&[&str]] = &[
     &["request"],
     &["engine", "auth", "sys", "sink"],
     &["commit"],
-    &["storage", "seal", "outbound", "archive", "backup", "witness"],
+    &["storage", "seal", "outbound", "archive", "backup", "witness", "spans::export"],
     &["audit", "policy", "crypto", "reference", "cert"],
     LEAVES,
 ];
@@ -27,6 +27,7 @@ pub(super) const PEERS: &[(&str, &str, &str)] = &[
     ("cert", "crypto", "a certificate is known by its SHA-256"),
     ("reference", "crypto", "a reference ends in a checksum, and is stored as a keyed hash"),
     ("seal", "outbound", "another server that keeps a root key is called with the same TLS"),
+    ("spans", "outbound", "traces are sent to another server"),
     ("backup", "storage", "a backup is taken from one store and put into another"),
     ("backup", "seal", "the key of a backup is wrapped as those of tenants are"),
     ("archive", "backup", "where backups are kept is what they are written to and read from"),

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use super::Target;
+use super::{Target, overheard};
 
 /// No answer takes longer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -137,6 +137,8 @@ impl Session {
     /// As `Client::send`, on this connection.
     pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
         let head = self.head(method, target, headers, body.len());
+        let own = self.client.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        overheard::sent(&self.client.authority, own.chain(headers.iter().copied()), target, body);
         // A server that has refused a body may close before all of it was sent: what it said counts.
         let written = self.write(&[head.as_bytes(), body].concat());
         self.reply(method).map_err(|error| written.err().unwrap_or(error))
@@ -183,6 +185,7 @@ impl Session {
         }
         if method != "HEAD" && status != 204 && status != 304 {
             reply.body = self.body(&reply)?;
+            overheard::answered(&self.client.authority, &reply.body);
         }
         Ok(reply)
     }

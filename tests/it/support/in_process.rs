@@ -88,6 +88,7 @@ impl<'a> Ask<'a> {
             body: Body::Whole(SecretBytes::new(self.body.map_or_else(Vec::new, |body| body.to_string().into_bytes()))),
             remote: ([127, 0, 0, 1], 0).into(),
             certificate: None,
+            spans: None,
         }
     }
 }

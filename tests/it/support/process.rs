@@ -58,6 +58,17 @@ impl Process {
             return status;
         }
         self.ask_to_stop();
+        self.wait()
+    }
+
+    /// Ends it with SIGABRT, as the runtime does when it cannot go on, and waits for that.
+    pub(crate) fn abort(&mut self) -> ExitStatus {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::ABORT).unwrap();
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -65,7 +76,7 @@ impl Process {
             }
             if start.elapsed() > PATIENCE {
                 self.kill();
-                panic!("the process did not stop within {PATIENCE:?} of SIGTERM\n{}", self.output());
+                panic!("the process did not stop within {PATIENCE:?} of the signal\n{}", self.output());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

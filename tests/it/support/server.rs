@@ -15,7 +15,7 @@ use super::client::Client;
 use super::database::Tables;
 use super::postgres::Database;
 use super::process::{Process, free_port};
-use super::{Target, tools};
+use super::{Target, marks, overheard, tools};
 
 /// The root token that dev servers are started with.
 const DEV_TOKEN: &str = "root";
@@ -256,6 +256,35 @@ impl Server {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.stop()
     }
+
+    /// Ends it with SIGABRT, which would leave a core where that is allowed.
+    pub(crate) fn abort(&mut self) -> ExitStatus {
+        self.process.abort()
+    }
+}
+
+impl Drop for Server {
+    /// Whatever the test was about: no secret that its clients sent or got is in what the server wrote, at log level trace.
+    fn drop(&mut self) {
+        let mut secrets = overheard::taken(self.target.authority());
+        if std::thread::panicking() {
+            return;
+        }
+        self.process.kill();
+        secrets.extend(self.keys.iter().cloned());
+        let output = self.output();
+        let found = marks::Wanted::new(&secrets).within(output.as_bytes());
+        assert!(found.is_empty(), "the server wrote secrets: {found:?}\n{output}");
+    }
+}
+
+/// What the file of this name in a server's folder says is its environment, besides its home.
+const ENVIRONMENT: &str = "environment";
+
+/// Gives the server that is started in `folder` these variables.
+pub(crate) fn set_environment(folder: &Path, variables: &[(&str, &str)]) {
+    let lines: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    fs::write(folder.join(ENVIRONMENT), lines.join("\n")).unwrap();
 }
 
 /// The stanza that names a database.
@@ -269,10 +298,12 @@ pub(crate) fn storage_at(url: &str, database: &Database) -> String {
     format!("storage \"postgresql\" {{\n  connection_url = \"{url}\"\n  context_key_file = \"{}\"\n}}", key.display())
 }
 
-/// The binary, with nothing in its environment.
+/// The binary, with nothing in its environment that the test has not put there.
 fn command(arguments: &[OsString], folder: &Path) -> Command {
     let mut command = Command::new(tools::strongroom());
-    command.args(arguments).current_dir(folder).env_clear().env("HOME", folder);
+    let environment = fs::read_to_string(folder.join(ENVIRONMENT)).unwrap_or_default();
+    let variables = environment.lines().filter_map(|line| line.split_once('='));
+    command.args(arguments).current_dir(folder).env_clear().env("HOME", folder).envs(variables);
     command
 }
 
