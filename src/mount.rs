@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::MountId;
-use crate::record::{Address, Kind, Listing};
+use crate::record::{Address, Kind, Listing, Past};
 
 /// What answers at a mount. A closed set: engines are compiled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -182,7 +182,7 @@ fn seconds_or_usual(seconds: u64) -> Duration {
 /// The default and greatest TTL of a server whose configuration says nothing: 32 days.
 pub const TTL_MAX_SECONDS: u64 = 32 * 24 * 3600;
 
-crate::json_record!(Mount, Kind::Mount, Listing::Flat);
+crate::json_record!(Mount, Kind::Mount, Listing::Flat, past = |mount| Past::of(mount));
 
 /// How long tokens and leases live, in seconds: of the whole server, or of one mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

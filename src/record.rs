@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use crate::id::MountId;
 use crate::secret::SecretBytes;
 
@@ -113,6 +116,8 @@ pub enum Kind {
     TransitDataKey = 52,
     /// That data keys of a removed Transit key are still to be cleared away.
     TransitRemains = 53,
+    /// What a record that has a past was, from its first version that is kept on.
+    History = 54,
     /// That there is a reference, listed under what it points to and under whom it is for.
     ReferenceListing = 59,
     /// How far a tenant's values are wrapped by its newest wrapping key.
@@ -248,6 +253,13 @@ pub trait Record: Sized + Send + Sync + 'static {
     const LISTING: Listing;
     /// Whether the decoded form may be kept in memory between requests. Never for secrets.
     const CACHED: bool = true;
+    /// Whether some of it is kept when it is changed or removed (`commit::past`).
+    const HAS_PAST: bool = false;
+
+    /// What of it is kept, for whoever asks later what it was. Never a secret.
+    fn past(&self) -> Option<Past> {
+        None
+    }
 
     /// The payload to seal.
     fn encode(&self) -> SecretBytes;
@@ -256,13 +268,43 @@ pub trait Record: Sized + Send + Sync + 'static {
     fn decode(payload: SecretBytes) -> Result<Self, DecodeError>;
 }
 
-/// Implements `Record` for a type with serde derives, as JSON: fields may be added with `#[serde(default)]`.
+/// What is kept of a record that is changed or removed.
+pub struct Past {
+    /// What it is listed by, among those of its kind and mount: empty or ending in a slash.
+    pub directory: String,
+    /// What it was: JSON.
+    pub was: Box<RawValue>,
+}
+
+impl Past {
+    /// Something that is listed with all of its kind and mount.
+    pub fn of(was: &impl Serialize) -> Option<Self> {
+        Self::below(String::new(), was)
+    }
+
+    /// Something that is listed in a directory.
+    pub fn below(directory: String, was: &impl Serialize) -> Option<Self> {
+        // Plain structs of strings, numbers and maps with string keys always serialise.
+        serde_json::value::to_raw_value(was).ok().map(|was| Self { directory, was })
+    }
+}
+
+/// Implements `Record` for a type with serde derives, as JSON: fields may be added with `#[serde(default)]`. `past` is a function
+/// that says what is kept of it.
 #[macro_export]
 macro_rules! json_record {
-    ($type:ty, $kind:expr, $listing:expr) => {
+    ($type:ty, $kind:expr, $listing:expr $(, past = $past:expr)?) => {
         impl $crate::record::Record for $type {
             const KIND: $crate::record::Kind = $kind;
             const LISTING: $crate::record::Listing = $listing;
+            $(
+                const HAS_PAST: bool = true;
+
+                fn past(&self) -> Option<$crate::record::Past> {
+                    let past: fn(&Self) -> Option<$crate::record::Past> = $past;
+                    past(self)
+                }
+            )?
 
             fn encode(&self) -> $crate::secret::SecretBytes {
                 // Plain structs of strings, numbers and maps with string keys always serialise.

@@ -35,6 +35,7 @@ mod names;
 mod news;
 mod opening;
 mod overlay;
+pub mod past;
 mod reading;
 mod receipts;
 mod recent;

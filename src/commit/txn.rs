@@ -119,6 +119,9 @@ impl Txn {
         value: &R,
         expires_at: Option<Timestamp>,
     ) -> Result<(), Refusal> {
+        if R::HAS_PAST {
+            self.note_past(tenant, address, Some((value, expires_at))).await?;
+        }
         self.put_payload(tenant, address, R::LISTING, &value.encode(), expires_at);
         if R::LISTING == Listing::Tree {
             self.mark_directories(tenant, address).await?;
@@ -131,6 +134,9 @@ impl Txn {
         if !self.exists(tenant, address).await? {
             return Ok(());
         }
+        if R::HAS_PAST {
+            self.note_past::<R>(tenant, address, None).await?;
+        }
         self.remove_row(tenant, address, R::LISTING);
         if R::LISTING == Listing::Tree {
             self.prune_directories(tenant, address).await?;
@@ -140,6 +146,7 @@ impl Txn {
 
     /// Removes whatever is at an address, without looking whether something is: what is not read cannot be stale.
     pub fn forget<R: Record>(&mut self, tenant: &Arc<Tenant>, address: &Address) {
+        const { assert!(!R::HAS_PAST, "what it was is kept: it has to be read") };
         self.remove_row(tenant, address, R::LISTING);
     }
 

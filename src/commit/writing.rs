@@ -22,6 +22,7 @@ impl Txn {
         to: &Address,
         value: &R,
     ) -> Result<(), Refusal> {
+        const { assert!(!R::HAS_PAST, "a past has one address") };
         let identity = self.seen_at(tenant.id(), tenant.keyring().record_key(from));
         self.put_object(tenant, to, R::LISTING, (&value.encode(), None), (identity, true));
         if R::LISTING == Listing::Tree {

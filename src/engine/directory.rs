@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::answer::Refusal;
+use crate::commit::past::Known;
 use crate::commit::{Tenant, Txn};
 use crate::crypto;
 use crate::id::{MountId, TenantId};
 use crate::mount::{Engine, Mount, MountConfig};
 use crate::record::{Address, Kind, SYSTEM};
+use crate::time::Timestamp;
 
 /// The paths of the mounts that every tenant has, sorted.
 pub const PERMANENT: [&str; 4] = ["auth/token/", "cubbyhole/", "identity/", "sys/"];
@@ -38,6 +40,46 @@ pub async fn all(tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Vec<Mounted>, Re
         }
     }
     Ok(mounts)
+}
+
+/// The mounts that a tenant had at a time, or has now, sorted by path.
+pub async fn as_of(tenant: &Arc<Tenant>, at: Option<Timestamp>, txn: &mut Txn) -> Result<Earlier, Refusal> {
+    let mut paths = txn.names_of(tenant, Kind::Mount, SYSTEM, at.is_some()).await?;
+    paths.extend(PERMANENT.into_iter().map(Box::from));
+    paths.sort_unstable();
+    paths.dedup();
+    let mut earlier = Earlier::default();
+    for path in paths {
+        let found = match txn.as_of::<Mount, Mount>(tenant, &Address::system(Kind::Mount, &*path), "", at).await? {
+            Known::Was(mount) => Some((mount, true)),
+            Known::First(mount) => Some((mount, false)),
+            Known::Absent => permanent(tenant.id(), &path).map(|mount| (mount, true)),
+            Known::Forgotten => {
+                earlier.forgotten.push(path.into_string());
+                continue;
+            }
+        };
+        if let Some((mount, sure)) = found {
+            earlier.mounts.push((Mounted { path: path.into_string(), mount: Arc::new(mount) }, sure));
+        }
+    }
+    Ok(earlier)
+}
+
+/// Mounts at some time.
+#[derive(Default)]
+pub struct Earlier {
+    /// Those that are known, and whether it is known since when they were so.
+    pub mounts: Vec<(Mounted, bool)>,
+    /// Paths of which it is not known what was there.
+    pub forgotten: Vec<String>,
+}
+
+impl Earlier {
+    /// The mount that answered `path`.
+    pub fn answering(&self, path: &str) -> Option<&Mounted> {
+        self.mounts.iter().map(|(mounted, _)| mounted).find(|mounted| answers(&mounted.path, path))
+    }
 }
 
 /// The mount whose whole path is exactly `path`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Binding, Consumer, Reference};
 use crate::crypto::Keyring;
 use crate::id::{MountId, ObjectId};
-use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::record::{Address, Kind, Listing, Past, SYSTEM};
 use crate::time::Timestamp;
 
 /// What a reference points to, and for whom. Stored under the reference's keyed hash: its text is not kept.
@@ -35,11 +35,29 @@ pub struct ReferenceRecord {
     pub binding: Binding,
 }
 
-crate::json_record!(ReferenceRecord, Kind::Reference, Listing::None);
+// Of all but standing ones that are for nobody: each secret has one, and the log tells who used it.
+crate::json_record!(
+    ReferenceRecord,
+    Kind::Reference,
+    Listing::None,
+    past = |record| {
+        let binding = Binding { uses_left: None, ..record.binding.clone() };
+        let directory = ReferenceRecord::past_directory(record.target_mount, &record.target_path);
+        let is_made = !record.standing || !binding.consumers.is_empty();
+        is_made.then(|| Past::below(directory, &ReferenceRecord { binding, ..record.clone() })).flatten()
+    }
+);
+
+impl ReferenceRecord {
+    /// What is kept of references is listed by what they lead to, since another object may have been there.
+    pub fn past_directory(mount: MountId, path: &str) -> String {
+        format!("{mount}/{path}/")
+    }
+}
 
 /// The keyed hash of a reference, as 64 hexadecimal digits: what it is managed by, and what the audit log calls it. It does
 /// not lead back to the reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReferenceId(String);
 
 impl ReferenceId {

@@ -17,6 +17,9 @@ on_stores! {
     who_read_it_is_shown_and_whether_they_still_may,
     a_page_of_hostile_names_is_a_page_of_texts,
     what_was_of_policies_is_kept_within_a_bound,
+    roles_users_and_groups_are_as_they_were_then,
+    references_are_as_they_were_then,
+    what_a_role_was_is_kept_within_a_bound,
 }
 
 const PATH: &str = "secret/data/db";
@@ -108,7 +111,11 @@ fn everybody_whose_policies_allow_it_is_named_now_and_earlier(server: &mut Serve
     assert_eq!(who(&auditor, ""), expected(""));
     assert_eq!(who(&auditor, &format!("at={then}")), expected("read"));
     let earlier = access(&auditor, "at=24h");
-    assert!(earlier["basis"].as_str().unwrap().contains("as they are now"), "{earlier}");
+    assert!(earlier["basis"].as_str().unwrap().contains("as they were then"), "{earlier}");
+    // All was made later, but for what every namespace has.
+    assert_eq!((&earlier["principals"], &earlier["forgotten"]), (&json!([]), &json!([])), "{earlier}");
+    let old = access(&auditor, "at=10000h");
+    assert_eq!(old["forgotten"], json!(["whoever was removed more than 400 days ago"]), "{old}");
 
     let tim = access(&auditor, "")["principals"].as_array().unwrap().iter().find(|row| row["name"] == "tim").unwrap().clone();
     assert_eq!((&tim["depends_on_entity"], &tim["mount"]), (&json!(true), &json!("auth/userpass/")));
@@ -224,4 +231,153 @@ fn what_was_of_policies_is_kept_within_a_bound(server: &mut Server) {
     let forgotten = access(&root, &format!("at={then}"));
     assert_eq!(forgotten["forgotten_policies"], json!(["reader"]), "{forgotten}");
     assert_eq!(who(&root, "")["user bob"], "list");
+}
+
+/// The server's time now, behind everything that was done.
+fn now(client: &Client) -> String {
+    access(client, "")["at"].as_str().unwrap().to_owned()
+}
+
+/// Who may read, and whether it is said since when.
+fn readers_at(client: &Client, at: &str) -> Vec<String> {
+    let all = access(client, &format!("at={at}"));
+    assert_eq!((&all["forgotten"], &all["forgotten_policies"]), (&json!([]), &json!([])), "{all}");
+    let rows = all["principals"].as_array().unwrap().iter().filter(|row| row["kind"] != "token");
+    let name = |row: &Value| {
+        assert_eq!(row["since_unknown"], json!(false), "{row}");
+        let text = |name: &str| row[name].as_str().unwrap();
+        format!("{} {}{}", text("kind"), text("mount"), text("name").split(" (").next().unwrap())
+    };
+    rows.filter(|row| row["capabilities"] == json!(["read"])).map(name).collect()
+}
+
+fn roles_users_and_groups_are_as_they_were_then(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "db", &json!({"k": "v"}));
+    policy(&root, "reader", &rules(PATH, "read"));
+    let auditor = auditor(&root);
+    for method in ["userpass", "approle", "cert", "jwt", "kubernetes"] {
+        post(&root, &format!("sys/auth/{method}"), &json!({"type": method}));
+    }
+    let empty = now(&auditor);
+    let pem = Authority::new("clients").pem();
+    let account = json!({"bound_service_account_names": "a", "bound_service_account_namespaces": "b"});
+    let with = |mut body: Value, policies: &str| {
+        body["token_policies"] = json!(policies);
+        body
+    };
+    let jwt = json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "s"});
+    let write = |policies: &str| {
+        for (path, body) in [
+            ("auth/userpass/users/bob", with(json!({"password": "a long one"}), policies)),
+            ("auth/approle/role/app", with(json!({}), policies)),
+            ("auth/cert/certs/web", with(json!({"certificate": pem}), policies)),
+            ("auth/jwt/role/ci", with(jwt.clone(), policies)),
+            ("auth/kubernetes/role/pod", with(account.clone(), policies)),
+            ("auth/token/roles/job", json!({"allowed_policies": policies})),
+            ("identity/entity", json!({"name": "ann", "policies": [policies]})),
+            ("identity/group", json!({"name": "dbas", "policies": [policies]})),
+        ] {
+            post(&root, path, &body);
+        }
+    };
+    let all = [
+        "approle role auth/approle/app",
+        "cert role auth/cert/web",
+        "entity identity/ann",
+        "group identity/dbas",
+        "jwt role auth/jwt/ci",
+        "kubernetes role auth/kubernetes/pod",
+        "token role auth/token/job",
+        "user auth/userpass/bob",
+    ];
+    write("reader");
+    let made = now(&auditor);
+    // Nothing about access changes: neither does the answer.
+    post(&root, "auth/userpass/users/bob", &json!({"password": "another long one"}));
+    write("default");
+    let changed = now(&auditor);
+    write("reader");
+    let again = now(&auditor);
+    for path in [
+        "auth/userpass/users/bob",
+        "auth/approle/role/app",
+        "auth/cert/certs/web",
+        "auth/jwt/role/ci",
+        "auth/token/roles/job",
+        "identity/entity/name/ann",
+        "identity/group/name/dbas",
+    ] {
+        root.call("DELETE", path, None).expect(204);
+    }
+    // A mount goes with all its roles, and is moved with them.
+    root.call("DELETE", "sys/auth/kubernetes", None).expect(204);
+    post(&root, "auth/approle/role/late", &json!({"token_policies": "reader"}));
+    post(&root, "sys/remount", &json!({"from": "auth/approle", "to": "auth/machines"}));
+    let gone = now(&auditor);
+    for (at, expected) in
+        [(&empty, &[][..]), (&made, &all), (&changed, &[]), (&again, &all), (&gone, &["approle role auth/machines/late"])]
+    {
+        assert_eq!(readers_at(&auditor, at), expected, "at {at}");
+    }
+
+    // By what it was in then: an entity reads by its group, and by its name.
+    policy(&root, "own", r#"path "secret/data/{{identity.entity.name}}" { capabilities = ["read"] }"#);
+    post(&root, "identity/entity", &json!({"name": "db", "policies": ["own"]}));
+    post(&root, "identity/entity", &json!({"name": "member"}));
+    let id = root.call("GET", "identity/entity/name/member", None).expect(200).json()["data"]["id"].clone();
+    post(&root, "identity/group", &json!({"name": "team", "policies": ["reader"], "member_entity_ids": [id]}));
+    let joined = now(&auditor);
+    let db = entity(&root);
+    post(&root, &format!("identity/entity/id/{db}"), &json!({"name": "other"}));
+    post(&root, "identity/group", &json!({"name": "team", "policies": ["reader"], "member_entity_ids": []}));
+    let left = now(&auditor);
+    let late = "approle role auth/machines/late";
+    assert_eq!(readers_at(&auditor, &joined), [late, "entity identity/db", "entity identity/member", "group identity/team"]);
+    assert_eq!(readers_at(&auditor, &left), [late, "group identity/team"]);
+}
+
+fn references_are_as_they_were_then(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "db", &json!({"k": "v"}));
+    let auditor = auditor(&root);
+    let for_whom = |at: &str| -> Vec<String> {
+        let all = access(&auditor, at)["principals"].take();
+        let rows = all.as_array().unwrap().iter().filter(|row| row["kind"] == "reference");
+        rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let empty = now(&auditor);
+    let bind = |name: &str| {
+        let body = json!({"uri_sans": [format!("spiffe://example/{name}")], "uses": 5});
+        root.call("POST", &format!("sys/references/bind/{PATH}"), Some(&body)).expect(200).json()["data"]["id"].take()
+    };
+    let revoke = |id: Value| drop(root.call("POST", "sys/references/revoke", Some(&json!({"id": id}))).expect(200));
+    let (a, b) = (bind("a"), bind("b"));
+    let both = now(&auditor);
+    revoke(a);
+    let one = now(&auditor);
+    revoke(b);
+    bind("c");
+    let other = now(&auditor);
+    root.call("DELETE", "secret/metadata/db", None).expect(204);
+    let named = |names: &[&str]| names.iter().map(|name| format!("uri:spiffe://example/{name}")).collect::<Vec<_>>();
+    for (at, expected) in [(empty, &[][..]), (both, &["a", "b"]), (one, &["b"]), (other, &["c"])] {
+        assert_eq!(for_whom(&format!("at={at}")), named(expected), "at {at}");
+    }
+    assert_eq!(for_whom(""), named(&[]));
+}
+
+fn what_a_role_was_is_kept_within_a_bound(server: &mut Server) {
+    let root = ready(server);
+    policy(&root, "reader", &rules(PATH, "read"));
+    let role = |policies: &str| post(&root, "auth/token/roles/ci", &json!({"allowed_policies": policies}));
+    role("reader");
+    let then = now(&root);
+    for at in 0..strongroom::commit::past::VERSIONS_MAX {
+        role(if at % 2 == 0 { "default" } else { "reader" });
+    }
+    let forgotten = access(&root, &format!("at={then}"));
+    assert_eq!(forgotten["forgotten"], json!(["token role auth/token/ci"]), "{forgotten}");
+    assert!(!who(&root, &format!("at={then}")).contains_key("token role ci"));
+    assert_eq!(who(&root, "")["token role ci"], "read");
 }

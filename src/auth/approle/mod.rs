@@ -20,7 +20,7 @@ mod secret_id;
 mod setting;
 
 use crate::answer::Refusal;
-use crate::auth::principals::{Listing, Principal};
+use crate::auth::principals::{Listing, Principals};
 use crate::commit::Txn;
 
 pub use login::renew;
@@ -29,6 +29,6 @@ pub use remains::{clear, purge};
 pub use run::{exists, run};
 
 /// The roles of a mount.
-pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
-    listing.of::<role::Role>("approle role", txn, |role, _| (role.parameters.clone(), Some(role.role_id.clone()))).await
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Principals, Refusal> {
+    listing.of::<role::Role>("approle role", txn).await
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Refusal;
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
+use crate::auth::principals::Admits;
 use crate::auth::token::cidr::{Cidr, parse_list};
 use crate::auth::token::lifetime::whole_seconds;
 use crate::engine::table::Field;
@@ -39,7 +40,12 @@ pub(super) struct Role {
     pub parameters: TokenParameters,
 }
 
-crate::json_record!(Role, Kind::AppRole, Listing::Flat);
+crate::json_record!(
+    Role,
+    Kind::AppRole,
+    Listing::Flat,
+    past = |role| { Admits { alias: Some(role.role_id.clone()), ..Admits::by(&role.parameters) }.past() }
+);
 
 /// Leads from a role id to its role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

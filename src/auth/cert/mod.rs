@@ -18,7 +18,7 @@ mod run;
 mod tokenless;
 
 use crate::answer::Refusal;
-use crate::auth::principals::{Listing, Principal};
+use crate::auth::principals::{Listing, Principals};
 use crate::commit::Txn;
 
 pub use config::denies;
@@ -27,6 +27,6 @@ pub use run::{exists, purge, renew, run};
 pub use tokenless::{Shown, caller};
 
 /// The roles of a mount.
-pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
-    listing.of::<role::CertRole>("cert role", txn, |role, _| (role.tokens.clone(), None)).await
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Principals, Refusal> {
+    listing.of::<role::CertRole>("cert role", txn).await
 }

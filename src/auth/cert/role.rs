@@ -8,6 +8,7 @@ use super::constraints::{self, Constraints};
 use crate::answer::Refusal;
 use crate::auth::name::{NAME_BYTES_MAX, canonical};
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
+use crate::auth::principals::Admits;
 use crate::cert::{Bundle, Identity};
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
@@ -44,7 +45,7 @@ pub(super) struct CertRole {
     bundle: OnceLock<Option<Bundle>>,
 }
 
-crate::json_record!(CertRole, Kind::CertRole, Listing::Flat);
+crate::json_record!(CertRole, Kind::CertRole, Listing::Flat, past = |role| Admits::by(&role.tokens).past());
 
 /// How a role is written.
 pub(super) const FIELDS: [Field; 31] = with_token_fields([

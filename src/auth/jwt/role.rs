@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::Refusal;
 use crate::auth::bounded::{ITEMS_MAX, TEXT_BYTES_MAX, list, text, too_much};
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
+use crate::auth::principals::Admits;
 use crate::auth::signed::{Leeway, Leeways, Scalar};
 use crate::engine::table::Field;
 use crate::fields::Fields;
@@ -87,7 +88,7 @@ pub(super) enum Bound {
     Many(Vec<Scalar>),
 }
 
-crate::json_record!(Role, Kind::JwtRole, Listing::Flat);
+crate::json_record!(Role, Kind::JwtRole, Listing::Flat, past = |role| Admits::by(&role.parameters).past());
 
 /// What may be written about a role.
 pub(super) const FIELDS: &[Field] = &with_token_fields::<25, 35>([

@@ -18,7 +18,7 @@ mod role;
 mod run;
 
 use crate::answer::Refusal;
-use crate::auth::principals::{Listing, Principal};
+use crate::auth::principals::{Listing, Principals};
 use crate::commit::Txn;
 
 pub use login::renew;
@@ -26,6 +26,6 @@ pub use operation::{Operation, TABLE};
 pub use run::{exists, purge, run};
 
 /// The roles of a mount.
-pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
-    listing.of::<role::Role>("kubernetes role", txn, |role, _| (role.parameters.clone(), None)).await
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Principals, Refusal> {
+    listing.of::<role::Role>("kubernetes role", txn).await
 }

@@ -6,6 +6,7 @@ use super::account::Account;
 use crate::answer::Refusal;
 use crate::auth::bounded::{list, text};
 use crate::auth::parameters::{self, TokenParameters, with_token_fields};
+use crate::auth::principals::Admits;
 use crate::auth::signed::{Claims, Reason};
 use crate::auth::token::grant::matches_any;
 use crate::engine::table::Field;
@@ -45,7 +46,7 @@ enum AliasSource {
     Name,
 }
 
-crate::json_record!(Role, Kind::KubernetesRole, Listing::Flat);
+crate::json_record!(Role, Kind::KubernetesRole, Listing::Flat, past = |role| Admits::by(&role.parameters).past());
 
 /// What may be written about a role.
 pub(super) const FIELDS: &[Field] = &with_token_fields::<11, 21>([

@@ -6,6 +6,7 @@ use super::cidr::{Cidr, parse_list};
 use super::lifetime::whole_seconds;
 use crate::answer::Refusal;
 use crate::auth::parameters::{Aged, aged};
+use crate::auth::principals::Admits;
 use crate::engine::table::{Call, Field};
 use crate::fields::Fields;
 use crate::json::Json;
@@ -67,7 +68,7 @@ pub enum RoleKind {
     DefaultBatch,
 }
 
-crate::json_record!(TokenRole, Kind::TokenRole, Listing::Flat);
+crate::json_record!(TokenRole, Kind::TokenRole, Listing::Flat, past = |role| Admits::by_token_role(role).past());
 
 const fn field(name: &'static str, kind: &'static str, help: &'static str) -> Field {
     Field { name, kind, help }

@@ -15,7 +15,7 @@ mod run;
 mod user;
 
 use crate::answer::Refusal;
-use crate::auth::principals::{Listing, Principal};
+use crate::auth::principals::{Listing, Principals};
 use crate::commit::Txn;
 
 pub use failed::{locked, unlock};
@@ -24,6 +24,8 @@ pub use operation::{NewPassword, Operation, TABLE};
 pub use run::{exists, purge, run};
 
 /// The users of a mount.
-pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Vec<Principal>, Refusal> {
-    listing.of::<user::User>("user", txn, |user, name| (user.parameters.clone(), Some(name.to_owned()))).await
+pub(super) async fn principals(listing: &Listing<'_>, txn: &mut Txn) -> Result<Principals, Refusal> {
+    let mut found = listing.of::<user::User>("user", txn).await?;
+    found.known.iter_mut().for_each(|user| user.admits.alias = Some(user.name.clone()));
+    Ok(found)
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth::parameters::TokenParameters;
+use crate::auth::principals::Admits;
 use crate::crypto::password::PasswordHash;
 use crate::engine::identity::LastLogin;
 use crate::json::Json;
-use crate::record::{DecodeError, Kind, Listing, Record};
+use crate::record::{DecodeError, Kind, Listing, Past, Record};
 use crate::secret::{SecretBytes, SecretText};
 
 /// A user. Its record is JSON, and never kept open: it holds the hash.
@@ -33,6 +34,12 @@ impl Record for User {
     const KIND: Kind = Kind::User;
     const LISTING: Listing = Listing::Flat;
     const CACHED: bool = false;
+    const HAS_PAST: bool = true;
+
+    fn past(&self) -> Option<Past> {
+        // Nothing of the password.
+        Admits::by(&self.parameters).past()
+    }
 
     fn encode(&self) -> SecretBytes {
         let written = Written { password: self.password.text().expose(), parameters: &self.parameters };

@@ -22,7 +22,7 @@ use crate::cli::output::{Format, Output};
 pub(in crate::cli) struct Access {
     /// The path, as policies and the log name it: of KV 2 with data/
     path: String,
-    /// By the policies of this time: RFC 3339, or how long ago, as in 30d
+    /// As it was at this time: RFC 3339, or how long ago, as in 30d
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Reads from this time on; without, of the whole log
@@ -38,10 +38,11 @@ pub(in crate::cli) struct Access {
 pub(super) struct Report {
     pub(super) path: String,
     pub(super) namespace: String,
-    /// The time that policies are of.
+    /// The time that it is of.
     pub(super) at: String,
     pub(super) basis: String,
     pub(super) forgotten_policies: Vec<String>,
+    pub(super) forgotten: Vec<String>,
     pub(super) not_looked_at: Vec<String>,
     pub(super) principals: Vec<Principal>,
     pub(super) readers: Vec<Reader>,
@@ -54,6 +55,8 @@ struct Page {
     at: String,
     basis: String,
     forgotten_policies: Vec<String>,
+    #[serde(default)]
+    forgotten: Vec<String>,
     not_looked_at: Vec<String>,
     principals: Vec<Principal>,
     next: Option<usize>,
@@ -61,6 +64,7 @@ struct Page {
 
 /// Somebody who may do something.
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in the answer")]
 pub(super) struct Principal {
     pub(super) kind: String,
     pub(super) mount: String,
@@ -71,6 +75,8 @@ pub(super) struct Principal {
     pub(super) second_factor: bool,
     pub(super) any_policy: bool,
     pub(super) tokens: Option<u64>,
+    #[serde(default)]
+    pub(super) since_unknown: bool,
     pub(super) note: Option<String>,
 }
 
@@ -164,8 +170,8 @@ fn query(pairs: &[(&str, Option<&str>)]) -> String {
 
 impl From<Page> for Report {
     fn from(page: Page) -> Self {
-        let Page { path, namespace, at, basis, forgotten_policies, not_looked_at, principals, next: _ } = page;
-        Self { path, namespace, at, basis, forgotten_policies, not_looked_at, principals, readers: Vec::new() }
+        let Page { path, namespace, at, basis, forgotten_policies, forgotten, not_looked_at, principals, next: _ } = page;
+        Self { path, namespace, at, basis, forgotten_policies, forgotten, not_looked_at, principals, readers: Vec::new() }
     }
 }
 
@@ -225,7 +231,8 @@ impl Principal {
     /// What else is known.
     pub(super) fn remark(&self) -> String {
         let tokens = self.tokens.map(|tokens| if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") });
-        tokens.into_iter().chain(self.note.clone()).collect::<Vec<_>>().join("; ")
+        let since = self.since_unknown.then(|| "since when is not known".to_owned());
+        tokens.into_iter().chain(since).chain(self.note.clone()).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -239,14 +246,15 @@ impl Report {
     pub(super) fn warnings(&self) -> Vec<String> {
         let forgotten =
             self.forgotten_policies.iter().map(|name| format!("The text that policy {name} had then is not kept any more."));
+        let unknown = self.forgotten.iter().map(|what| format!("Not kept any more: what this was then: {what}."));
         let left_out = self.not_looked_at.iter().map(|what| format!("Not looked at: {what}."));
-        forgotten.chain(left_out).collect()
+        forgotten.chain(unknown).chain(left_out).collect()
     }
 
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!("path         {}{}", self.namespace, self.path),
-            format!("policies of  {}", self.at),
+            format!("as of        {}", self.at),
             self.basis.clone(),
         ];
         lines.extend(self.warnings());

@@ -31,7 +31,7 @@ pub(super) fn page(report: &Report) -> String {
     let mut page = String::from(HEAD);
     let (path, at) = (escaped(&format!("{}{}", report.namespace, report.path)), escaped(&report.at));
     let _ = writeln!(page, "<h1>Access to <code>{path}</code></h1>");
-    let _ = writeln!(page, "<p>By the policies of <code>{at}</code>. <span class=\"note\">{}</span></p>", escaped(&report.basis));
+    let _ = writeln!(page, "<p>As of <code>{at}</code>. <span class=\"note\">{}</span></p>", escaped(&report.basis));
     for warning in report.warnings() {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escaped(&warning));
     }
@@ -125,6 +125,7 @@ mod tests {
             second_factor: true,
             any_policy: true,
             tokens: Some(2),
+            since_unknown: true,
             note: Some(text()),
         };
         let reader = |may_read| Reader {
@@ -146,6 +147,7 @@ mod tests {
             at: text(),
             basis: text(),
             forgotten_policies: vec![text()],
+            forgotten: vec![text()],
             not_looked_at: vec![text()],
             principals: vec![principal],
             readers: vec![reader(Some(true)), reader(Some(false)), reader(None)],

@@ -11,7 +11,6 @@ use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::json::Json;
 use crate::random;
-use crate::record::{Kind, SYSTEM};
 use crate::time::Timestamp;
 
 /// The most groups in a group, and the most that a group is in.
@@ -51,15 +50,6 @@ impl Group {
         self.updated = txn.now();
         self.store(txn, tenant).await
     }
-}
-
-/// The groups of a tenant, at most `limit`.
-pub async fn all(txn: &mut Txn, tenant: &Arc<Tenant>, limit: usize) -> Result<Vec<Arc<Group>>, Refusal> {
-    let mut groups = Vec::new();
-    for id in txn.names(tenant, Kind::Group, SYSTEM, "").await?.iter().take(limit) {
-        groups.extend(txn.read::<Group>(tenant, &Group::address(id)).await?.map(|found| found.value));
-    }
-    Ok(groups)
 }
 
 /// The groups `first` that are there, and all above them, each once, in the order in which they are met. `None` when

@@ -13,6 +13,7 @@
 //! This folder must not know HTTP, tokens or policies' texts. Durations are whole seconds.
 
 mod alias;
+mod earlier;
 mod entity;
 mod group;
 mod group_alias;
@@ -30,10 +31,11 @@ mod run;
 mod show;
 mod standing;
 
-pub use group::all as groups;
+pub use earlier::{EarlierGroups, Stood, groups_as_of, ids_as_of, standing_as_of};
 pub use last_login::{LastLogin, forget_last_login, last_login};
 pub use login::{Entrant, known_as, login};
 pub use operation::Operation;
+pub use record::Group;
 pub use rows::TABLE;
 pub use run::{Asker, exists, run};
 pub use standing::{Standing, policies, standing};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::name::canonical;
 use crate::answer::Refusal;
 use crate::commit::{Tenant, Txn};
-use crate::record::{Address, Kind, Listing, SYSTEM};
+use crate::record::{Address, Kind, Listing, Past, SYSTEM};
 use crate::time::Timestamp;
 
 /// Notes: names and values.
@@ -129,9 +129,25 @@ pub(super) struct Named {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct GroupMember {}
 
-crate::json_record!(Entity, Kind::Entity, Listing::Flat);
-crate::json_record!(EntityAlias, Kind::EntityAlias, Listing::Flat);
-crate::json_record!(Group, Kind::Group, Listing::Flat);
+// What is kept of them is all but when and how often they were changed.
+crate::json_record!(
+    Entity,
+    Kind::Entity,
+    Listing::Flat,
+    past = |entity| { Past::of(&Entity { updated: entity.created, ..entity.clone() }) }
+);
+crate::json_record!(
+    EntityAlias,
+    Kind::EntityAlias,
+    Listing::Flat,
+    past = |alias| { Past::of(&EntityAlias { updated: alias.created, ..alias.clone() }) }
+);
+crate::json_record!(
+    Group,
+    Kind::Group,
+    Listing::Flat,
+    past = |group| { Past::of(&Group { updated: group.created, changes: 0, ..group.clone() }) }
+);
 crate::json_record!(GroupAlias, Kind::GroupAlias, Listing::Flat);
 crate::json_record!(Named, Kind::IdentityName, Listing::Flat);
 crate::json_record!(GroupMember, Kind::GroupMember, Listing::Flat);

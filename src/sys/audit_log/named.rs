@@ -77,6 +77,7 @@ pub(super) fn kind(number: u8) -> String {
         Kind::LastLogin,
         Kind::LogKey,
         Kind::TransitDataKey,
+        Kind::History,
     ];
     let known = KINDS.into_iter().chain(others).find(|kind| *kind as u8 == number);
     known.map_or_else(|| format!("kind {number}"), |kind| format!("{kind:?}"))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::answer::{Answer, Refusal};
 use crate::commit::{Found, Place, Tenant, Txn};
+use crate::engine::directory::Mounted;
 use crate::engine::kv::{one_field, v1, v2};
 use crate::engine::{directory, references, transit};
 use crate::id::{MountId, ObjectId};
@@ -79,15 +80,16 @@ impl Keeps {
 impl Target {
     /// What is read at `path` of a tenant; `None` when no such thing can be there.
     pub(in crate::sys) async fn at(tenant: &Arc<Tenant>, path: &Path, txn: &mut Txn) -> Result<Option<Self>, Refusal> {
-        let Some(mounted) = directory::answering(tenant, path.as_str(), txn).await? else { return Ok(None) };
-        let Some(engine) = Keeps::of(mounted.mount.engine) else { return Ok(None) };
-        let rest = path.as_str().strip_prefix(&mounted.path).unwrap_or_default();
-        let rest = rest.strip_prefix(engine.below()).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let path = rest.to_owned();
-        Ok(Some(Self { place: Place { tenant: Arc::clone(tenant), mount: mounted.mount, path: mounted.path }, path, engine }))
+        let mounted = directory::answering(tenant, path.as_str(), txn).await?;
+        Ok(mounted.and_then(|mounted| Self::below(tenant, &mounted, path)))
+    }
+
+    /// The same of a mount that answers `path`.
+    pub(in crate::sys) fn below(tenant: &Arc<Tenant>, mounted: &Mounted, path: &Path) -> Option<Self> {
+        let engine = Keeps::of(mounted.mount.engine)?;
+        let rest = path.as_str().strip_prefix(&mounted.path)?.strip_prefix(engine.below())?;
+        let mount = Arc::clone(&mounted.mount);
+        (!rest.is_empty()).then(|| Self::of_mount(tenant, mount, mounted.path.clone(), rest)).flatten()
     }
 
     /// A path in the mount with this id, wherever that is now; `None` when it is gone.

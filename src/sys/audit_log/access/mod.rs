@@ -5,7 +5,8 @@
 //! What is asked about is a path of the request's namespace, as policies and the log name it (`secret/data/app`), and whom that
 //! namespace lets in: callers of namespaces above are named by the log alone.
 //!
-//! Policies are versioned (`auth::policy_history`). To whom they are attached is not: an answer about an earlier time says so.
+//! Policies are versioned (`auth::policy_history`), and to whom they are attached, too (`commit::past`). What is not known of an
+//! earlier time is said, never guessed.
 
 mod gathered;
 mod judge;
@@ -17,15 +18,21 @@ use super::operation::Readers as ReadersAsked;
 use super::search::Search;
 use super::sources::Source;
 use crate::answer::{Answer, Refusal};
+use crate::commit::past::{KEPT, KEPT_DAYS};
 use crate::commit::{Tenant, Tenants, Txn};
 use crate::json::Json;
 use crate::path::Path;
-use crate::reference::ReferenceId;
+use crate::record::{Kind, SYSTEM};
+use crate::reference::{ReferenceId, ReferenceRecord};
 use crate::sys::references::Target;
 use crate::time::Timestamp;
 
 use gathered::Gathered;
 use judge::Judge;
+
+/// What an answer about an earlier time is of.
+const BASIS_EARLIER: &str = "Policies, mounts, roles, users, entities, groups and references are as they were then. Tokens are those that are good \
+                             now and were there then: of those that have ended since the log tells.";
 
 /// Who may do what to a path.
 pub(super) struct Access {
@@ -50,16 +57,16 @@ impl Access {
         page.for_each(|row| list.object(|object| row.show(object)));
         let next = (found.len() > self.offset + self.limit).then_some(self.offset + self.limit);
         let list = list.close();
-        let basis = if self.at.is_some() {
-            "Policies are as they were then. Roles, users, entities, groups, tokens and references are as they are now, those left \
-             out that were made later where that is known; what was removed since is not here."
-        } else {
-            "Everything is as it is now."
-        };
+        let mut forgotten = gathered.forgotten;
+        if self.at.is_some_and(|at| txn.now().since(at) > KEPT) {
+            forgotten.push(format!("whoever was removed more than {KEPT_DAYS} days ago"));
+        }
+        let basis = if self.at.is_some() { BASIS_EARLIER } else { "Everything is as it is now." };
         Ok(Answer::data(Json::object_of(list.expose().len() + 1024, |data| {
             data.field("path", self.path.as_str()).field("namespace", &self.source.namespace);
             data.field("at", &self.at.unwrap_or(txn.now()).rfc3339()).field("basis", basis);
-            data.strings("forgotten_policies", &judge.forgotten()).strings("not_looked_at", &gathered.not_looked_at);
+            data.strings("forgotten_policies", &judge.forgotten()).strings("forgotten", &forgotten);
+            data.strings("not_looked_at", &gathered.not_looked_at);
             data.raw("principals", list.expose()).field("total", &found.len()).field("next", &next);
         })))
     }
@@ -83,9 +90,15 @@ impl Readers {
     }
 }
 
-/// Hashes of the references to what is at a path now, as events have them.
+/// Hashes of the references to what is at a path now or was there, as events have them.
 pub(super) async fn references(tenant: &Arc<Tenant>, path: &Path, txn: &mut Txn) -> Result<Vec<[u8; 32]>, Refusal> {
     let Some(target) = Target::at(tenant, path, txn).await? else { return Ok(Vec::new()) };
+    let listed = ReferenceRecord::past_directory(target.place.mount.id, &target.path);
+    let ended = txn.names_of_past(tenant, Kind::Reference, SYSTEM, &listed).await?;
+    let mut ids = target.references(txn).await?;
+    ids.extend(ended.iter().filter_map(|id| ReferenceId::parse(id)));
+    ids.sort_unstable();
+    ids.dedup();
     let hash = |id: &ReferenceId| data_encoding::HEXLOWER.decode(id.as_str().as_bytes()).ok()?.try_into().ok();
-    Ok(target.references(txn).await?.iter().filter_map(hash).collect())
+    Ok(ids.iter().filter_map(hash).collect())
 }

@@ -183,12 +183,12 @@ impl Present<'_> {
     async fn alias(&mut self, accessor: &str, name: &str, txn: &mut Txn) -> Result<Alias, Refusal> {
         let Some(mounted) = directory::by_accessor(self.tenant, accessor, txn).await? else { return Ok(Alias::Gone) };
         let path = mounted.path;
-        let named = self.role(|role| role.mount == path && role.alias.as_deref() == Some(name), txn).await?;
+        let named = self.role(|role| role.mount == path && role.admits.alias.as_deref() == Some(name), txn).await?;
         if let Some(policies) = named {
             return Ok(Alias::Gets(policies));
         }
-        let by_name = self.role(|role| role.mount == path && role.alias.is_some(), txn).await?.is_some();
-        let any = self.role(|role| role.mount == path && role.alias.is_none(), txn).await?.is_some();
+        let by_name = self.role(|role| role.mount == path && role.admits.alias.is_some(), txn).await?.is_some();
+        let any = self.role(|role| role.mount == path && role.admits.alias.is_none(), txn).await?.is_some();
         Ok(if any && !by_name { Alias::Unknown } else { Alias::Gone })
     }
 
@@ -197,12 +197,12 @@ impl Present<'_> {
         if self.roles.is_none() {
             let mut roles = Vec::new();
             for mounted in directory::all(self.tenant, txn).await? {
-                roles.extend(principals::of_mount(self.tenant, &mounted, LISTED_MAX, txn).await?);
+                roles.extend(principals::of_mount(self.tenant, &mounted, None, LISTED_MAX, txn).await?.known);
             }
             self.roles = Some(roles);
         }
         let roles = self.roles.iter().flatten();
-        Ok(roles.into_iter().find(|role| is_meant(role)).map(|role| role.policies.clone()))
+        Ok(roles.into_iter().find(|role| is_meant(role)).map(|role| role.admits.policies.clone()))
     }
 }
 
