@@ -75,35 +75,83 @@ impl BatchEncoder {
     }
 }
 
-/// The canonical bytes of every event of a batch, in log order. Memory is bounded by `BYTES_MAX` and `EVENTS_MAX`
-/// whatever the bytes claim.
-pub fn decode(batch: &[u8]) -> Result<Vec<Vec<u8>>, BatchError> {
-    let (format, rest) = batch.split_first().ok_or(BatchError::Malformed("it is empty"))?;
-    if *format != FORMAT {
-        return Err(BatchError::Format(*format));
+/// Reads batches, keeping memory from one to the next.
+pub struct BatchDecoder {
+    decompressor: Decompressor<'static>,
+    plain: Vec<u8>,
+    /// Where in it each event begins and ends.
+    spans: Vec<(usize, usize)>,
+}
+
+/// The events of a batch, in log order.
+#[derive(Clone, Copy)]
+pub struct Events<'a> {
+    plain: &'a [u8],
+    spans: &'a [(usize, usize)],
+}
+
+impl BatchDecoder {
+    /// Allocates the decompressor.
+    pub fn new() -> Result<Self, BatchError> {
+        Ok(Self { decompressor: Decompressor::new().map_err(BatchError::Zstd)?, plain: Vec::new(), spans: Vec::new() })
     }
-    let (count, rest) = take_number(rest)?;
-    let (length, frame) = take_number(rest)?;
-    if count > EVENTS_MAX || length > BYTES_MAX {
-        return Err(BatchError::TooLarge { events: count, bytes: length });
-    }
-    let mut decompressor = Decompressor::new().map_err(BatchError::Zstd)?;
-    let plain = decompressor.decompress(frame, length).map_err(BatchError::Zstd)?;
-    if plain.len() != length {
-        return Err(BatchError::Malformed("its length is not the one announced"));
-    }
-    let mut rest = plain.as_slice();
-    let mut events = Vec::new();
-    while !rest.is_empty() {
-        let (length, tail) = take_number(rest)?;
-        let (event, tail) = tail.split_at_checked(length).ok_or(BatchError::Malformed("an event is cut off"))?;
-        if events.len() == count {
-            return Err(BatchError::Malformed("it has more events than announced"));
+
+    /// The events of a batch. Memory is bounded by `BYTES_MAX` and `EVENTS_MAX` whatever the bytes claim.
+    pub fn decode(&mut self, batch: &[u8]) -> Result<Events<'_>, BatchError> {
+        let (format, rest) = batch.split_first().ok_or(BatchError::Malformed("it is empty"))?;
+        if *format != FORMAT {
+            return Err(BatchError::Format(*format));
         }
-        events.push(event.to_vec());
-        rest = tail;
+        let (count, rest) = take_number(rest)?;
+        let (length, frame) = take_number(rest)?;
+        if count > EVENTS_MAX || length > BYTES_MAX {
+            return Err(BatchError::TooLarge { events: count, bytes: length });
+        }
+        self.plain.clear();
+        self.plain.reserve_exact(length);
+        self.decompressor.decompress_to_buffer(frame, &mut self.plain).map_err(BatchError::Zstd)?;
+        if self.plain.len() != length {
+            return Err(BatchError::Malformed("its length is not the one announced"));
+        }
+        self.spans.clear();
+        let mut rest = self.plain.as_slice();
+        while !rest.is_empty() {
+            let (event, tail) = take_number(rest)?;
+            let (_, tail) = tail.split_at_checked(event).ok_or(BatchError::Malformed("an event is cut off"))?;
+            if self.spans.len() == count {
+                return Err(BatchError::Malformed("it has more events than announced"));
+            }
+            let end = length - tail.len();
+            self.spans.push((end - event, end));
+            rest = tail;
+        }
+        if self.spans.len() != count {
+            return Err(BatchError::Malformed("it has fewer events than announced"));
+        }
+        Ok(Events { plain: &self.plain, spans: &self.spans })
     }
-    if events.len() == count { Ok(events) } else { Err(BatchError::Malformed("it has fewer events than announced")) }
+}
+
+impl<'a> Events<'a> {
+    /// How many they are.
+    pub fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The canonical bytes of each.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator {
+        self.spans.iter().map(move |(start, end)| self.plain.get(*start..*end).unwrap_or_default())
+    }
+}
+
+/// The canonical bytes of every event of a batch, in log order.
+pub fn decode(batch: &[u8]) -> Result<Vec<Vec<u8>>, BatchError> {
+    Ok(BatchDecoder::new()?.decode(batch)?.iter().map(<[u8]>::to_vec).collect())
 }
 
 fn take_number(bytes: &[u8]) -> Result<(usize, &[u8]), BatchError> {
@@ -134,6 +182,20 @@ mod tests {
             let events: Vec<Vec<u8>> = (0..size).map(|at| format!("{{\"event\":{at}}}").into_bytes()).collect();
             let batch = encoder.encode(events.iter().map(Vec::as_slice)).unwrap();
             assert_eq!(decode(&batch).unwrap(), events);
+        }
+    }
+
+    #[test]
+    fn a_decoder_serves_many_batches() {
+        let mut decoder = BatchDecoder::new().unwrap();
+        for size in [100, 0, 3, 1] {
+            let events: Vec<Vec<u8>> = (0..size).map(|at| format!("{{\"event\":{at}}}").into_bytes()).collect();
+            let batch = encode(&events).unwrap();
+            let found = decoder.decode(&batch).unwrap();
+            assert_eq!((found.len(), found.is_empty()), (size, size == 0));
+            assert!(found.iter().eq(events.iter().map(Vec::as_slice)));
+            // What an earlier batch has left makes nothing of a later one longer than it says.
+            assert!(decoder.decode(&framed(1, 7, &[&4_u32.to_be_bytes()[..], b"{\"\"}"].concat())).is_err());
         }
     }
 

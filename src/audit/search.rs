@@ -89,8 +89,17 @@ impl Filter {
     pub fn sieve(&self) -> Sieve {
         // What needs an escape in JSON stands there in another form.
         let plain = |value: &&String| value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-        let wanted = [&self.path, &self.prefix, &self.caller, &self.entity, &self.operation, &self.error, &self.request];
-        let mut texts: Vec<String> = wanted.into_iter().flatten().filter(plain).cloned().collect();
+        let fields = [
+            ("path", &self.path),
+            ("entity", &self.entity),
+            ("operation", &self.operation),
+            ("error", &self.error),
+            ("request", &self.request),
+        ];
+        let whole = |(name, value): (&str, &Option<String>)| Some(format!("\"{name}\":\"{}\"", value.as_ref().filter(plain)?));
+        let mut texts: Vec<String> = fields.into_iter().filter_map(whole).collect();
+        texts.extend(self.prefix.as_ref().filter(plain).map(|prefix| format!("\"path\":\"{prefix}")));
+        texts.extend(self.caller.as_ref().filter(plain).cloned());
         texts.extend(match self.outcome {
             Some(Outcome::Failed) => Some("\"status\":5".to_owned()),
             Some(Outcome::Refused) => Some("\"status\":4".to_owned()),
@@ -98,7 +107,7 @@ impl Filter {
             // Nearly all are.
             Some(Outcome::Done) | None => None,
         });
-        texts.extend(self.reference.map(|hash| data_encoding::HEXLOWER.encode(&hash)));
+        texts.extend(self.reference.map(|hash| format!("\"reference\":\"{}\"", data_encoding::HEXLOWER.encode(&hash))));
         Sieve { texts, in_any_case: self.text.as_ref().map(|text| text.to_ascii_lowercase()) }
     }
 
@@ -128,11 +137,18 @@ pub struct Sieve {
 }
 
 impl Sieve {
-    /// Whether an event whose canonical bytes are these may match. Quick, and never wrong when it says no.
-    pub fn may_match(&self, canonical: &[u8]) -> bool {
+    /// Whether an event whose canonical bytes are these may match. Quick, and never wrong when it says no. `scratch` is memory to
+    /// work in, of one event after the other.
+    pub fn may_match(&self, canonical: &[u8], scratch: &mut String) -> bool {
         let Ok(text) = std::str::from_utf8(canonical) else { return true };
-        self.texts.iter().all(|wanted| text.contains(wanted.as_str()))
-            && self.in_any_case.as_ref().is_none_or(|wanted| text.to_ascii_lowercase().contains(wanted.as_str()))
+        if !self.texts.iter().all(|wanted| text.contains(wanted.as_str())) {
+            return false;
+        }
+        let Some(wanted) = &self.in_any_case else { return true };
+        scratch.clear();
+        scratch.push_str(text);
+        scratch.make_ascii_lowercase();
+        scratch.contains(wanted.as_str())
     }
 }
 

@@ -17,7 +17,18 @@ impl Tenants {
         newest_first: bool,
         limit: usize,
     ) -> Result<Vec<Glance>, Refusal> {
-        self.store().glance(tenant, seqs, newest_first, limit).await.map_err(|error| store_refusal(&error))
+        self.store().glance(tenant, seqs, newest_first, limit, false).await.map_err(|error| store_refusal(&error))
+    }
+
+    /// The same of rows that are opened anyway: with their batches, without summaries.
+    pub async fn glance_opening(
+        &self,
+        tenant: TenantId,
+        seqs: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Glance>, Refusal> {
+        self.store().glance(tenant, seqs, newest_first, limit, true).await.map_err(|error| store_refusal(&error))
     }
 
     /// As `Store::log`.

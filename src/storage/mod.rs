@@ -121,13 +121,15 @@ pub trait Store: Send + Sync {
     /// Log rows from `from_seq` on, oldest first, at most `limit`.
     async fn log(&self, tenant: TenantId, from_seq: u64, limit: usize) -> Result<Vec<LogRow>, StoreError>;
 
-    /// Of log rows with numbers in `seqs`, what a search looks at first: newest first if so wanted, at most `limit`.
+    /// Of log rows with numbers in `seqs`, what a search looks at first: newest first if so wanted, at most `limit`. `opening` all of
+    /// them anyway: their batches, and no summaries.
     async fn glance(
         &self,
         tenant: TenantId,
         seqs: RangeInclusive<u64>,
         newest_first: bool,
         limit: usize,
+        opening: bool,
     ) -> Result<Vec<Glance>, StoreError>;
 
     /// Signed trees of a tenant with sizes in `sizes`: largest first if so wanted, at most `limit`.

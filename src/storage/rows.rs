@@ -160,9 +160,9 @@ pub struct Glance {
     pub time: Timestamp,
     /// The leaf hash of its first event.
     pub first_leaf: [u8; 32],
-    /// As in `LogRow`.
+    /// As in `LogRow`, unless the row is to be opened.
     pub summary: Vec<u8>,
-    /// As in `LogRow`, when there is no summary; else empty.
+    /// As in `LogRow`, when there is no summary here; else empty.
     pub batch: Vec<u8>,
     /// Its events are in the archive only.
     pub pruned: bool,

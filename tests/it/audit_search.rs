@@ -16,6 +16,7 @@ on_stores! {
     a_parent_reads_children_that_its_policies_allow,
     logs_of_other_namespaces_look_as_if_they_were_not_there,
     malformed_searches_are_400,
+    a_caller_is_found_by_the_name_that_a_method_knows,
 }
 
 /// One page; its query is behind the `?`.
@@ -114,6 +115,13 @@ fn pages_have_no_gaps_and_nothing_twice_while_events_come(server: &mut Server) {
     let forwards = indexes(&all(&auditor, "limit=50&order=asc&until=0s"));
     assert_eq!(forwards, (0..forwards.len() as u64).collect::<Vec<u64>>());
 
+    // Line by line, the same.
+    let lines = root.call("GET", "sys/audit-log?until=0s&path=secret/data/w7&format=ndjson", None).expect(200);
+    let text = String::from_utf8(lines.body).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let end = lines.pop().unwrap();
+    assert_eq!((lines, &end["more"]), (all(&auditor, "path=secret/data/w7&until=0s"), &json!(false)));
+
     // There and back again.
     let first = page(&auditor, "limit=10");
     let second = page(&auditor, &format!("limit=10&cursor={}", first["next"].as_str().unwrap()));
@@ -187,6 +195,7 @@ fn malformed_searches_are_400(server: &mut Server) {
         "outcome=maybe",
         "reference=sref_abcdefghijklmnopqrstuvwxyz234567",
         "children=2",
+        "format=xml",
         "edge=true&children=true",
     ] {
         let refused = root.call("GET", &format!("sys/audit-log?{query}"), None).expect(400);
@@ -220,4 +229,25 @@ fn a_log_row_that_was_exchanged_is_told() {
     let refused = root.call("GET", "sys/audit-log?path=secret/data/w2", None).expect(500);
     assert!(refused.errors()[0].contains("of the audit log does not open"), "{refused:?}");
     root.call("GET", "sys/audit-log?path=secret/data/w3&limit=1", None).expect(200);
+}
+
+fn a_caller_is_found_by_the_name_that_a_method_knows(server: &mut Server) {
+    let root = ready(server);
+    put(&root, "a", &json!({"k": "v"}));
+    policy(&root, "reader", r#"path "secret/data/*" { capabilities = ["read"] }"#);
+    for mount in ["userpass", "people"] {
+        root.call("POST", &format!("sys/auth/{mount}"), Some(&json!({"type": "userpass"}))).expect(204);
+        let user = json!({"password": "a long one", "token_policies": "reader"});
+        root.call("POST", &format!("auth/{mount}/users/ann"), Some(&user)).expect(204);
+        let login = root.without_token().call("POST", &format!("auth/{mount}/login/ann"), Some(&user)).expect(200).json();
+        root.with_token(login["auth"]["client_token"].as_str().unwrap()).call("GET", "secret/data/a", None).expect(200);
+        // Somebody whose path and display name have the word is not meant.
+        root.call("GET", "secret/data/ann", None).expect(404);
+    }
+    let found = all(&root, "caller=ann");
+    let expected = ["secret/data/a", "auth/people/login/ann", "secret/data/a", "auth/userpass/login/ann"];
+    assert_eq!(paths(&found), expected);
+    let entity = found[0]["event"]["caller"]["entity"].as_str().unwrap();
+    assert_eq!(all(&root, &format!("caller=ann&entity={entity}")), found[..2]);
+    assert_eq!(all(&root, "caller=ann&entity=other").len() + all(&root, "caller=bob").len(), 0);
 }

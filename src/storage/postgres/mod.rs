@@ -259,8 +259,9 @@ impl Store for PostgresStore {
         seqs: RangeInclusive<u64>,
         newest_first: bool,
         limit: usize,
+        opening: bool,
     ) -> Result<Vec<Glance>, StoreError> {
-        self.read_glance(tenant, bounds(&seqs), newest_first, limit).await
+        self.read_glance(tenant, bounds(&seqs), newest_first, limit, opening).await
     }
 
     async fn checkpoints(

@@ -131,20 +131,26 @@ impl PostgresStore {
         (first, last): (i64, i64),
         newest_first: bool,
         limit: usize,
+        opening: bool,
     ) -> Result<Vec<Glance>, StoreError> {
         macro_rules! text {
-            ($order:literal) => {
+            ($columns:literal, $order:literal) => {
                 concat!(
-                    "SELECT seq, first_index, count, time, substring(leaves FROM 1 FOR 32), summary, \
-                     CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END, \
-                     (octet_length(batch) = 0)::int::int8 FROM strongroom.log \
+                    "SELECT seq, first_index, count, time, substring(leaves FROM 1 FOR 32), ",
+                    $columns,
+                    ", (octet_length(batch) = 0)::int::int8 FROM strongroom.log \
                      WHERE tenant_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq ",
                     $order,
                     " LIMIT $4"
                 )
             };
         }
-        let text = if newest_first { text!("DESC") } else { text!("ASC") };
+        let text = match (opening, newest_first) {
+            (true, true) => text!("''::bytea, batch", "DESC"),
+            (true, false) => text!("''::bytea, batch", "ASC"),
+            (false, true) => text!("summary, CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END", "DESC"),
+            (false, false) => text!("summary, CASE WHEN octet_length(summary) = 0 THEN batch ELSE ''::bytea END", "ASC"),
+        };
         let rows = rows!(self, tenant, text, first, last, rows_limit(limit));
         rows.iter().map(|row| cells::glance(tenant, row)).collect()
     }

@@ -252,8 +252,9 @@ impl Store for SqliteStore {
         seqs: RangeInclusive<u64>,
         newest_first: bool,
         limit: usize,
+        opening: bool,
     ) -> Result<Vec<Glance>, StoreError> {
-        read::glance(&self.readers, tenant, bounds(&seqs), newest_first, limit).await
+        read::glance(&self.readers, tenant, bounds(&seqs), newest_first, limit, opening).await
     }
 
     async fn checkpoints(

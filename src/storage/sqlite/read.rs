@@ -156,18 +156,26 @@ pub(super) async fn glance(
     (first, last): (i64, i64),
     newest_first: bool,
     limit: usize,
+    opening: bool,
 ) -> Result<Vec<Glance>, StoreError> {
+    // A column behind the batch is read by way of all its pages: whoever wants the batch does without the summary.
     macro_rules! text {
-        ($order:literal) => {
+        ($columns:literal, $order:literal) => {
             concat!(
-                "SELECT seq, first_index, count, time, substr(leaves, 1, 32), summary, iif(length(summary) = 0, batch, x''), length(batch) = 0 FROM log \
-                 WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq ",
+                "SELECT seq, first_index, count, time, substr(leaves, 1, 32), ",
+                $columns,
+                ", length(batch) = 0 FROM log WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq ",
                 $order,
                 " LIMIT +?4"
             )
         };
     }
-    let text = if newest_first { text!("DESC") } else { text!("ASC") };
+    let text = match (opening, newest_first) {
+        (true, true) => text!("x'', batch", "DESC"),
+        (true, false) => text!("x'', batch", "ASC"),
+        (false, true) => text!("summary, iif(length(summary) = 0, batch, x'')", "DESC"),
+        (false, false) => text!("summary, iif(length(summary) = 0, batch, x'')", "ASC"),
+    };
     let reading = sqlx::query(text).bind(&tenant.0[..]).bind(first).bind(last).bind(rows_limit(limit));
     reading.fetch_all(pool).await?.iter().map(|row| cells::glance(tenant, row)).collect()
 }

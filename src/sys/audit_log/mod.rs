@@ -14,8 +14,10 @@ mod operation;
 mod page;
 mod proofs;
 mod search;
+mod sift;
 mod sources;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 
@@ -84,7 +86,11 @@ async fn prepare(
             for source in &mut sources {
                 source.look_at_archive(asked.archive, txn).await?;
             }
-            Wanted::Search(Box::new(Search::new(*asked, sources, txn.now())))
+            let entities = match &asked.filter.caller {
+                Some(name) => sources::called(name, &place.tenant, txn).await?,
+                None => Vec::new(),
+            };
+            Wanted::Search(Box::new(Search::new(*asked, sources, entities, txn.now())))
         }
         Operation::Event { index, edge, archive } => {
             let mut source = source(txn, edge)?;

@@ -122,6 +122,8 @@ pub struct Asked {
     pub(super) edge: bool,
     /// Events that left the database, too.
     pub(super) archive: bool,
+    /// One event in each line.
+    pub(super) lines: bool,
 }
 
 /// What `access` asks for. The path begins in the request's namespace.
@@ -299,6 +301,11 @@ fn search(query: &Query) -> Result<Asked, Refusal> {
         children: boolean(query, "children")?,
         edge: boolean(query, "edge")?,
         archive: boolean(query, "archive")?,
+        lines: match query.value("format") {
+            None | Some("" | "json") => false,
+            Some("ndjson") => true,
+            Some(_) => return Err(Refusal::invalid("format is json or ndjson")),
+        },
     };
     if asked.children && asked.edge {
         return Err(Refusal::invalid("children and edge are not read together"));

@@ -1,24 +1,31 @@
 //! One page of a search: rows of one or many logs, in one order, until the page is full, nothing is left, or the page has
 //! taken enough time.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use super::opened;
 use super::operation::{Asked, Readers};
 use super::page::{self, Hit};
+use super::sift::{Content, Sift, Sifted, Unopened};
 use super::sources::Source;
+use super::stream::{LeftOut, Stream};
 use crate::answer::{Answer, Refusal};
 use crate::audit::cursor::Position;
-use crate::audit::search::{Filter, Outcome, Sieve};
-use crate::audit::summary::Term;
-use crate::commit::{Segments, Tenants, missing};
-use crate::json::Json;
+use crate::audit::search::{Filter, Outcome};
+use crate::commit::{Segments, Tenants};
+use crate::id::TenantId;
+use crate::json::{Json, Object};
 use crate::storage::Glance;
 use crate::time::Timestamp;
 
-/// Rows that are fetched at once.
-const ROWS: usize = 64;
+/// How many events, and rows, one thread looks at before its page goes on.
+const EVENTS_AT_ONCE: usize = 8_192;
+const ROWS_AT_ONCE: usize = 256;
 /// Most events that one page opens.
 const OPENED_MAX: usize = 250_000;
 /// Where references are used.
@@ -35,20 +42,17 @@ const SETTLED: Duration = Duration::from_secs(15);
 
 /// A search that was let in.
 pub(super) struct Search {
-    asked: Asked,
+    pub(super) asked: Asked,
     sources: Vec<Source>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    /// An event that is wanted matches one of these.
-    filters: Vec<Filter>,
-    /// What events that match a filter have, and what to sort others out with: filter by filter.
-    terms: Vec<Vec<Term>>,
-    sieves: Vec<Sieve>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+    sift: Arc<Sift>,
 }
 
 impl Search {
-    /// `sources` begins with the log of the request's namespace, in which the paths of the filter begin.
-    pub(super) fn new(mut asked: Asked, sources: Vec<Source>, now: Timestamp) -> Self {
+    /// `sources` begins with the log of the request's namespace, in which the paths of the filter begin. `called` are the entities that
+    /// mounts call as the caller is called who is looked for.
+    pub(super) fn new(mut asked: Asked, sources: Vec<Source>, called: Vec<String>, now: Timestamp) -> Self {
         let namespace = sources.first().map_or("", |source| source.namespace.as_str());
         let Filter { path, prefix, .. } = &mut asked.filter;
         for path in [path, prefix].into_iter().flatten() {
@@ -60,8 +64,12 @@ impl Search {
             let settled = Timestamp(now.0.saturating_sub(i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX)));
             until = Some(until.map_or(settled, |until| until.min(settled)));
         }
-        let filters = vec![std::mem::take(&mut asked.filter)];
-        Self { asked, sources, since, until, filters, terms: Vec::new(), sieves: Vec::new() }.sharpened()
+        let filter = std::mem::take(&mut asked.filter);
+        let stands_for = |id| Filter { caller: None, entity: Some(id), ..filter.clone() };
+        let called = called.into_iter().filter(|id| filter.entity.as_ref().is_none_or(|entity| entity == id));
+        let filters = called.map(stands_for).chain([filter.clone()]).collect();
+        let sift = Sift::new(filters, asked.newest_first, asked.limit);
+        Self { asked, sources, since, until, sift: Arc::new(sift) }
     }
 
     /// What was read at `path` of a namespace, or by one of these references: as many events as one page opens.
@@ -70,18 +78,14 @@ impl Search {
         let outcome = Some(Outcome::Done);
         let filter =
             Filter { path: Some(path.as_str().to_owned()), operation: Some("read".to_owned()), outcome, ..Filter::default() };
-        let asked = Asked { filter, since, until, cursor, newest_first: true, limit: READS_MAX, ..Asked::default() };
-        let mut search = Self::new(asked, vec![source], now);
-        let resolve = search.source().map(|source| format!("{}{RESOLVE}", source.namespace));
+        let resolve = Some(format!("{}{RESOLVE}", source.namespace));
         let by_reference = |hash| Filter { path: resolve.clone(), reference: Some(hash), outcome, ..Filter::default() };
-        search.filters.extend(references.into_iter().map(by_reference));
-        search.sharpened()
-    }
-
-    fn sharpened(mut self) -> Self {
-        self.terms = self.filters.iter().map(Filter::terms).collect();
-        self.sieves = self.filters.iter().map(Filter::sieve).collect();
-        self
+        let path = filter.path.as_ref().map(|path| format!("{}{path}", source.namespace));
+        let direct = Filter { path, ..filter };
+        let filters = std::iter::once(direct).chain(references.into_iter().map(by_reference)).collect();
+        let asked = Asked { since, until, cursor, newest_first: true, limit: READS_MAX, ..Asked::default() };
+        let search = Self::new(asked, vec![source], Vec::new(), now);
+        Self { sift: Arc::new(Sift::new(filters, true, READS_MAX)), ..search }
     }
 
     /// The log of the request's namespace.
@@ -102,19 +106,70 @@ impl Search {
         }
         let left_out = streams.iter().map(|stream| stream.left_out).max().unwrap_or_default();
         let mut page = Page { left_out, ..Page::default() };
-        while let Some((source, row)) = self.next_row(&mut streams, tenants).await? {
-            self.take(source, &row, &mut page, tenants).await?;
-            if page.full || page.opened >= OPENED_MAX || tenants.clock().now().since(start) >= TIME_MAX {
-                page.more = page.full_before_end || !self.at_end(&mut streams, tenants).await?;
+        let mut ahead = self.start(&mut streams, 1, &mut page, tenants).await?;
+        let mut events_wanted = 1;
+        while let Some(job) = ahead.take() {
+            // One more is on its way meanwhile, unless a single row may be enough. What is wrong there is told when it is needed.
+            let next =
+                if events_wanted > 1 { Some(self.start(&mut streams, events_wanted, &mut page, tenants).await) } else { None };
+            let mut rows = job.await.map_err(|_| Refusal::Internal("a search was broken off".into()))?.into_iter();
+            for row in rows.by_ref() {
+                self.take(row?, &mut page);
+                if page.full {
+                    break;
+                }
+            }
+            let is_over = page.full || page.opened >= OPENED_MAX || tenants.clock().now().since(start) >= TIME_MAX;
+            if is_over {
+                let is_left = page.full_before_end || rows.next().is_some() || next.is_some_and(|next| !matches!(next, Ok(None)));
+                page.more = is_left || !self.at_end(&mut streams, tenants).await?;
                 break;
             }
+            events_wanted = (events_wanted * 64).min(EVENTS_AT_ONCE);
+            ahead = match next {
+                Some(next) => next?,
+                None => self.start(&mut streams, events_wanted, &mut page, tenants).await?,
+            };
         }
         Ok(page)
     }
 
+    /// Whether no summary can tell what need not be opened.
+    pub(super) fn opens_all(&self) -> bool {
+        self.sift.opens_all()
+    }
+
+    /// Has a thread of its own look at the rows that come next: as many as have some `events`. `None` when there are none.
+    async fn start(
+        &self,
+        streams: &mut [Stream<'_>],
+        events: usize,
+        page: &mut Page,
+        tenants: &Tenants,
+    ) -> Result<Option<JoinHandle<Vec<Result<Sifted, Refusal>>>>, Refusal> {
+        let (mut rows, mut gathered) = (Vec::new(), 0);
+        while gathered < events && rows.len() < ROWS_AT_ONCE {
+            let Some((at, mut row)) = self.next_row(streams, tenants).await? else { break };
+            let Some(source) = self.sources.get(at) else { break };
+            gathered += usize::try_from(row.count).unwrap_or(usize::MAX);
+            let wanted = self.wanted(source, &row);
+            let content = if wanted.is_empty() || !self.sift.may_have(&source.tenant, &row) {
+                Content::None
+            } else {
+                opened::content(tenants, &source.tenant, &mut row, &mut page.segments).await?
+            };
+            rows.push(Unopened { source: at, tenant: Arc::clone(&source.tenant), row, wanted, content });
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let sift = Arc::clone(&self.sift);
+        Ok(Some(tokio::task::spawn_blocking(move || sift.all(rows))))
+    }
+
     /// The first row of all streams.
     async fn next_row(&self, streams: &mut [Stream<'_>], tenants: &Tenants) -> Result<Option<(usize, Glance)>, Refusal> {
-        let mut best: Option<(usize, (Timestamp, crate::id::TenantId))> = None;
+        let mut best: Option<(usize, (Timestamp, TenantId))> = None;
         for (at, stream) in streams.iter_mut().enumerate() {
             let Some(row) = stream.peek(self.asked.newest_first, tenants).await? else { continue };
             let key = (row.time, stream.source.tenant.id());
@@ -135,56 +190,46 @@ impl Search {
         Ok(true)
     }
 
+    /// The events of a row that no earlier page has had, and that are not before the first that is wanted.
+    fn wanted(&self, source: &Source, row: &Glance) -> Range<u64> {
+        let mut wanted = row.first_index.max(self.asked.since_index.unwrap_or_default())..row.end();
+        let Some(cursor) = self.asked.cursor else { return wanted };
+        match (row.time, source.tenant.id()).cmp(&(cursor.time, cursor.tenant)) {
+            Ordering::Equal if self.asked.newest_first => wanted.end = wanted.end.min(cursor.index),
+            Ordering::Equal => wanted.start = wanted.start.max(cursor.index.saturating_add(1)),
+            Ordering::Less if !self.asked.newest_first => wanted.end = wanted.start,
+            Ordering::Greater if self.asked.newest_first => wanted.end = wanted.start,
+            Ordering::Less | Ordering::Greater => {}
+        }
+        wanted
+    }
+
     /// Adds the matching events of a row to the page.
-    async fn take(&self, at: usize, row: &Glance, page: &mut Page, tenants: &Tenants) -> Result<(), Refusal> {
-        let Some(source) = self.sources.get(at) else { return Ok(()) };
-        let position = |index| Position { time: row.time, tenant: source.tenant.id(), index };
-        let (first, last) = (position(row.first_index), position(row.end().saturating_sub(1)));
-        let (begin, end) = if self.asked.newest_first { (last, first) } else { (first, last) };
-        if !opened::may_have(&source.tenant, row, &self.terms) {
-            page.examined(begin, end);
-            return Ok(());
-        }
-        let events = opened::events(tenants, &source.tenant, row, &mut page.segments).await?;
-        page.opened += events.len();
-        let numbered: Vec<(u64, Vec<u8>)> = (row.first_index..).zip(events).collect();
-        let ordered: Box<dyn Iterator<Item = (u64, Vec<u8>)> + Send> =
-            if self.asked.newest_first { Box::new(numbered.into_iter().rev()) } else { Box::new(numbered.into_iter()) };
-        for (index, bytes) in ordered {
-            let position = position(index);
-            if self.is_behind_cursor(&position) || self.asked.since_index.is_some_and(|first| index < first) {
-                continue;
-            }
-            if page.full {
-                page.full_before_end = true;
-                return Ok(());
-            }
-            let matches = self.matches(source, row, &bytes)?;
-            if matches && page.bytes + bytes.len() > BYTES_MAX && !page.hits.is_empty() {
+    fn take(&self, sifted: Sifted, page: &mut Page) {
+        let Sifted { source: at, time, wanted, hits, opened } = sifted;
+        page.opened += opened;
+        let Some(source) = self.sources.get(at).filter(|_| !wanted.is_empty()) else { return };
+        let position = |index| Position { time, tenant: source.tenant.id(), index };
+        let newest_first = self.asked.newest_first;
+        let (first, last) = if newest_first { (wanted.end - 1, wanted.start) } else { (wanted.start, wanted.end - 1) };
+        for (index, bytes) in hits {
+            if page.bytes + bytes.len() > BYTES_MAX && !page.hits.is_empty() {
                 (page.full, page.full_before_end) = (true, true);
-                return Ok(());
+                if index != first {
+                    let before = if newest_first { index + 1 } else { index - 1 };
+                    page.examined(position(first), position(before));
+                }
+                return;
             }
-            page.examined(position, position);
-            if matches {
-                page.bytes += bytes.len();
-                page.hits.push(Hit { position, source: at, bytes });
-                page.full = page.hits.len() >= self.asked.limit;
+            page.bytes += bytes.len();
+            page.hits.push(Hit { position: position(index), source: at, bytes });
+            if page.hits.len() >= self.asked.limit {
+                (page.full, page.full_before_end) = (true, index != last);
+                page.examined(position(first), position(index));
+                return;
             }
         }
-        Ok(())
-    }
-
-    fn matches(&self, source: &Source, row: &Glance, bytes: &[u8]) -> Result<bool, Refusal> {
-        if !self.sieves.iter().any(|sieve| sieve.may_match(bytes)) {
-            return Ok(false);
-        }
-        let event = opened::parse(&source.tenant, row, bytes)?;
-        Ok(self.filters.iter().any(|filter| filter.matches(&event, bytes)))
-    }
-
-    /// Whether an earlier page has had it.
-    fn is_behind_cursor(&self, position: &Position) -> bool {
-        self.asked.cursor.is_some_and(|cursor| if self.asked.newest_first { *position >= cursor } else { *position <= cursor })
+        page.examined(position(first), position(last));
     }
 
     /// The cursor behind a page. Backwards, an end is an end; forwards there will be more.
@@ -194,26 +239,38 @@ impl Search {
     }
 
     fn show(&self, page: &Page) -> Answer {
-        let mut events = vec![b'['];
+        let end: &[u8] = if self.asked.lines { b"\n" } else { b"," };
+        let mut events = Vec::with_capacity(page.bytes + page.hits.len() * 256);
         for hit in &page.hits {
-            if events.len() > 1 {
-                events.push(b',');
-            }
             if let Some(source) = self.sources.get(hit.source) {
                 let shown =
                     Json::object_of(hit.bytes.len() + 256, |object| page::show(object, source, &hit.position, &hit.bytes));
                 events.extend_from_slice(shown.expose());
+                events.extend_from_slice(end);
             }
         }
-        events.push(b']');
-        let cursor = |position: Option<Position>| position.or(self.asked.cursor).map(|position| position.cursor());
-        let next = self.next(page);
+        if self.asked.lines {
+            let last = Json::object(|object| self.tell(page, object));
+            events.extend_from_slice(last.expose());
+            events.push(b'\n');
+            let text = String::from_utf8(events).unwrap_or_default();
+            return Answer::Text { content_type: "application/x-ndjson", text };
+        }
+        events.pop();
+        let events = [b"[", events.as_slice(), b"]"].concat();
         Answer::data(Json::object_of(events.len() + 512, |data| {
-            data.raw("events", &events).field("next", &next).field("previous", &cursor(page.first)).field("more", &page.more);
-            data.field("archived", &(page.left_out == LeftOut::Archived)).field("expired", &(page.left_out == LeftOut::Expired));
-            let namespaces: Vec<&str> = self.sources.iter().map(|source| source.namespace.as_str()).collect();
-            data.strings("namespaces", &namespaces);
+            data.raw("events", &events);
+            self.tell(page, data);
         }))
+    }
+
+    /// Where the page stands.
+    fn tell(&self, page: &Page, object: &mut Object<'_>) {
+        let previous = page.first.or(self.asked.cursor).map(|position| position.cursor());
+        object.field("next", &self.next(page)).field("previous", &previous).field("more", &page.more);
+        object.field("archived", &(page.left_out == LeftOut::Archived)).field("expired", &(page.left_out == LeftOut::Expired));
+        let namespaces: Vec<&str> = self.sources.iter().map(|source| source.namespace.as_str()).collect();
+        object.strings("namespaces", &namespaces);
     }
 }
 
@@ -241,87 +298,5 @@ impl Page {
     fn examined(&mut self, first: Position, last: Position) {
         self.first.get_or_insert(first);
         self.last = Some(last);
-    }
-}
-
-/// Whether there are events in the time of a search that it does not look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum LeftOut {
-    #[default]
-    Nothing,
-    /// They were deleted from the archive.
-    Expired,
-    /// They are in the archive, and nobody asked for that.
-    Archived,
-}
-
-/// The rows of one log that are still to be looked at.
-struct Stream<'a> {
-    source: &'a Source,
-    at: usize,
-    rows: VecDeque<Glance>,
-    /// Numbers of rows that are not fetched yet: from, and up to before.
-    low: u64,
-    high: u64,
-    left_out: LeftOut,
-}
-
-impl<'a> Stream<'a> {
-    async fn new(search: &Search, at: usize, source: &'a Source, tenants: &Tenants) -> Result<Self, Refusal> {
-        let id = source.tenant.id();
-        let mut low = match search.since {
-            Some(since) => tenants.row_after(id, |row| row.time < since).await?,
-            None => 1,
-        };
-        let mut high = match search.until {
-            Some(until) => tenants.row_after(id, |row| row.time <= until).await?,
-            None => tenants.newest_row(id).await?.map_or(1, |row| row.seq + 1),
-        };
-        if let Some(index) = search.asked.since_index {
-            low = low.max(tenants.row_after(id, |row| row.end() <= index).await?);
-        }
-        if let Some(cursor) = search.asked.cursor {
-            let position = |row: &Glance, index| Position { time: row.time, tenant: id, index };
-            if search.asked.newest_first {
-                high = high.min(tenants.row_after(id, |row| position(row, row.first_index) < cursor).await?);
-            } else {
-                low = low.max(tenants.row_after(id, |row| position(row, row.end().saturating_sub(1)) <= cursor).await?);
-            }
-        }
-        let mut left_out = LeftOut::Nothing;
-        if low < high && tenants.glance(id, low..=low, false, 1).await?.first().is_some_and(|row| row.pruned) {
-            let expired = source.expired;
-            let (above, why) = if search.asked.archive {
-                (tenants.row_after(id, |row| row.pruned && row.end() <= expired).await?, LeftOut::Expired)
-            } else {
-                (tenants.row_after(id, |row| row.pruned).await?, LeftOut::Archived)
-            };
-            if above > low {
-                (low, left_out) = (above, why);
-            }
-        }
-        Ok(Self { source, at, rows: VecDeque::new(), low, high, left_out })
-    }
-
-    /// The row that is next, fetched if it is not there yet.
-    async fn peek(&mut self, newest_first: bool, tenants: &Tenants) -> Result<Option<&Glance>, Refusal> {
-        if self.rows.is_empty() && self.low < self.high {
-            let id = self.source.tenant.id();
-            let rows = tenants.glance(id, self.low..=self.high - 1, newest_first, ROWS).await?;
-            let first = if newest_first { self.high - 1 } else { self.low };
-            for (at, row) in (0..).zip(&rows) {
-                let expected = if newest_first { first.saturating_sub(at) } else { first + at };
-                if row.seq != expected {
-                    return Err(missing(id, expected));
-                }
-            }
-            match rows.last() {
-                None => return Err(missing(id, first)),
-                Some(last) if newest_first => self.high = last.seq,
-                Some(last) => self.low = last.seq + 1,
-            }
-            self.rows = rows.into();
-        }
-        Ok(self.rows.front())
     }
 }

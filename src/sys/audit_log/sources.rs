@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
+use crate::engine::{directory, identity};
 use crate::policy::{Ask, Capability};
 use crate::record::{Kind, SYSTEM};
 
@@ -40,6 +41,17 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// Ids of the entities that auth mounts call so: by the subject of a JWT, the SPIFFE id of a certificate, the name of a user.
+pub(super) async fn called(name: &str, tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Vec<String>, Refusal> {
+    let mut ids = Vec::new();
+    for mounted in directory::all(tenant, txn).await?.iter().filter(|mounted| mounted.mount.engine.is_auth_method()) {
+        ids.extend(identity::known_as(txn, tenant, (&mounted.mount.accessor, name)).await?);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
 }
 
 /// Adds the logs of all namespaces below, as far as the caller may read them. Those that are locked or sealed are left out.

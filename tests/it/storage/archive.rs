@@ -17,7 +17,7 @@ async fn sign(store: &dyn Store, tenant: TenantId, size: u64) {
 
 /// Which of a tenant's rows have lost their events.
 async fn pruned(store: &dyn Store, tenant: TenantId) -> Vec<u64> {
-    let rows = store.glance(tenant, 0..=u64::MAX, false, 100).await.unwrap();
+    let rows = store.glance(tenant, 0..=u64::MAX, false, 100, false).await.unwrap();
     let full = store.log(tenant, 0, 100).await.unwrap();
     for (row, full) in rows.iter().zip(&full) {
         assert_eq!((row.seq, row.pruned), (full.tail.seq, full.batch.is_empty()));

@@ -159,8 +159,9 @@ impl<B: Between> Store for Guarded<B> {
         seqs: RangeInclusive<u64>,
         newest_first: bool,
         limit: usize,
+        opening: bool,
     ) -> Result<Vec<Glance>, StoreError> {
-        self.between.pass(Call::reading("glance"), self.inner.glance(tenant, seqs, newest_first, limit)).await
+        self.between.pass(Call::reading("glance"), self.inner.glance(tenant, seqs, newest_first, limit, opening)).await
     }
 
     async fn checkpoints(
