@@ -23,6 +23,11 @@ pub fn deployment_of(log: &str) -> Option<&str> {
     log.strip_suffix(tenant)?.strip_suffix('/')
 }
 
+/// Whether this is what a deployment's log is called, in some epoch.
+pub fn is_of_deployment(log: &str) -> bool {
+    log_and_epoch(log).is_some_and(|(log, _)| log.split('/').count() == 2)
+}
+
 /// Where a tenant's log stood when it was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantHead {
@@ -69,6 +74,7 @@ mod tests {
         let (all, one) = (deployment_origin(deployment, 7), origin(deployment, TenantId([2; 16]), 7));
         assert_eq!(log_and_epoch(&all), Some((&*format!("strongroom/{deployment}"), 7)));
         assert_eq!(deployment_of(&one), Some(&*format!("strongroom/{deployment}")));
+        assert!(is_of_deployment(&all) && !is_of_deployment(&one) && !is_of_deployment("strongroom/0"));
         assert_eq!([deployment_of(&all), deployment_of("a/b"), deployment_of("strongroom/a/b/c/0")], [None; 3]);
     }
 }

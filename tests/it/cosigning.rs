@@ -22,7 +22,7 @@ use crate::support::process::{PATIENCE, free_port, run};
 use crate::support::server::Server;
 use crate::support::tools;
 use crate::support::witness::Witness;
-use copy::{Copy, audit, verified_by_who_is_trusted};
+use copy::{Copy, audit, followed_by_a_monitor, verified_by_who_is_trusted};
 
 /// Waits until there is something.
 #[track_caller]
@@ -169,6 +169,7 @@ fn what_enough_witnesses_cosigned_is_served_and_verified_offline() {
     seen("a newer checkpoint", || copy.newer(&team));
     copy.export(server);
     verified_by_who_is_trusted(&copy, &both, &by_one);
+    followed_by_a_monitor((server, &root), &team, &copy, &files.path().join("heads"), &log, &both);
 
     // One is away: nobody waits for it, and what both have cosigned is served as before.
     two.kill();
@@ -195,7 +196,7 @@ fn what_enough_witnesses_cosigned_is_served_and_verified_offline() {
     for malformed in ["consistency/x", "consistency/9999999", &format!("consistency/{to}?size={from}"), "proof?size=x"] {
         team.call("GET", &format!("sys/audit-log/deployment/{malformed}"), None).expect(400);
     }
-    for path in ["deployment", "deployment/proof", "deployment/consistency/0"] {
+    for path in ["deployment", "deployment/proof", "deployment/consistency/0", "deployment/heads"] {
         team.without_token().call("GET", &format!("sys/audit-log/{path}"), None).expect(403);
     }
 }

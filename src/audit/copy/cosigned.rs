@@ -8,7 +8,7 @@ use super::super::note::{LogKey, NoteError, TreeHead, log_and_epoch};
 use super::super::witnessed::{Shown, Witnessed, WitnessedError};
 use super::super::witnessing::Submission;
 use super::stored::Stored;
-use super::{EXTENDS, Fault, Finding, WITNESSED, events};
+use super::{CHECKPOINT, EXTENDS, Fault, Finding, WITNESSED, events};
 
 /// Who has to have cosigned a log.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +143,35 @@ impl Cosigned {
             self.findings.push(Finding::new(Fault::Unwitnessed, events(until, size - 1), detail));
         }
         Some(Seen { events: until, by })
+    }
+}
+
+impl Cosigned {
+    /// The same for the log of the deployment itself, whose checkpoint is what witnesses cosign.
+    pub(super) fn seen_of_deployment(&mut self, quorum: &Quorum, size: u64, note: &[u8]) -> Option<Seen> {
+        let Quorum { witnesses, required } = quorum;
+        if witnesses.is_empty() {
+            return None;
+        }
+        let (mut by, mut missing) = (Vec::new(), Vec::new());
+        for witness in witnesses {
+            match witness.open(note) {
+                Ok((_, time)) => by.push((witness.name().to_owned(), time)),
+                Err(error) => {
+                    missing.push(witness.name());
+                    if error != NoteError::OtherKey {
+                        let detail = format!("the cosignature of {} was refused: {error}", witness.name());
+                        self.findings.push(Finding::new(Fault::Changed, CHECKPOINT, detail));
+                    }
+                }
+            }
+        }
+        if by.len() < *required {
+            let detail =
+                format!("{} of the {required} witnesses that are needed have cosigned it: not {}", by.len(), missing.join(", "));
+            self.findings.push(Finding::new(Fault::Unwitnessed, CHECKPOINT, detail));
+        }
+        Some(Seen { events: size, by })
     }
 }
 

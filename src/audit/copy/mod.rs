@@ -12,6 +12,9 @@
 //! | `witnessed/SIZE.extends` | that this tree of the deployment's log extends that of an earlier export |
 //! | `unfinished` | there while an export goes on, or after one was cut off |
 //!
+//! A copy of the deployment's own log has the same form: its events are heads of tenants' logs, and its notes have the cosignatures
+//! themselves, so that it needs no `witnessed/`.
+//!
 //! Pure: files are handed in and out. Memory does not grow with the log, but with what is wrong.
 
 mod compare;
@@ -20,6 +23,7 @@ mod cosigned;
 mod cosigned_tests;
 #[cfg(test)]
 mod edits;
+mod heads;
 mod signed;
 mod stored;
 mod truth;
@@ -32,6 +36,7 @@ use std::fmt;
 use std::io;
 
 pub use cosigned::{Quorum, Seen};
+pub use heads::heads_of;
 pub use verify::{Report, Trust, verify};
 pub use write::Writer;
 

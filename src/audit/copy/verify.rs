@@ -3,9 +3,11 @@
 
 use std::io;
 
+use super::super::head::is_of_deployment;
 use super::super::note::{LogKey, NoteError, TreeHead};
 use super::super::tile::{Tile, WIDTH};
 use super::cosigned::{Cosigned, Quorum, Seen};
+use super::heads;
 use super::signed::{Roots, Signed};
 use super::stored::Stored;
 use super::truth::{self, Descent};
@@ -40,13 +42,15 @@ pub struct Trust<'a> {
     pub key: Option<LogKey>,
     /// A note that was kept from another time, which the copy must be of one history with.
     pub kept: Option<&'a [u8]>,
+    /// Heads of the log from elsewhere, and where each of them is from: those that are not longer than the copy must be of its history.
+    pub heads: Vec<(String, TreeHead)>,
     /// Who has to have cosigned it.
     pub quorum: Quorum,
 }
 
 /// Verifies a copy. `progress` is told how many events were read. Fails only when a file cannot be read.
 pub fn verify(folder: &dyn Folder, trust: Trust<'_>, progress: &mut dyn FnMut(u64)) -> io::Result<Report> {
-    let Trust { key, kept, quorum } = trust;
+    let Trust { key, kept, mut heads, quorum } = trust;
     let mut check = Check { stored: Stored::new(folder), findings: Vec::new() };
     let mut seen = None;
     let own_key = key.is_none();
@@ -56,7 +60,9 @@ pub fn verify(folder: &dyn Folder, trust: Trust<'_>, progress: &mut dyn FnMut(u6
         None => None,
     };
     if let (Some(key), Some(head)) = (&key, &head) {
-        seen = check.tree(key, head, (kept, &quorum), progress)?;
+        // The copy ends before what was logged since.
+        heads.retain(|(_, known)| known.size <= head.size);
+        seen = check.tree(key, head, kept, &heads, &quorum, progress)?;
     }
     let Check { mut stored, mut findings } = check;
     let epochs = std::mem::take(&mut stored.epochs).into_iter().collect();
@@ -108,6 +114,8 @@ impl Check<'_> {
     fn open(&mut self, key: &LogKey, place: &str, note: &[u8]) -> Option<TreeHead> {
         match key.open_of_log(note) {
             Ok((head, 0)) => return Some(head),
+            // Those of witnesses.
+            Ok((head, _)) if is_of_deployment(key.name()) => return Some(head),
             Ok(_) => self.find(Fault::Unexpected, place, "it has signatures by others"),
             Err(NoteError::OtherKey) => self.find(Fault::OtherKey, place, "the key has not signed it"),
             Err(error) => self.find(Fault::Changed, place, error.to_string()),
@@ -119,7 +127,9 @@ impl Check<'_> {
         &mut self,
         key: &LogKey,
         head: &TreeHead,
-        (kept, quorum): (Option<&[u8]>, &Quorum),
+        kept: Option<&[u8]>,
+        heads: &[(String, TreeHead)],
+        quorum: &Quorum,
         progress: &mut dyn FnMut(u64),
     ) -> io::Result<Option<Seen>> {
         self.stored.list(head.size)?;
@@ -127,14 +137,23 @@ impl Check<'_> {
             self.find(Fault::Unfinished, UNFINISHED, "an export was cut off; it goes on when it is run again");
         }
         let mut cosigned = Cosigned::read(&mut self.stored, key)?;
-        let seen = cosigned.seen(quorum, head.size);
-        let signed = self.signed(key, head, kept, cosigned.heads())?;
+        let seen = if is_of_deployment(key.name()) {
+            let note = self.stored.read(CHECKPOINT)?.unwrap_or_default();
+            cosigned.seen_of_deployment(quorum, head.size, &note)
+        } else {
+            cosigned.seen(quorum, head.size)
+        };
+        let signed = self.signed(key, head, kept, cosigned.heads().chain(heads.iter().cloned()))?;
         self.findings.append(&mut cosigned.findings);
         self.findings.extend(signed.longer(head.size));
         let mut roots = signed.roots();
         if let Some(findings) = self.events(head, &mut roots, progress)? {
             self.findings.extend(findings);
             self.findings.extend(signed.forks(&roots));
+            if is_of_deployment(key.name()) {
+                let found = heads::one_history_each(&self.stored, key, head.size)?;
+                self.findings.extend(found);
+            }
         } else if let Some((edge, findings)) = truth::edge(&mut self.stored, head)? {
             self.findings.extend(findings);
             let mut descent = Descent::new(&mut self.stored, head.size, signed.roots(), progress);

@@ -31,6 +31,7 @@ const PROGRESS: Duration = Duration::from_secs(2);
   strongroom audit export ./log
   strongroom audit export --namespace acme ./acme-log
   strongroom audit export --children ./all-logs
+  strongroom audit export --deployment ./heads
   strongroom audit verify ./log --key \"$(cat trusted.key)\"")]
 pub(in crate::cli) struct Export {
     /// Where the copy is, or will be
@@ -42,6 +43,9 @@ pub(in crate::cli) struct Export {
     /// The log of requests without a valid token, which belong to no namespace
     #[arg(long, conflicts_with = "children")]
     edge: bool,
+    /// The log of the deployment, which witnesses cosign: where the log of each tenant stood, by opaque ids
+    #[arg(long, conflicts_with_all = ["children", "edge"])]
+    deployment: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +84,11 @@ struct Events<'a> {
 }
 
 #[derive(Deserialize)]
+struct Heads {
+    entries: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct Shown<'a> {
     index: u64,
     leaf: String,
@@ -90,7 +99,8 @@ struct Shown<'a> {
 impl Export {
     pub(super) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
         if !self.children {
-            return Log { client, namespace: client.namespace(), which: Which::of(self.edge) }.export(&self.dir, output);
+            let which = if self.deployment { Which::Deployment } else { Which::of(self.edge) };
+            return Log { client, namespace: client.namespace(), which }.export(&self.dir, output);
         }
         let reply = client.send(Method::GET, "sys/audit-log?children=true&limit=1", None)?;
         for namespace in reply.parse::<Envelope<Namespaces>>()?.data.namespaces {
@@ -112,6 +122,8 @@ pub(super) enum Which {
     Edge,
     /// That of the namespace which had this id: proofs only.
     Erased(String),
+    /// That of all heads.
+    Deployment,
 }
 
 impl Which {
@@ -130,22 +142,27 @@ pub(super) struct Log<'a> {
 impl Log<'_> {
     pub(super) fn ask(&self, path: &str, query: &str) -> Result<Reply, Failure> {
         let which = match &self.which {
-            Which::Own => String::new(),
+            Which::Own | Which::Deployment => String::new(),
             Which::Edge => "&edge=true".to_owned(),
             Which::Erased(id) => format!("&erased={id}"),
         };
         self.client.send_in(self.namespace, Method::GET, &format!("sys/audit-log{path}?{query}{which}"), None)
     }
 
+    fn is_of_deployment(&self) -> bool {
+        matches!(self.which, Which::Deployment)
+    }
+
     pub(super) fn key(&self) -> Result<LogKey, Failure> {
-        let text = self.ask("/key", "")?.parse::<Envelope<Key>>()?.data.key;
+        let text = self.ask(if self.is_of_deployment() { "/deployment" } else { "/key" }, "")?.parse::<Envelope<Key>>()?.data.key;
         LogKey::parse(&text).ok_or_else(|| Failure::local("the server names a key that is not one"))
     }
 
     /// The newest tree that was signed, and the note.
     pub(super) fn newest(&self, key: &LogKey) -> Result<(TreeHead, String), Failure> {
         let unsigned = " (nothing is signed yet: try again in some seconds)";
-        let reply = self.ask("/checkpoint", "").map_err(|failure| match failure {
+        let path = if self.is_of_deployment() { "/deployment" } else { "/checkpoint" };
+        let reply = self.ask(path, "").map_err(|failure| match failure {
             Failure::Server { status: 404, .. } => failure.with(unsigned),
             other => other,
         })?;
@@ -172,7 +189,11 @@ impl Log<'_> {
         let from = writer.size();
         folder.write(KEY, format!("{key}\n").as_bytes()).map_err(there)?;
         writer.take_over(&folder, head.size, &mut |name, bytes| folder.write(name, bytes)).map_err(there)?;
-        self.fetch(&mut writer, head.size, &folder)?;
+        if self.is_of_deployment() {
+            self.fetch_heads(&mut writer, head.size, &folder)?;
+        } else {
+            self.fetch(&mut writer, head.size, &folder)?;
+        }
         if writer.root() != head.root {
             return Err(Failure::local(format!(
                 "the events are not those that the server signed: its log was changed, or {} was. See `strongroom audit verify`; a copy in \
@@ -182,7 +203,8 @@ impl Log<'_> {
         }
         writer.finish(&mut |name, bytes| folder.write(name, bytes)).map_err(there)?;
         folder.write(&format!("{CHECKPOINTS}{}", head.size), note.as_bytes()).map_err(there)?;
-        let unseen = super::witnessed::fetch(self, &key, head.size, &folder)?;
+        // Its own note has the cosignatures.
+        let unseen = if self.is_of_deployment() { None } else { super::witnessed::fetch(self, &key, head.size, &folder)? };
         folder.sync().map_err(there)?;
         folder.write(CHECKPOINT, note.as_bytes()).map_err(there)?;
         folder.end(head.size).map_err(there)?;
@@ -192,7 +214,8 @@ impl Log<'_> {
                  again later"
             ));
         }
-        output.line(&format!("{} events, {} of them new, in {}", head.size, head.size - from, printable(&dir.to_string_lossy())))
+        let what = if self.is_of_deployment() { "heads" } else { "events" };
+        output.line(&format!("{} {what}, {} of them new, in {}", head.size, head.size - from, printable(&dir.to_string_lossy())))
     }
 
     /// Fetches events until there are `size`.
@@ -222,6 +245,25 @@ impl Log<'_> {
                     return Err(Failure::local(format!("the server gave something else for event {}", writer.size())));
                 }
                 let put = writer.push(bytes, &mut |name, bytes| folder.write(name, bytes));
+                put.map_err(|error| Failure::local(format!("{}: {error}", folder.path().display())))?;
+            }
+            progress.tell(writer.size(), Some(size));
+        }
+        Ok(())
+    }
+
+    /// The same of the deployment's log.
+    fn fetch_heads(&self, writer: &mut Writer, size: u64, folder: &CopyFolder) -> Result<(), Failure> {
+        let mut progress = Progress::new("heads are there");
+        while writer.size() < size {
+            let reply = self.ask("/deployment/heads", &format!("from={}&limit={PAGE}", writer.size()))?;
+            let Heads { entries } = reply.parse::<Envelope<Heads>>()?.data;
+            if entries.is_empty() {
+                let there = writer.size();
+                return Err(Failure::local(format!("the server has signed {size} heads and gives no more than {there}")));
+            }
+            for entry in entries.iter().take(usize::try_from(size - writer.size()).unwrap_or(usize::MAX)) {
+                let put = writer.push(entry.as_bytes(), &mut |name, bytes| folder.write(name, bytes));
                 put.map_err(|error| Failure::local(format!("{}: {error}", folder.path().display())))?;
             }
             progress.tell(writer.size(), Some(size));

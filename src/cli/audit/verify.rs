@@ -12,8 +12,9 @@ use serde_json::json;
 use super::export::Progress;
 use super::folder::CopyFolder;
 use super::printable;
-use crate::audit::copy::{self, Quorum, Report, Trust};
+use crate::audit::copy::{self, Quorum, Report, Trust, heads_of};
 use crate::audit::cosignature::WitnessKey;
+use crate::audit::head::is_of_deployment;
 use crate::audit::note::{LogKey, TreeHead, log_and_epoch};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -25,6 +26,8 @@ use crate::cli::output::{Format, Output, complain};
   strongroom audit verify ./log --key 'strongroom/3f..+1b2c3d4e+AU..'
   strongroom audit verify ./log --key \"$(cat trusted.key)\" --kept last-month.checkpoint
   strongroom audit verify ./log --key \"$(cat trusted.key)\" --witness \"$(cat w1.key)\"
+  strongroom audit verify ./heads --key \"$(cat trusted.key)\" --witness \"$(cat w1.key)\"
+  strongroom audit verify ./log --key \"$(cat trusted.key)\" --heads ./heads
   strongroom audit verify ./log --format json
   strongroom audit verify --receipt proof --key \"$(cat trusted.key)\"
   strongroom audit verify --state --namespace acme")]
@@ -44,6 +47,10 @@ pub(in crate::cli) struct Verify {
     /// How many of these witnesses are needed; all of them without it
     #[arg(long, value_name = "N", requires = "witnesses")]
     witnesses_required: Option<usize>,
+    /// A copy of the deployment's log (`audit export --deployment`), which is verified, too: the log must be of one history with every head
+    /// that is there of it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["receipt", "state"])]
+    heads: Option<PathBuf>,
     /// Check what `audit receipt` has written, instead of a copy
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["dir", "kept"])]
     receipt: Option<PathBuf>,
@@ -78,13 +85,25 @@ impl Verify {
         let kept = self.kept.as_deref().map(|file| fs::read(file).map_err(|error| unreadable(file, &error))).transpose()?;
         let copies = copies(&dir)?;
         let mut sound = true;
+        if let Some(dir) = &self.heads {
+            let folder = CopyFolder::new(dir);
+            let key = key.as_ref().map(|key| of_copy(key, &folder)).transpose()?;
+            let trust = Trust { key, quorum: quorum.clone(), ..Trust::default() };
+            let report = copy::verify(&folder, trust, &mut |_| ()).map_err(|error| unreadable(dir, &error))?;
+            sound &= report.findings.is_empty();
+            show(dir, &report, output)?;
+        }
         for copy in &copies {
             let folder = CopyFolder::new(copy);
-            let key = key.as_ref().map(|key| of_copy(key, &folder, copies.len())).transpose()?;
+            let several = copies.len() > 1 || self.heads.is_some() || is_deployments(&folder)?;
+            let key = key.as_ref().map(|key| if several { of_copy(key, &folder) } else { Ok(key.clone()) }).transpose()?;
             // A checkpoint that was kept is of one of the logs.
             let kept = kept.as_deref().filter(|note| copies.len() == 1 || is_of(note, key.as_ref(), &folder));
             let mut progress = Progress::new("events were read");
-            let trust = Trust { key, kept, quorum: quorum.clone() };
+            let heads = self.heads.as_deref().map(|dir| heads(dir, key.as_ref(), &folder)).transpose()?.unwrap_or_default();
+            // With the deployment's log it is that which has to be cosigned.
+            let quorum = if self.heads.is_some() { Quorum::default() } else { quorum.clone() };
+            let trust = Trust { key, kept, heads, quorum };
             let report = copy::verify(&folder, trust, &mut |events| progress.tell(events, None));
             let report = report.map_err(|error| unreadable(copy, &error))?;
             sound &= report.findings.is_empty();
@@ -128,14 +147,30 @@ fn copies(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(if several { found } else { vec![dir.to_owned()] })
 }
 
-/// All logs of a deployment are signed with one key, under names of their own.
-fn of_copy(key: &LogKey, folder: &CopyFolder, copies: usize) -> Result<LogKey, Failure> {
+/// All logs of a deployment are signed with one key, under names of their own; its own log, too.
+fn of_copy(key: &LogKey, folder: &CopyFolder) -> Result<LogKey, Failure> {
     let own = super::export::own_key(folder)?;
-    let of = |name: &str| name.rsplitn(3, '/').nth(2).map(str::to_owned);
+    let of = |name: &str| name.split('/').take(2).map(str::to_owned).collect::<Vec<_>>();
     Ok(match own {
-        Some(own) if copies > 1 && of(own.name()) == of(key.name()) => key.named(own.name()),
+        Some(own) if of(own.name()) == of(key.name()) => key.named(own.name()),
         _ => key.clone(),
     })
+}
+
+fn is_deployments(folder: &CopyFolder) -> Result<bool, Failure> {
+    Ok(super::export::own_key(folder)?.is_some_and(|own| is_of_deployment(own.name())))
+}
+
+/// What a copy of the deployment's log has of the log in a folder.
+fn heads(dir: &Path, key: Option<&LogKey>, folder: &CopyFolder) -> Result<Vec<(String, TreeHead)>, Failure> {
+    let Some(log) = key.cloned().map_or_else(|| super::export::own_key(folder), |key| Ok(Some(key)))? else {
+        return Ok(Vec::new());
+    };
+    let found = heads_of(&CopyFolder::new(dir), &log).map_err(|error| unreadable(dir, &error))?;
+    if found.is_empty() {
+        return Err(Failure::local(format!("{} has no head of {}", dir.display(), log.name())));
+    }
+    Ok(found)
 }
 
 fn is_of(note: &[u8], key: Option<&LogKey>, folder: &CopyFolder) -> bool {

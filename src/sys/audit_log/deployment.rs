@@ -60,6 +60,15 @@ pub(super) async fn consistency(tenants: &Tenants, from: u64, size: Option<u64>)
     })))
 }
 
+/// `sys/audit-log/deployment/heads`.
+pub(super) async fn heads(tenants: &Tenants, from: u64, limit: usize) -> Result<Answer, Refusal> {
+    let heads = tenants.heads(from, limit).await?;
+    let entries: Vec<String> = heads.iter().map(|head| head.entry(tenants.deployment())).collect();
+    Ok(Answer::data(Json::object(|data| {
+        data.field("from", &from).strings("entries", &entries);
+    })))
+}
+
 /// What the tree's note says, and the note with its cosignatures.
 fn signed(cosigned: &Cosigned) -> Result<(TreeHead, String), Refusal> {
     let malformed = || Refusal::Internal("a stored checkpoint of the deployment's log is malformed".into());

@@ -49,6 +49,7 @@ enum Wanted {
     Deployment(LogKey),
     Witnessed(Source, Option<u64>),
     DeploymentConsistency(u64, Option<u64>),
+    Heads(u64, usize),
     Access(Box<Access>),
     Readers(Readers),
     Changes(Source, u64),
@@ -110,6 +111,13 @@ async fn prepare(
         Operation::Deployment => Wanted::Deployment(txn.deployment_key().await?.ok_or(Refusal::NotFound)?),
         Operation::Witnessed { size, edge } => Wanted::Witnessed(source(txn, edge)?, size),
         Operation::DeploymentConsistency { from, size } => Wanted::DeploymentConsistency(from, size),
+        Operation::Heads { from, limit } => {
+            // How much each tenant logs is told to who watches over all of them only.
+            if place.tenant.parent().is_some() {
+                return Err(Refusal::invalid("the heads of all logs are only available in the root namespace"));
+            }
+            Wanted::Heads(from, limit)
+        }
         Operation::Access(asked) => {
             let AccessAsked { path, at, offset, limit } = *asked;
             let at = at.map(|at| at.at(txn.now()));
@@ -142,6 +150,7 @@ impl Reading {
             Wanted::Deployment(key) => deployment::show(tenants, &key).await,
             Wanted::Witnessed(source, size) => deployment::proof(tenants, &source, size.unwrap_or(u64::MAX)).await,
             Wanted::DeploymentConsistency(from, size) => deployment::consistency(tenants, from, size).await,
+            Wanted::Heads(from, limit) => deployment::heads(tenants, from, limit).await,
             Wanted::Access(access) => access.answer(tenants).await,
             Wanted::Readers(readers) => readers.answer(tenants).await,
             Wanted::Changes(source, from) => state::changes(tenants, &source, from).await,

@@ -77,6 +77,13 @@ pub enum Operation {
         /// Heads in the later one.
         size: Option<u64>,
     },
+    /// What the deployment's log consists of.
+    Heads {
+        /// The first of them.
+        from: u64,
+        /// The most of them.
+        limit: usize,
+    },
     /// Which records rows of the log have changed, and to what.
     Changes {
         /// The first row.
@@ -208,6 +215,16 @@ pub static TABLE: &[Row<Operation>] = &[
         &[],
         "Proves that a tree of the deployment's log extends an earlier one.",
         |call| Ok(Operation::DeploymentConsistency { from: from(call)?, size: size(call.query)? }),
+    ),
+    Row::by_verb(
+        Verb::Read,
+        "audit-log/deployment/heads",
+        &[],
+        "Shows the leaves of the deployment's log: where the log of each tenant stood.",
+        |call| {
+            let limit = text(call.query, "limit")?.map_or(Ok(PAGE_MAX), |_| limit(call.query))?;
+            Ok(Operation::Heads { from: number(call.query, "from")?.unwrap_or(0), limit })
+        },
     ),
     Row::by_verb(
         Verb::Read,
