@@ -61,8 +61,8 @@ impl Options {
                     options.rounds = 1;
                     options.namespaces = 100;
                     options.connections = vec![1, 64];
-                    options.warm_up = Duration::from_millis(200);
-                    options.measured = Duration::from_millis(700);
+                    options.warm_up = Duration::from_millis(100);
+                    options.measured = Duration::from_millis(500);
                 }
                 "--namespaces" => options.namespaces = number(arguments.next())?,
                 "--rounds" => options.rounds = number(arguments.next())?,
