@@ -119,9 +119,7 @@ impl Txn {
         value: &R,
         expires_at: Option<Timestamp>,
     ) -> Result<(), Refusal> {
-        if R::HAS_PAST {
-            self.note_past(tenant, address, Some((value, expires_at))).await?;
-        }
+        self.note_past(tenant, address, Some((value, expires_at))).await?;
         self.put_payload(tenant, address, R::LISTING, &value.encode(), expires_at);
         if R::LISTING == Listing::Tree {
             self.mark_directories(tenant, address).await?;
@@ -134,9 +132,7 @@ impl Txn {
         if !self.exists(tenant, address).await? {
             return Ok(());
         }
-        if R::HAS_PAST {
-            self.note_past::<R>(tenant, address, None).await?;
-        }
+        self.note_past::<R>(tenant, address, None).await?;
         self.remove_row(tenant, address, R::LISTING);
         if R::LISTING == Listing::Tree {
             self.prune_directories(tenant, address).await?;

@@ -111,7 +111,7 @@ async fn prepare(
         Operation::Deployment => Wanted::Deployment(txn.deployment_key().await?.ok_or(Refusal::NotFound)?),
         Operation::Witnessed { size, edge } => Wanted::Witnessed(source(txn, edge)?, size),
         Operation::DeploymentConsistency { from, size } => Wanted::DeploymentConsistency(from, size),
-        Operation::Heads { from, limit } => {
+        Operation::Heads(from, limit) => {
             // How much each tenant logs is told to who watches over all of them only.
             if place.tenant.parent().is_some() {
                 return Err(Refusal::invalid("the heads of all logs are only available in the root namespace"));

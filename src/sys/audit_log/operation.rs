@@ -77,13 +77,8 @@ pub enum Operation {
         /// Heads in the later one.
         size: Option<u64>,
     },
-    /// What the deployment's log consists of.
-    Heads {
-        /// The first of them.
-        from: u64,
-        /// The most of them.
-        limit: usize,
-    },
+    /// What the deployment's log consists of: from which head on, and how many at most.
+    Heads(u64, usize),
     /// Which records rows of the log have changed, and to what.
     Changes {
         /// The first row.
@@ -223,7 +218,7 @@ pub static TABLE: &[Row<Operation>] = &[
         "Shows the leaves of the deployment's log: where the log of each tenant stood.",
         |call| {
             let limit = text(call.query, "limit")?.map_or(Ok(PAGE_MAX), |_| limit(call.query))?;
-            Ok(Operation::Heads { from: number(call.query, "from")?.unwrap_or(0), limit })
+            Ok(Operation::Heads(number(call.query, "from")?.unwrap_or(0), limit))
         },
     ),
     Row::by_verb(
