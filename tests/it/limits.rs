@@ -1,6 +1,8 @@
 //! Limits that clients meet, measured: what is at the limit is done, what is one past it is refused. The names are those of the rows of
 //! `docs/LIMITS.md`.
 
+mod large;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -208,6 +210,7 @@ const SETTINGS: &[Case] = &[
     ("interval of a rate limit, and the time that it blocks for", 366 * 86_400, [204, 400], |n| {
         post("sys/quotas/rate-limit/b", json!({"path": "secret/b", "rate": 1_000_000, "block_interval": n}))
     }),
+    ("days until a KMS key is destroyed with its namespace", 30, [200, 400], destroyed_after),
     ("paths that no rate limit holds for", 256, [204, 400], |n| {
         post("sys/quotas/config", json!({"rate_limit_exempt_paths": names(n)}))
     }),
@@ -227,6 +230,12 @@ const SETTINGS: &[Case] = &[
         post("auth/cert/certs/e", json!({"certificate": AUTHORITY.0.clone(), "allowed_common_names": [x(n)]}))
     }),
 ];
+
+/// Deletes a namespace that is not there.
+fn destroyed_after(days: usize) -> Sent {
+    let path = format!("sys/namespaces/none?destroy_key=true&destroy_after_days={days}");
+    Sent { method: "DELETE", path, body: Body::None }
+}
 
 /// An authority and its public key, PEM.
 static AUTHORITY: LazyLock<(String, String)> = LazyLock::new(|| {
@@ -325,12 +334,13 @@ fn what_is_at_the_least_is_done_and_what_is_below_it_is_refused() {
     let root = ready(&server);
     root.call("POST", "sys/mounts/transit", Some(&json!({"type": "transit"}))).expect(204);
     root.call("POST", "transit/keys/k", Some(&json!({}))).expect(200);
-    let least: [(&str, usize, Make); 3] = [
+    let least: [(&str, usize, Make); 4] = [
         ("time between rotations of a Transit key", 3600, |n| post("transit/keys/k/config", json!({"auto_rotate_period": n}))),
         ("time between rotations of a wrapping key by schedule", 86_400, |n| post("sys/rotate/config", json!({"interval": n}))),
         ("period of a TOTP method; its secrets; its name and issuer", 16, |n| {
             post("identity/mfa/method/totp", json!({"issuer": "i", "key_size": n}))
         }),
+        ("days until a KMS key is destroyed with its namespace", 7, destroyed_after),
     ];
     for (row, limit, make) in least {
         let reply = send(&root, &make(limit));
@@ -373,19 +383,4 @@ fn groups_are_bounded_below_and_above() {
     above("above-too-many", &groups).expect(400);
     groups.pop();
     id(above("above", &groups));
-}
-
-/// A patch adds to what is there: the whole has the bound of what could be sent at once.
-#[test]
-fn a_patch_makes_no_larger_value_than_may_be_sent() {
-    const MOST: usize = 32 << 20;
-    let server = Server::uninitialised_with_listener("  max_request_size = 33554432\n").initialise();
-    let root = ready(&server);
-    // {"a":"..","b":".."}
-    let half = MOST / 2;
-    root.call("POST", "secret/data/large", Some(&json!({"data": {"a": x(half)}}))).expect(200);
-    let rest = MOST - half - r#"{"a":"","b":""}"#.len();
-    let patch = |bytes: usize| root.call("PATCH", "secret/data/large", Some(&json!({"data": {"b": x(bytes)}})));
-    patch(rest + 1).expect(413);
-    patch(rest).expect(200);
 }

@@ -127,3 +127,21 @@ pub async fn renew(name: &str, place: &Place, txn: &mut Txn) -> Result<TokenPara
     let gone = || Refusal::invalid(format!("role {name:?} does not exist during renewal"));
     found.map(|found| found.value.parameters.clone()).ok_or_else(gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretBytes;
+
+    #[test]
+    fn a_token_has_so_many_groups_of_such_names_and_no_more() {
+        let role = Role { groups_claim: "groups".to_owned(), ..Role::default() };
+        for (count, bytes, taken) in
+            [(GROUPS_MAX, 1, true), (GROUPS_MAX + 1, 1, false), (1, NAME_BYTES_MAX, true), (1, NAME_BYTES_MAX + 1, false)]
+        {
+            let names = vec![format!("\"{}\"", "g".repeat(bytes)); count].join(",");
+            let claims = Claims::parse(&SecretBytes::new(format!("{{\"groups\":[{names}]}}").into_bytes())).unwrap();
+            assert_eq!(groups(&claims, &role).is_ok(), taken, "{count} of {bytes} bytes");
+        }
+    }
+}

@@ -137,3 +137,18 @@ pub(in crate::auth) fn text_of(fields: &Fields<'_>, name: &str) -> Result<String
 pub(in crate::auth) fn too_long(name: &str) -> Refusal {
     Refusal::Invalid(format!("{name}: at most {TEXT_BYTES_MAX} bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_sets_of_keys_and_no_more() {
+        for (count, taken) in [(PAIRS_MAX, true), (PAIRS_MAX + 1, false)] {
+            let pairs = vec![r#"{"jwks_url":"https://a.example/keys"}"#; count].join(",");
+            let body = format!("{{\"jwks_pairs\":[{pairs}]}}");
+            let fields = Fields::parse(body.as_bytes(), None).unwrap();
+            assert_eq!(pairs_in(&fields, "jwks_pairs").is_ok(), taken, "{count}");
+        }
+    }
+}
