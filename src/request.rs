@@ -32,7 +32,6 @@ use crate::commit::{Attempt, Committer, Tenant, Txn};
 use crate::engine::table::Need;
 use crate::fields::Fields;
 use crate::metrics;
-use crate::quota::Buckets;
 use crate::spans::{self, Recording, Underway};
 use crate::sys::audit_log;
 use crate::sys::auditing;
@@ -78,14 +77,12 @@ pub struct Shared {
     outsiders: Outsiders,
     /// Who signs tokens that are logged in with.
     issuers: Issuers,
-    /// How often rate limits were used.
-    buckets: Buckets,
 }
 
 impl Shared {
     /// Nobody has asked for anything yet.
     pub fn new(issuers: Issuers) -> Self {
-        Self { outsiders: Outsiders::default(), issuers, buckets: Buckets::default() }
+        Self { outsiders: Outsiders::default(), issuers }
     }
 }
 

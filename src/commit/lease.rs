@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::tenants::{Tenants, Wake};
 use crate::id::ReplicaId;
 use crate::metrics;
+use crate::quota::Buckets;
 use crate::storage::{Beat, Census, Fence, LeaseName, Replica, StoreError};
 use crate::time::{Clock, Timestamp};
 
@@ -35,6 +36,7 @@ pub struct Leases {
     /// Name of the machine, version.
     introduced: OnceLock<(String, &'static str)>,
     asked: AtomicU64,
+    buckets: Buckets,
     known: Mutex<Known>,
     changes: watch::Sender<()>,
     bell: Notify,
@@ -78,6 +80,7 @@ impl Leases {
             is_shared,
             introduced: OnceLock::new(),
             asked: AtomicU64::new(0),
+            buckets: Buckets::default(),
             known: Mutex::default(),
             changes: watch::Sender::default(),
             bell: Notify::new(),
@@ -115,6 +118,11 @@ impl Leases {
         fence.map(|fence| Held { fence: *fence, leases: Arc::clone(self) })
     }
 
+    /// How often rate limits were used: of each this server has a part, as it agrees with the others whenever it says that it lives.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
     /// Tells when leases come and go.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
@@ -139,7 +147,8 @@ impl Leases {
     fn word(&self, api_addr: &str, wants: Vec<LeaseName>) -> Beat {
         let (hostname, version) = self.introduced.get().cloned().unwrap_or_default();
         let (api_addr, version) = (api_addr.to_owned(), version.to_owned());
-        Beat { replica: self.id, api_addr, hostname, version, asked: self.asked.load(Ordering::Relaxed), wants }
+        let (asked, quotas) = (self.asked.load(Ordering::Relaxed), self.buckets.word(self.clock.uptime()));
+        Beat { replica: self.id, api_addr, hostname, version, asked, wants, quotas }
     }
 
     /// Takes the answer to what was said from `began` on. What the jobs are to do about it, if anything.
@@ -155,6 +164,12 @@ impl Leases {
             known.others = Some(began);
         }
         metrics::replicas(census.replicas.len());
+        if let Some(own) = census.replicas.iter().position(|replica| replica.id == self.id) {
+            let words: Vec<&[u8]> = census.replicas.iter().map(|replica| replica.quotas.as_slice()).collect();
+            if self.buckets.heard(&words, own) {
+                self.bell.notify_one();
+            }
+        }
         (known.census, known.said, known.is_heard) = (census, Some(began), true);
         drop(known);
         if before == after {

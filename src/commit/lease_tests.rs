@@ -27,7 +27,16 @@ impl Attempt for Step {
 fn census(holder: ReplicaId, epoch: u64, asked: u64) -> Census {
     let lease = |lease| Fence { lease, holder, epoch };
     let text = String::new;
-    let replica = |id| Replica { id, api_addr: text(), hostname: text(), version: text(), asked, since: NOW, heard: NOW };
+    let replica = |id| Replica {
+        id,
+        api_addr: text(),
+        hostname: text(),
+        version: text(),
+        asked,
+        since: NOW,
+        heard: NOW,
+        quotas: Vec::new(),
+    };
     Census { replicas: vec![replica(holder)], leases: LeaseName::ALL.map(lease).to_vec() }
 }
 

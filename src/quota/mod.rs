@@ -1,9 +1,11 @@
 //! Rate limits: rules that an operator makes for the deployment, a namespace, a mount or a path, and counting by them.
 //!
-//! Owns which rule holds for a request, and how often it was used in its interval. Knows neither
-//! requests nor who may make rules. Counts are each server's own, as elsewhere; the rules are those of the deployment.
+//! Owns which rule holds for a request, how often it was used in its interval, and which part of a limit this server has where there are
+//! several. Knows neither requests nor who may make rules, nor how servers tell each other of their parts.
 
 mod buckets;
+mod claims;
+mod share;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Address, Kind, Listing};
 
 pub use buckets::{Buckets, Refused, Taken};
+pub use claims::Id;
 
 /// The most rules.
 pub const RULES_MAX: usize = 4_096;

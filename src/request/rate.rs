@@ -1,13 +1,17 @@
 //! Rate limits, as a request meets them: after it is known whose it is and before policy is asked, so that one too many costs little,
 //! and its log next to nothing.
 
+use std::net::IpAddr;
+
 use super::Call;
 use super::chain::Resolved;
 use super::dispatch::Location;
 use crate::answer::Refusal;
 use crate::commit::Txn;
+use crate::crypto::Keyring;
 use crate::metrics;
-use crate::quota::Taken;
+use crate::quota::{Id, Taken};
+use crate::record::{Address, Kind, SYSTEM};
 use crate::sys::quotas;
 
 /// How a request stands to the rate limit that holds for it.
@@ -35,7 +39,11 @@ impl Call {
         let (path, now) = (asked.path.as_str(), txn.tenants().clock().uptime());
         let counted = self.rate.get_or_init(|| {
             let rule = quotas.rule(&asked.namespace, location.mount_path(), path)?;
-            let taken = self.shared.buckets.take(rule, self.incoming.remote.ip(), now);
+            let tenants = txn.tenants();
+            let taken = tenants
+                .leases()
+                .buckets()
+                .take(rule, self.incoming.remote.ip(), now, |rule, source| count_id(tenants.root().keyring(), rule, source));
             Some(Rate { taken, shown: quotas.headers, audited: quotas.audited })
         });
         match counted {
@@ -46,4 +54,11 @@ impl Call {
             _ => Ok(()),
         }
     }
+}
+
+/// What servers call the count of a rule and a source among themselves: the database learns neither.
+fn count_id(root: &Keyring, rule: &str, source: Option<IpAddr>) -> Id {
+    let (directory, name) = (format!("counts/{rule}/"), source.map_or_else(String::new, |source| source.to_string()));
+    let key = root.record_key(&Address { kind: Kind::Quotas, mount: SYSTEM, directory, name }).0;
+    key.first_chunk().copied().unwrap_or_default()
 }

@@ -66,6 +66,8 @@ pub struct Beat {
     pub asked: u64,
     /// The leases that it has work for.
     pub wants: Vec<LeaseName>,
+    /// What it claims of rate limits, for the others.
+    pub quotas: Vec<u8>,
 }
 
 /// A server that lives.
@@ -85,6 +87,8 @@ pub struct Replica {
     pub since: Timestamp,
     /// When it was last heard of.
     pub heard: Timestamp,
+    /// What it claims of rate limits.
+    pub quotas: Vec<u8>,
 }
 
 /// Which servers live, and who has the leases.

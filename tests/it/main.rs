@@ -77,6 +77,7 @@ mod tenant_keys;
 mod tokens;
 mod traces;
 mod transit;
+mod upgrades;
 mod users;
 mod walk;
 mod witness;

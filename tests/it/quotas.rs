@@ -1,10 +1,14 @@
 //! Rate limits: who is stopped, who is not, and what is said of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Reply};
 use crate::support::fixture::{at_once, count, mount, namespace, policy, put, ready, token};
 use crate::support::on_stores;
+use crate::support::postgres::Database;
+use crate::support::process::PATIENCE;
 use crate::support::server::Server;
 
 on_stores! {
@@ -132,4 +136,67 @@ fn a_wrong_rule_is_refused_and_changes_nothing(server: &mut Server) {
     root.call("GET", "sys/quotas/rate-limit/wrong", None).expect(404);
     root.call("DELETE", "sys/quotas/rate-limit/all", None).expect(204);
     root.call("LIST", "sys/quotas/rate-limit", None).expect(404);
+}
+
+/// How many of so many requests are let pass.
+fn passed(client: &Client, requests: usize) -> usize {
+    let statuses: Vec<u16> = (0..requests).map(|_| get(client, "sys/mounts")).collect();
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    statuses.into_iter().filter(|status| *status == 200).count()
+}
+
+/// Asks until so many were let pass since; then one more is refused.
+fn until_passed(clients: &[&Client], wanted: usize) {
+    let (since, mut all) = (Instant::now(), 0);
+    while all < wanted {
+        all += clients.iter().map(|client| passed(client, 3)).sum::<usize>();
+        assert!(since.elapsed() < PATIENCE, "{all} of {wanted} were let pass");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(all, wanted);
+    assert_eq!(clients.iter().map(|client| passed(client, 5)).sum::<usize>(), 0);
+}
+
+#[test]
+fn servers_on_one_database_have_a_limit_together() {
+    let first = Server::initialised_on_postgresql(Database::new());
+    let root = ready(&first);
+    let mut second = first.another();
+    let names = ["both", "one", "gone", "short"];
+    let [both, one, gone, short] = names.map(|name| {
+        let interval = if name == "short" { "300ms" } else { LONG };
+        let there = namespace(&root, name);
+        let body = json!({"path": name, "rate": if name == "short" { 20 } else { 40 }, "interval": interval, "group_by": "none"});
+        rule(&root, name, &body).expect(204);
+        [there, Client::new(&second.target()).in_namespace(name)]
+    });
+    let since = Instant::now();
+    let nodes = || root.call("GET", "sys/ha-status", None).expect(200).json()["data"]["nodes"].as_array().unwrap().len();
+    while nodes() < 2 {
+        assert!(since.elapsed() < PATIENCE, "the servers do not know each other");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    // Asked through both, and through one: nearly all goes there, and the other one has the rest.
+    until_passed(&both.each_ref(), 40);
+    until_passed(&[&one[0]], 38);
+    assert_eq!(passed(&one[1], 5), 2);
+    // Over many intervals, with both asked for more than there is: as many as one server would let pass.
+    let since = Instant::now();
+    let flood = |client: &Client| {
+        let mut all = 0;
+        while since.elapsed() < Duration::from_secs(3) {
+            all += passed(client, 5);
+        }
+        all
+    };
+    let all: usize = std::thread::scope(|scope| {
+        let floods = short.each_ref().map(|client| scope.spawn(move || flood(client)));
+        floods.into_iter().map(|flood| flood.join().unwrap()).sum()
+    });
+    let intervals = usize::try_from(since.elapsed().as_millis()).unwrap().div_ceil(300) + 1;
+    assert!(all <= intervals * 22, "{all} requests in {intervals} intervals");
+    // Who is alone has all of it.
+    second.kill();
+    until_passed(&[&gone[0]], 40);
 }

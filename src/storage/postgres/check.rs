@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::super::StoreError;
-use super::migrate::{OWNER, RUNTIME, schema_version};
+use super::migrate::{OWNER, RUNTIME, Schema, VERSION};
 use super::session::within;
 
 /// The oldest supported server, as `server_version_num`.
@@ -95,15 +95,21 @@ pub(super) async fn role(connection: &mut PgConnection) -> Result<(), StoreError
     Ok(())
 }
 
-/// Refuses a schema of another version, tables without row security, and rights that differ from `PRIVILEGES`.
-pub(super) async fn schema(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let (found, known) = (schema_version(connection).await?, super::migrate::VERSION);
-    if found == 0 {
+/// Refuses a schema that this version does not serve from, tables without row security, and rights that differ from `PRIVILEGES`. A newer
+/// schema that takes servers of this version may have tables that this one does not know: what may be done to them is not judged here. The schema's version.
+pub(super) async fn schema(connection: &mut PgConnection) -> Result<usize, StoreError> {
+    let found = Schema::of(connection).await?;
+    if found.version == 0 {
         return refused("the database has no schema: run `strongroom migrate` first");
     }
-    if found != known {
-        let change = if found < known { "run `strongroom migrate`" } else { "it was made by a newer strongroom" };
-        return refused(format!("the database has schema version {found}, this server needs {known}: {change}"));
+    if found.version < VERSION {
+        let version = found.version;
+        return refused(format!(
+            "the database has schema version {version}, this server needs {VERSION}: run `strongroom migrate`"
+        ));
+    }
+    if found.oldest > VERSION {
+        return refused(found.is_too_new());
     }
     let rows = within(
         sqlx::query(
@@ -128,9 +134,12 @@ pub(super) async fn schema(connection: &mut PgConnection) -> Result<(), StoreErr
         if row.try_get(3)? {
             return refused(format!("the server's role may create objects in the schema of {table}: revoke CREATE"));
         }
-        privileges(&table, &row.try_get::<Vec<String>, _>(2)?)?;
+        let is_known = PRIVILEGES.iter().any(|(name, _)| *name == table);
+        if is_known || found.version == VERSION {
+            privileges(&table, &row.try_get::<Vec<String>, _>(2)?)?;
+        }
     }
-    Ok(())
+    Ok(found.version)
 }
 
 fn privileges(table: &str, granted: &[String]) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use super::super::StoreError;
 use super::connect::{self, Link, SETTINGS};
 use super::context::ContextKey;
 use super::session::{micros, within};
-use super::{PostgresStore, check, hosts, migrate};
+use super::{PostgresStore, check, hosts};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// One check.
@@ -57,10 +57,7 @@ pub async fn examine(url: &str, context_key_file: &Path) -> Examined {
             );
             add("role", check::role(&mut connection).await.map(|()| "is bound by row-level security".to_owned()));
             let schema = check::schema(&mut connection).await;
-            add(
-                "schema",
-                schema.map(|()| format!("has version {}, and the role has the rights that it needs", migrate::VERSION)),
-            );
+            add("schema", schema.map(|version| format!("has version {version}, and the role has the rights that it needs")));
             asked = SystemClock.now();
             found = now(&mut connection).await.ok();
             answered = SystemClock.now();

@@ -6,6 +6,7 @@ use super::super::cells::{self, Place, stored};
 use super::super::lease::LAPSE;
 use super::super::{Beat, Census, Fence, Outlook, Replica, StoreError};
 use super::PostgresStore;
+use super::migrate::VERSION;
 use super::session::{Purpose, Session, within};
 use crate::id::{ReplicaId, TenantId};
 use crate::time::Timestamp;
@@ -21,18 +22,20 @@ const OUTLOOK: &str = "SELECT t.tenant_id, coalesce(l.seq, 0), coalesce(l.time, 
 impl PostgresStore {
     pub(super) async fn say_beat(&self, beat: &Beat) -> Result<Census, StoreError> {
         let mut session = Session::plain(&self.link).await?;
-        let saying = sqlx::query("SELECT strongroom.beat($1, $2, $3, $4, $5, $6, $7)")
+        let saying = sqlx::query("SELECT strongroom.beat($1, $2, $3, $4, $5, $6, $7, $8, $9)")
             .bind(&beat.replica.0[..])
             .bind(&beat.api_addr)
             .bind(&beat.hostname)
             .bind(&beat.version)
             .bind(stored(beat.asked)?)
             .bind(beat.wants.iter().map(|lease| lease.word()).collect::<Vec<_>>())
-            .bind(i64::try_from(LAPSE.as_nanos()).unwrap_or(i64::MAX));
+            .bind(i64::try_from(LAPSE.as_nanos()).unwrap_or(i64::MAX))
+            .bind(stored(VERSION as u64)?)
+            .bind(&beat.quotas);
         within(saying.execute(session.connection()?)).await?;
         // Only now: what this server has by these is its own for as long as it is heard of in time.
-        let text =
-            "SELECT replica_id, api_addr, hostname, version, asked, since, heard FROM strongroom.replica ORDER BY replica_id";
+        let text = "SELECT replica_id, api_addr, hostname, version, asked, since, heard, quotas FROM strongroom.replica \
+             ORDER BY replica_id";
         let replicas: Vec<PgRow> = within(sqlx::query(text).fetch_all(session.connection()?)).await?;
         let text = "SELECT name, holder, epoch FROM strongroom.lease WHERE holder IS NOT NULL ORDER BY name";
         let leases: Vec<PgRow> = within(sqlx::query(text).fetch_all(session.connection()?)).await?;
@@ -91,5 +94,6 @@ fn replica(row: &PgRow) -> Result<Replica, StoreError> {
         asked: place.number(row, 4, "asked")?,
         since: Timestamp(place.number(row, 5, "since")?),
         heard: Timestamp(place.number(row, 6, "heard")?),
+        quotas: place.bytes(row, 7, "quotas")?,
     })
 }

@@ -28,8 +28,8 @@ impl SqliteStore {
             .await?;
         let leases = rows.iter().filter_map(|row| cells::lease(row).transpose()).collect::<Result<_, _>>()?;
         let now = self.clock.now();
-        let Beat { replica: id, api_addr, hostname, version, asked, .. } = beat.clone();
-        Ok(Census { replicas: vec![Replica { id, api_addr, hostname, version, asked, since: now, heard: now }], leases })
+        let Beat { replica: id, api_addr, hostname, version, asked, quotas, .. } = beat.clone();
+        Ok(Census { replicas: vec![Replica { id, api_addr, hostname, version, asked, since: now, heard: now, quotas }], leases })
     }
 
     pub(super) async fn read_outlook(&self, tenants: &[TenantId]) -> Result<Vec<Outlook>, StoreError> {

@@ -18,6 +18,7 @@ fn word(replica: ReplicaId) -> Beat {
         version: text("version"),
         asked: 7,
         wants: LeaseName::ALL.to_vec(),
+        quotas: replica.0.to_vec(),
     }
 }
 
