@@ -13,6 +13,7 @@ mod authority;
 mod chain;
 mod dispatch;
 mod event;
+mod gate;
 mod outsiders;
 mod rate;
 mod route;
@@ -43,6 +44,7 @@ pub use route::{Body, Credential, Headers, Incoming, NoHeaders, Route};
 
 use dispatch::{Called, Location, Target};
 use event::Trace;
+use gate::Gate;
 use outsiders::{Admission, Outsiders};
 
 /// What came out of a request, and what the server has to do about it besides answering.
@@ -77,18 +79,24 @@ pub struct Shared {
     outsiders: Outsiders,
     /// Who signs tokens that are logged in with.
     issuers: Issuers,
+    /// Requests of one namespace beside those of others.
+    gate: Arc<Gate>,
 }
 
 impl Shared {
     /// Nobody has asked for anything yet.
     pub fn new(issuers: Issuers) -> Self {
-        Self { outsiders: Outsiders::default(), issuers }
+        Self { outsiders: Outsiders::default(), issuers, gate: Arc::default() }
     }
 }
 
 /// Handles one request.
 pub async fn handle(committer: &Committer, shared: &Arc<Shared>, incoming: Incoming) -> Outcome {
     let route = Route::parse(&incoming);
+    let _permit = match &route {
+        Ok(route) => Some(shared.gate.enter(route).await),
+        Err(_) => None,
+    };
     let call = Arc::new(Call {
         receipt: incoming.receipt.then(OnceLock::new),
         incoming,

@@ -81,6 +81,13 @@ pub struct Item {
     pub error: Option<Word>,
 }
 
+impl Commit {
+    /// How much it writes, besides its events.
+    pub(super) fn bytes(&self) -> usize {
+        self.writes.iter().filter_map(|write| write.row.as_ref()).map(|row| row.sealed.len() + row.name.len()).sum()
+    }
+}
+
 impl Prepared {
     /// Writes events down, each with a fresh nonce, and hashes them. They go to one log, in one commit: what those of one request
     /// have in common is worked out once.

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::group::{Groups, Item, NOT_DONE, NOT_KNOWN};
 use super::lease::Held;
+use super::queue::{Full, Queue, cost};
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
@@ -19,10 +20,6 @@ use crate::audit::batch::{BatchEncoder, BatchError};
 use crate::audit::receipt::Receipt;
 use crate::spans::{Recording, Step};
 
-/// Requests that may wait for their group; one more is refused.
-const QUEUE_MAX: usize = 8_192;
-/// Commits in one group.
-const GROUP_MAX: usize = 1_024;
 /// How often other ready requests are let run before a group is closed: larger groups at no wait.
 const YIELDS: usize = 3;
 
@@ -77,7 +74,7 @@ type Behind = (Vec<Arc<Tenant>>, oneshot::Sender<Result<(), Refusal>>);
 /// Takes commits, and answers when they are durable.
 pub struct Committer {
     tenants: Arc<Tenants>,
-    queue: Mutex<Option<mpsc::Sender<Item>>>,
+    queue: Arc<Queue<Item>>,
     behind: mpsc::Sender<Behind>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -85,11 +82,11 @@ pub struct Committer {
 impl Committer {
     /// Starts the committing task on the current runtime.
     pub fn start(tenants: Arc<Tenants>) -> Result<Self, BatchError> {
-        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        let queue = Arc::new(Queue::new());
         let (behind, following) = mpsc::channel(1);
         let groups = Groups::new(Arc::clone(&tenants), BatchEncoder::new()?);
-        let task = tokio::spawn(work(groups, waiting, following));
-        Ok(Self { tenants, queue: Mutex::new(Some(queue)), behind, task: Mutex::new(Some(task)) })
+        let task = tokio::spawn(work(groups, Served(Arc::clone(&queue)), following));
+        Ok(Self { tenants, queue, behind, task: Mutex::new(Some(task)) })
     }
 
     /// The tenants that it commits for.
@@ -111,17 +108,17 @@ impl Committer {
         let under = held.map(Held::fence);
         let fate = Arc::new(Fate::default());
         let item = Item { attempt, commit: txn.into_commit(), outcome, done, tries: 0, work, under, fate: Arc::clone(&fate) };
-        if item.commit.events.is_empty() {
+        let Some((tenant, _)) = item.commit.events.first() else {
             // Nothing was decided (the store or a seal is away): there is nothing to log, and nowhere to log it.
             return item.outcome;
-        }
+        };
+        let tenant = tenant.id();
         let _step = item.attempt.spans().map(|spans| spans.begin(Step::Commit));
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Refusal::Sealed)?;
-        queue.try_send(item).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::Unavailable("too many requests are waiting; try again".into()),
-            mpsc::error::TrySendError::Closed(_) => Refusal::Sealed,
+        self.queue.push(tenant, cost(item.commit.bytes()), item).map_err(|full| match full {
+            Full::Queue => Refusal::Unavailable("too many requests are waiting; try again".into()),
+            Full::Line => Refusal::TooMany("too many requests of this namespace are waiting; try again".into()),
+            Full::Closed => Refusal::Sealed,
         })?;
-        drop(queue);
         self.answer(answered, &fate).await
     }
 
@@ -148,7 +145,7 @@ impl Committer {
 
     /// Takes no more commits, and returns when those taken are answered.
     pub async fn stop(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
             && let Err(error) = task.await
@@ -158,20 +155,31 @@ impl Committer {
     }
 }
 
-async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>, mut following: mpsc::Receiver<Behind>) {
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// The queue, as long as somebody serves it.
+struct Served(Arc<Queue<Item>>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn work(mut groups: Groups, queue: Served, mut following: mpsc::Receiver<Behind>) {
+    let queue = &queue.0;
     let mut again = Vec::new();
     loop {
-        let mut items = std::mem::take(&mut again);
         while let Ok((tenants, done)) = following.try_recv() {
             let _ = done.send(groups.catch_up(&tenants).await);
         }
-        if items.is_empty() {
+        if again.is_empty() {
             tokio::select! {
-                item = waiting.recv() => match item {
-                    Some(item) if item.fate.take() => items.push(item),
-                    Some(_) => continue,
-                    None => return,
-                },
+                some = queue.some() => if !some { return },
                 Some((tenants, done)) = following.recv() => {
                     let _ = done.send(groups.catch_up(&tenants).await);
                     continue;
@@ -181,13 +189,10 @@ async fn work(mut groups: Groups, mut waiting: mpsc::Receiver<Item>, mut followi
         for _ in 0..YIELDS {
             tokio::task::yield_now().await;
         }
-        while items.len() < GROUP_MAX {
-            match waiting.try_recv() {
-                Ok(item) if item.fate.take() => items.push(item),
-                Ok(_) => {}
-                Err(_) => break,
-            }
+        let mut items: Vec<Item> = std::mem::take(&mut again);
+        items.extend(queue.group(Instant::now(), |item| item.fate.take()));
+        if !items.is_empty() {
+            again = groups.commit(items).await;
         }
-        again = groups.commit(items).await;
     }
 }

@@ -36,6 +36,7 @@ mod news;
 mod opening;
 mod overlay;
 pub mod past;
+mod queue;
 mod reading;
 mod receipts;
 mod recent;

@@ -35,6 +35,7 @@ mod doctor;
 mod documents;
 mod erased_log;
 mod erasure;
+mod fairness;
 mod faults;
 mod first_start;
 mod formats;
