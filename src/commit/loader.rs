@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caches::Caches;
 use super::epoch::LogEpoch;
 use super::faults::KeyError;
 use super::keys::WrapState;
@@ -24,12 +25,13 @@ pub(super) struct Loader<'a> {
     pub(super) seals: &'a [Arc<dyn Seal>],
     pub(super) deployment: DeploymentId,
     pub(super) clock: &'a dyn Clock,
+    pub(super) caches: &'a Arc<Caches>,
 }
 
 impl Loader<'_> {
     /// Unwraps, opens and verifies one tenant.
     pub(super) async fn load(&self, id: TenantId, expected: Option<(TenantId, &Namespace)>) -> Result<Arc<Tenant>, KeyError> {
-        let Self { store, seals, deployment, clock } = *self;
+        let Self { store, seals, deployment, clock, caches } = *self;
         let own = expected.and_then(|(_, namespace)| namespace.own_seal.clone());
         let own = own
             .map(|own| own_seal(seals, &own).map(|seal| (own, seal)))
@@ -56,7 +58,7 @@ impl Loader<'_> {
                 Head::verified(&keyring, deployment, id, &newest)?
             }
         };
-        let tenant = Tenant::new((id, row.parent), keyring, own, freshness, head);
+        let tenant = Tenant::new((id, row.parent), keyring, own, freshness, head, Arc::clone(caches));
         // Who has no parent says itself which key it has: an older one that was put back does not load.
         if expected.is_none()
             && let Some(state) = self.record::<WrapState>(&tenant, &WrapState::address()).await?

@@ -13,6 +13,7 @@ mod anchors;
 mod apply;
 mod archive;
 mod budget;
+mod caches;
 mod collected;
 mod committer;
 mod derived;

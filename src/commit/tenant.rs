@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::caches::Caches;
 use super::derived::{Derived, Shelf};
 use super::epoch::LogEpoch;
 use super::keys::KeyState;
@@ -42,6 +43,7 @@ pub struct Tenant {
     /// What its store was found not to extend. Nothing is done in it then, but to begin a new epoch.
     pub(super) ended: OnceLock<Anchor>,
     reserve: Reserve,
+    caches: Arc<Caches>,
     state: RwLock<State>,
 }
 
@@ -90,6 +92,7 @@ impl Tenant {
         own: Option<(OwnSeal, Arc<dyn Seal>)>,
         freshness: Freshness,
         head: Head,
+        caches: Arc<Caches>,
     ) -> Self {
         let recent = Recent::from(head.seq);
         let state =
@@ -97,7 +100,7 @@ impl Tenant {
         let key_state = keyring.record_key(&KeyState::address());
         let (epoch, ended) = ((keyring.record_key(&LogEpoch::address()), 0), OnceLock::new());
         let (reserve, state) = (Reserve::default(), RwLock::new(state));
-        Self { id, parent, keyring, own, freshness, key_state, epoch, ended, reserve, state }
+        Self { id, parent, keyring, own, freshness, key_state, epoch, ended, reserve, caches, state }
     }
 
     /// Which tenant it is.
@@ -160,6 +163,24 @@ impl Tenant {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes what is cached, and counts what that comes to.
+    fn change_cache(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state_mut();
+        let before = state.bytes;
+        change(&mut state);
+        self.caches.changed(before, state.bytes);
+    }
+
+    /// Drops what is cached and was not used since the last time.
+    pub(super) fn drop_unused(&self) {
+        self.change_cache(|state| state.keep(usize::MAX, |entry| entry.used.swap(false, Ordering::Relaxed)));
+    }
+
+    /// Drops what is cached past so many bytes.
+    pub(super) fn shrink_to(&self, bytes: usize) {
+        self.change_cache(|state| state.keep(bytes, |_| true));
+    }
+
     /// The cached record, and the position at which it is current.
     pub(super) fn cached(&self, key: &RecordKey) -> (u64, Option<Arc<Entry>>) {
         let state = self.state();
@@ -178,25 +199,27 @@ impl Tenant {
 
     /// Keeps what was read from the store at `position`, unless it has changed since.
     pub(super) fn fill(&self, key: RecordKey, position: u64, entry: &Arc<Entry>) {
-        let mut state = self.state_mut();
-        if !state.recent.changed_after(&key.0, position) {
-            state.bytes += entry.bytes();
-            if let Some(old) = state.records.insert(key, Arc::clone(entry)) {
-                state.bytes = state.bytes.saturating_sub(old.bytes());
+        self.change_cache(|state| {
+            if !state.recent.changed_after(&key.0, position) {
+                state.bytes += entry.bytes();
+                if let Some(old) = state.records.insert(key, Arc::clone(entry)) {
+                    state.bytes = state.bytes.saturating_sub(old.bytes());
+                }
+                state.shrink();
             }
-            state.shrink();
-        }
+        });
     }
 
     /// Keeps a listing that was read from the store at `position`, unless it has changed since.
     pub(super) fn fill_names(&self, directory: DirKey, position: u64, names: &Arc<[Box<str>]>) {
-        let mut state = self.state_mut();
-        if !state.recent.changed_after(&directory.0, position) {
-            state.bytes += names_bytes(names);
-            state.forget_names(&directory);
-            state.names.insert(directory, Arc::clone(names));
-            state.shrink();
-        }
+        self.change_cache(|state| {
+            if !state.recent.changed_after(&directory.0, position) {
+                state.bytes += names_bytes(names);
+                state.forget_names(&directory);
+                state.names.insert(directory, Arc::clone(names));
+                state.shrink();
+            }
+        });
     }
 
     /// What was kept under `name`, and the position up to which it holds; none when something that it depends on changed.
@@ -237,43 +260,51 @@ impl Tenant {
 
     /// Takes over what this server has committed: `written` are the new rows, `directories` changed their names.
     pub(super) fn advance(&self, head: Head, written: Vec<(RecordKey, Option<RecordRow>)>, directories: &[DirKey]) {
-        let mut state = self.state_mut();
-        let position = head.seq;
-        for (key, row) in written {
-            state.recent.note(position, key.0);
-            let entry = Arc::new(Entry::new(row));
-            state.bytes += entry.bytes();
-            if let Some(old) = state.records.insert(key, entry) {
-                state.bytes = state.bytes.saturating_sub(old.bytes());
+        self.change_cache(|state| {
+            let position = head.seq;
+            for (key, row) in written {
+                state.recent.note(position, key.0);
+                let entry = Arc::new(Entry::new(row));
+                state.bytes += entry.bytes();
+                if let Some(old) = state.records.insert(key, entry) {
+                    state.bytes = state.bytes.saturating_sub(old.bytes());
+                }
             }
-        }
-        for directory in directories {
-            state.recent.note(position, directory.0);
-            state.forget_names(directory);
-        }
-        state.head = head;
-        state.shrink();
+            for directory in directories {
+                state.recent.note(position, directory.0);
+                state.forget_names(directory);
+            }
+            state.head = head;
+            state.shrink();
+        });
     }
 
     /// Takes over what another server has committed: evicts what it changed. `None`: nothing is known, so drop all.
     pub(super) fn follow(&self, head: Head, changed: Option<&[(u64, [u8; 32])]>) {
-        let mut state = self.state_mut();
-        if let Some(changed) = changed {
-            for (position, key) in changed {
-                state.recent.note(*position, *key);
-                if let Some(old) = state.records.remove(&RecordKey(*key)) {
-                    state.bytes = state.bytes.saturating_sub(old.bytes());
+        self.change_cache(|state| {
+            if let Some(changed) = changed {
+                for (position, key) in changed {
+                    state.recent.note(*position, *key);
+                    if let Some(old) = state.records.remove(&RecordKey(*key)) {
+                        state.bytes = state.bytes.saturating_sub(old.bytes());
+                    }
+                    state.forget_names(&DirKey(*key));
                 }
-                state.forget_names(&DirKey(*key));
+            } else {
+                state.records.clear();
+                state.names.clear();
+                state.derived = Shelf::default();
+                state.bytes = 0;
+                state.recent = Recent::from(head.seq);
             }
-        } else {
-            state.records.clear();
-            state.names.clear();
-            state.derived = Shelf::default();
-            state.bytes = 0;
-            state.recent = Recent::from(head.seq);
-        }
-        state.head = head;
+            state.head = head;
+        });
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        self.caches.changed(self.state().bytes, 0);
     }
 }
 
@@ -287,13 +318,17 @@ impl State {
     /// Past the bound, drops listings (they are quick to make again), then what was not used since the last time,
     /// then anything, down to half of the bound.
     fn shrink(&mut self) {
-        if self.bytes <= CACHE_BYTES_MAX {
-            return;
+        if self.bytes > CACHE_BYTES_MAX {
+            self.keep(CACHE_BYTES_MAX / 2, |entry| entry.used.swap(false, Ordering::Relaxed));
         }
+    }
+
+    /// Keeps no listings, and of the records those that are wanted, up to so many bytes.
+    fn keep(&mut self, most: usize, wanted: impl Fn(&Entry) -> bool) {
         self.names.clear();
         let mut kept = 0;
         self.records.retain(|_, entry| {
-            let keep = entry.used.swap(false, Ordering::Relaxed) && kept + entry.bytes() <= CACHE_BYTES_MAX / 2;
+            let keep = wanted(entry) && kept + entry.bytes() <= most;
             kept += if keep { entry.bytes() } else { 0 };
             keep
         });

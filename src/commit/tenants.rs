@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::anchors::Anchors;
 use super::budget::LoadBudget;
+use super::caches::Caches;
 use super::faults::{KeyError, key_refusal, seal_refusal, store_refusal};
 use super::heads::Witnesses;
 use super::keys::Seals;
@@ -59,6 +60,7 @@ pub struct Tenants {
     pub(super) loading: Loading,
     pub(super) anchors: Arc<Anchors>,
     pub(super) leases: Arc<Leases>,
+    pub(super) caches: Arc<Caches>,
 }
 
 impl Tenants {
@@ -72,7 +74,8 @@ impl Tenants {
         anchors: Arc<Anchors>,
     ) -> Result<Arc<Self>, KeyError> {
         let deployment = store.deployment().await?.ok_or(KeyError::Uninitialised)?;
-        let with = Loader { store: &*store, seals: &seals.list, deployment: deployment.id, clock: &*clock };
+        let caches = Arc::new(Caches::default());
+        let with = Loader { store: &*store, seals: &seals.list, deployment: deployment.id, clock: &*clock, caches: &caches };
         let root = with.load(deployment.root, None).await?;
         let edge = with.load(deployment.edge, None).await?;
         anchors.open(root.keyring(), &deployment).await?;
@@ -99,6 +102,7 @@ impl Tenants {
             loading: Loading::default(),
             anchors,
             leases,
+            caches,
         };
         for tenant in [tenants.root(), tenants.edge()] {
             tenants.check_fixed(&tenant).await?;
@@ -281,7 +285,8 @@ impl Tenants {
     }
 
     pub(super) fn loader<'a>(&'a self, seals: &'a Seals) -> Loader<'a> {
-        Loader { store: &*self.store, seals: &seals.list, deployment: self.deployment, clock: &*self.clock }
+        let Self { store, deployment, clock, caches, .. } = self;
+        Loader { store: &**store, seals: &seals.list, deployment: *deployment, clock: &**clock, caches }
     }
 
     /// The tenant of a namespace record that its parent has under `name`, loaded now if it is not yet.

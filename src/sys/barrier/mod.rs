@@ -320,6 +320,7 @@ impl Barrier {
         let mut feeds = self.settings.sinks.feed(&committer, deployment);
         let archiver = |archive: &Arc<Archive>| tokio::spawn(Archiver::new(Arc::clone(&committer), Arc::clone(archive)).run());
         feeds.extend(self.settings.archive.as_ref().map(archiver));
+        feeds.push(tokio::spawn(Arc::clone(committer.tenants()).keep_caches_small()));
         feeds.push(tokio::spawn(Submitter::new(Arc::clone(committer.tenants()), &self.settings.witnesses).run()));
         feeds.extend(self.settings.backups.as_ref().map(|making| {
             let job = BackupJob::new(Arc::clone(&committer), Arc::clone(&self.store), Arc::clone(making));
