@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::storage::TenantState;
 
 /// Changes in one commit of a job.
 const CHUNK: usize = 256;
+/// What goes with one of them at most.
+const REMAINS_MAX: usize = 5;
 /// Damaged records of one tenant that are remembered. With more of them its expired records are not removed any more.
 const DAMAGED_MAX: usize = 4096;
 /// Steps of wrapping a tenant's values anew before other tenants have their turn.
@@ -32,9 +35,18 @@ const REWRAP_STEPS: usize = 16;
 /// Erased tenants worked on in one tick.
 const ERASURES: usize = 16;
 
+/// Knows what else goes with a record that has expired.
+#[async_trait]
+pub trait Remains: Send + Sync {
+    /// Removes the record at `key` with all that leads to it, if it is of the kind that this one knows and has expired. At most five changes;
+    /// false when it is something else.
+    async fn remove(&self, txn: &mut Txn, tenant: &Arc<Tenant>, key: RecordKey) -> Result<bool, Refusal>;
+}
+
 /// The jobs that concern every record, whatever it is.
 pub struct Upkeep {
     committer: Arc<Committer>,
+    remains: Option<Arc<dyn Remains>>,
     /// Records that seem to be past their expiry and do not open: told once, and passed over.
     damaged: Mutex<HashMap<TenantId, HashSet<RecordKey>>>,
     unfinished: Waiting<UnfinishedRewrap>,
@@ -42,9 +54,9 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Jobs that commit through `committer`.
-    pub fn new(committer: Arc<Committer>) -> Self {
-        Self { committer, damaged: Mutex::default(), unfinished: Waiting::default(), due: Waiting::default() }
+    /// Jobs that commit through `committer`. With an expired record goes what `remains` says.
+    pub fn new(committer: Arc<Committer>, remains: Option<Arc<dyn Remains>>) -> Self {
+        Self { committer, remains, damaged: Mutex::default(), unfinished: Waiting::default(), due: Waiting::default() }
     }
 
     /// What concerns no tenant alone, done under a lease where there may be other servers. Returns true when more is left to do at once.
@@ -54,9 +66,9 @@ impl Upkeep {
         self.erase(under).await
     }
 
-    /// A step in one tenant, likewise.
+    /// Wraps values of one tenant anew, some of them. Likewise.
     pub async fn visit(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
-        self.expire(tenant, under).await | self.rewrap(tenant, under).await
+        self.rewrap(tenant, under).await
     }
 
     /// How long nothing expires in a tenant in which nothing is written. Zero as long as that is not known.
@@ -88,8 +100,8 @@ impl Upkeep {
         }
     }
 
-    /// Removes up to `CHUNK` expired records of a tenant.
-    async fn expire(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
+    /// Removes expired records of a tenant, in up to `CHUNK` changes. True when more is left.
+    pub async fn expire(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         let tenants = self.committer.tenants();
         let known = self.damaged().remove(&tenant.id()).unwrap_or_default();
         let limit = CHUNK + known.len();
@@ -108,11 +120,12 @@ impl Upkeep {
         if keys.is_empty() {
             return false;
         }
-        let expiry = Arc::new(Expiry { tenant: Arc::clone(tenant), keys, damaged: Mutex::default() });
+        let (damaged, rest) = (Mutex::default(), AtomicBool::new(full));
+        let expiry = Arc::new(Expiry { tenant: Arc::clone(tenant), keys, remains: self.remains.clone(), damaged, rest });
         match self.committer.run_under(under, Arc::clone(&expiry) as Arc<dyn Attempt>).await {
             Ok(_) => {
                 self.remember(tenant, expiry.found_damaged().drain(..));
-                full
+                expiry.rest.load(Ordering::Relaxed)
             }
             Err(refusal) => {
                 tracing::warn!(?refusal, "expired records were not removed; trying again later");
@@ -168,8 +181,11 @@ impl Upkeep {
 struct Expiry {
     tenant: Arc<Tenant>,
     keys: Vec<RecordKey>,
+    remains: Option<Arc<dyn Remains>>,
     /// Those that do not open, as the last attempt found them.
     damaged: Mutex<Vec<RecordKey>>,
+    /// Not all of those were removed that there are.
+    rest: AtomicBool,
 }
 
 impl Expiry {
@@ -183,6 +199,16 @@ impl Attempt for Expiry {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let (mut removed, mut damaged) = (0, Vec::new());
         for key in &self.keys {
+            if txn.changes() + REMAINS_MAX > CHUNK {
+                self.rest.store(true, Ordering::Relaxed);
+                break;
+            }
+            if let Some(remains) = &self.remains
+                && remains.remove(txn, &self.tenant, *key).await?
+            {
+                removed += 1;
+                continue;
+            }
             match txn.sweep(&self.tenant, *key).await? {
                 Swept::Removed => removed += 1,
                 Swept::Damaged => damaged.push(*key),

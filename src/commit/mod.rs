@@ -74,7 +74,7 @@ pub use epoch::{AfterRestore, Begun, begin_epochs};
 pub use faults::KeyError;
 pub use heads::{Cosigned, Submitter, Witnesses, WitnessesError};
 pub use history::missing;
-pub use jobs::Upkeep;
+pub use jobs::{Remains, Upkeep};
 pub use keys::{KeyState, Seals};
 pub use lease::{Held, Leases};
 pub use log::LoadError;

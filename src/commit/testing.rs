@@ -13,11 +13,11 @@ use crate::time::{Clock, ManualClock, Timestamp};
 
 /// A step of upkeep in every loaded tenant. True when more is left to do.
 pub(crate) async fn upkeep(committer: &Arc<Committer>) -> bool {
-    let upkeep = Upkeep::new(Arc::clone(committer));
+    let upkeep = Upkeep::new(Arc::clone(committer), None);
     upkeep.drop_sealed().await;
     let mut more = upkeep.around(None).await;
     for tenant in committer.tenants().all() {
-        more |= upkeep.visit(&tenant, None).await;
+        more |= upkeep.expire(&tenant, None).await | upkeep.visit(&tenant, None).await;
     }
     more
 }

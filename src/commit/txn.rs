@@ -360,7 +360,7 @@ impl Txn {
         }
     }
 
-    async fn stored(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Arc<Entry>, Refusal> {
+    pub(super) async fn stored(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Arc<Entry>, Refusal> {
         if let (position, Some(entry)) = tenant.cached(&key) {
             self.remember(tenant, key.0, position);
             metrics::cache_hit();

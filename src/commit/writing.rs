@@ -8,7 +8,7 @@ use super::txn::Txn;
 use crate::answer::Refusal;
 use crate::crypto::Subject;
 use crate::id::ObjectId;
-use crate::record::{Address, DirKey, Listing, Record};
+use crate::record::{Address, DirKey, Listing, Record, RecordKey};
 use crate::secret::SecretBytes;
 use crate::storage::RecordRow;
 use crate::time::Timestamp;
@@ -29,6 +29,20 @@ impl Txn {
             self.mark_directories(tenant, to).await?;
         }
         self.remove::<R>(tenant, from).await
+    }
+
+    /// The record at a key, if it is an `R` that no listing shows, is past its expiry, and opens as that.
+    pub async fn expired<R: Record>(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Option<R>, Refusal> {
+        let (entry, now) = (self.stored(tenant, key).await?, self.now());
+        let is_past = |row: &&RecordRow| row.expires_at.is_some_and(|at| at <= now) && row.directory == DirKey::NONE;
+        let Some(row) = entry.row.as_ref().filter(is_past) else { return Ok(None) };
+        let opened = tenant.keyring().open_record(R::KIND, &key, &DirKey::NONE, row.expires_at, &row.sealed);
+        Ok(opened.ok().and_then(|opened| R::decode(opened.payload).ok()))
+    }
+
+    /// How many changes were collected.
+    pub(super) fn changes(&self) -> usize {
+        self.collected.writes.len()
     }
 
     /// Seals a record and collects it.

@@ -49,6 +49,7 @@ mod leases;
 mod ledger;
 mod legal_hold;
 mod limits;
+mod many_tokens;
 mod metrics;
 mod mfa;
 mod mount_moves;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::answer::Answer;
-use crate::auth::token::revoke::Walk;
+use crate::auth::token::revoke::{ExpiredTokens, Walk};
 use crate::commit::{Attempt, Committer, Elsewhere, Held, Rounds, Tenant, Upkeep, Wake};
 use crate::id::TenantId;
 use crate::record::RecordKey;
@@ -47,7 +47,7 @@ pub(super) struct Jobs {
 impl Jobs {
     pub(super) fn new(committer: Arc<Committer>, eraser: Eraser) -> Self {
         let (looked_at, cubbyholes_looked_at, walks) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer)), HashMap::new());
+        let (upkeep, keys_looked_at) = (Upkeep::new(Arc::clone(&committer), Some(Arc::new(ExpiredTokens))), HashMap::new());
         let (rounds, elsewhere, held) = (Rounds::default(), Elsewhere::default(), None);
         Self {
             committer,
@@ -124,6 +124,10 @@ impl Jobs {
 
     /// A step of each job in one tenant. True when more is left to do there at once.
     async fn visit(&mut self, tenant: &Arc<Tenant>) -> bool {
+        // As long as there is so much, it goes first: walks through all that lives find it, too, and slowly.
+        if self.upkeep.expire(tenant, self.held.as_ref()).await {
+            return true;
+        }
         let mut more = self.upkeep.visit(tenant, self.held.as_ref()).await;
         more |= self.end_trees(tenant).await | self.end_paths(tenant).await;
         more |= self.tidy_tokens(tenant).await;
