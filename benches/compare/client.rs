@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::HandshakeKind;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,7 +27,7 @@ pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<
 
 /// One connection, kept alive.
 pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<BufReader<TcpStream>>,
     buffer: Vec<u8>,
 }
 
@@ -35,6 +35,8 @@ impl Connection {
     pub(crate) async fn open(connector: &TlsConnector, address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        // rustls alone would ask the system for 4 KiB at a time.
+        let stream = BufReader::with_capacity(BUFFER_BYTES, stream);
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         Self { stream, buffer: Vec::with_capacity(BUFFER_BYTES) }
     }
@@ -58,7 +60,7 @@ impl Connection {
 
     /// Ends it at once, so that no address is kept for what may still come.
     pub(crate) fn abort(self) {
-        self.stream.get_ref().0.set_zero_linger().unwrap();
+        self.stream.get_ref().0.get_ref().set_zero_linger().unwrap();
     }
 
     /// Sends the bytes, reads the whole answer: its status and its body.

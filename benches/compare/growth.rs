@@ -9,9 +9,10 @@ mod fill;
 use std::time::Duration;
 
 use crate::client::request;
-use crate::load::{Load, Sample};
+use crate::load::Load;
 use crate::options::Options;
 use crate::pin::Cores;
+use crate::sample::Sample;
 use crate::server::Server;
 use crate::workload::{Workload, token_with};
 
@@ -53,7 +54,7 @@ struct Measured {
 
 impl Measured {
     async fn load(&self, server: &Server, connections: usize, requests: Vec<Vec<u8>>) -> Sample {
-        let load = Load { connections, warm_up: self.warm_up, measured: self.time };
+        let load = Load { connections, warm_up: self.warm_up, measured: self.time, wrk: false };
         let sample = load.run(server, &Workload::new(server, "growth", requests)).await;
         assert_eq!(sample.failures, 0, "{}: an answer was no success", server.name);
         sample
@@ -61,7 +62,7 @@ impl Measured {
 
     /// Milliseconds at one connection.
     async fn p50(&self, server: &Server, requests: Vec<Vec<u8>>) -> String {
-        format!("{:.2}", self.load(server, 1, requests).await.quantile(0.5))
+        format!("{:.2}", self.load(server, 1, requests).await.p50)
     }
 
     /// Microseconds of processor time at many connections, PostgreSQL's included.

@@ -9,57 +9,19 @@ use tokio::task::LocalSet;
 use tokio_rustls::TlsConnector;
 
 use crate::client::Connection;
+use crate::sample::{Meter, Sample};
 use crate::server::Server;
 use crate::way::Way;
 use crate::workload::Workload;
+use crate::wrk;
 
 /// How much load, and for how long.
 pub(crate) struct Load {
     pub(crate) connections: usize,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
-}
-
-/// What was measured in one round.
-pub(crate) struct Sample {
-    /// From sent to received, nanoseconds, sorted; one for each request that was answered while measuring.
-    latencies: Vec<u32>,
-    elapsed: Duration,
-    /// What the server's processes used meanwhile, user and system; and what of it its store's.
-    cpu: Duration,
-    store_cpu: Duration,
-    /// Answers with another status than 2xx.
-    pub(crate) failures: usize,
-    pub(crate) memory_mib: u64,
-}
-
-impl Sample {
-    /// Requests per second.
-    pub(crate) fn rate(&self) -> f64 {
-        count(self.latencies.len()) / self.elapsed.as_secs_f64()
-    }
-
-    /// Milliseconds within which `share` of the requests was answered.
-    pub(crate) fn quantile(&self, share: f64) -> f64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
-        let index = (count(self.latencies.len()) * share) as usize;
-        self.latencies.get(index).map_or(f64::NAN, |nanoseconds| f64::from(*nanoseconds) / 1e6)
-    }
-
-    /// Microseconds of the server's processor time for one request.
-    pub(crate) fn cpu_per_request(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / count(self.latencies.len())
-    }
-
-    /// What of it a store used that is a process of its own.
-    pub(crate) fn store_cpu_per_request(&self) -> f64 {
-        self.store_cpu.as_secs_f64() * 1e6 / count(self.latencies.len())
-    }
-
-    /// Share of its core that the server used.
-    pub(crate) fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
-    }
+    /// Whether wrk is there to drive what it can.
+    pub(crate) wrk: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +32,15 @@ enum Phase {
 }
 
 impl Load {
+    /// Whether wrk sends the requests of this workload.
+    pub(crate) fn is_by_wrk(&self, workload: &Workload) -> bool {
+        self.wrk && workload.way == Way::Kept
+    }
+
     pub(crate) async fn run(&self, server: &Server, workload: &Workload) -> Sample {
+        if self.is_by_wrk(workload) {
+            return wrk::run(server, workload, self.connections, (self.warm_up, self.measured));
+        }
         LocalSet::new().run_until(self.measure(server, workload)).await
     }
 
@@ -92,20 +62,18 @@ impl Load {
             });
         }
         tokio::time::sleep(self.warm_up).await;
-        let (began, cpu_before, store_before) = (Instant::now(), server.cpu(), server.store_cpu());
+        let meter = Meter::start(server);
         phase.set(Phase::Measuring);
         tokio::time::sleep(self.measured).await;
         phase.set(Phase::Over);
-        let (elapsed, cpu) = (began.elapsed(), server.cpu().saturating_sub(cpu_before));
-        let store_cpu = server.store_cpu().saturating_sub(store_before);
-        let mut sample = Sample { latencies: Vec::new(), elapsed, cpu, store_cpu, failures: 0, memory_mib: server.memory_mib() };
+        let used = meter.stop();
+        let (mut all, mut failed) = (Vec::new(), 0);
         for task in tasks {
             let (latencies, failures) = task.await.unwrap();
-            sample.latencies.extend(latencies);
-            sample.failures += failures;
+            all.extend(latencies);
+            failed += failures;
         }
-        sample.latencies.sort_unstable();
-        sample
+        Sample::of(all, failed, used)
     }
 }
 
@@ -156,9 +124,4 @@ async fn connection_each(opening: Opening, requests: Rc<[Vec<u8>]>, first: usize
         failures += usize::from(!good);
     }
     (latencies, failures)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-fn count(number: usize) -> f64 {
-    number as f64
 }

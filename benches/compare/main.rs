@@ -17,10 +17,12 @@ mod pin;
 #[expect(dead_code, reason = "the tests need more of it")]
 mod postgres;
 mod report;
+mod sample;
 mod server;
 mod usage;
 mod way;
 mod workload;
+mod wrk;
 
 use std::path::Path;
 
@@ -71,11 +73,12 @@ async fn run(options: &Options, cores: &Cores) -> bool {
         server.kind == Kind::Bare || (options.wants(&workload.name) && server.is_measured_at(&workload.name))
     });
 
+    println!("{}", options.describe_load());
     let mut report = Report::default();
     for round in 1..=options.rounds {
         for &connections in &options.connections {
             for (server, workload) in &work {
-                let load = Load { connections, warm_up: options.warm_up, measured: options.measured };
+                let load = Load { connections, warm_up: options.warm_up, measured: options.measured, wrk: options.wrk };
                 let sample = load.run(server, workload).await;
                 let name = format!("{}: {}", server.name, workload.name);
                 println!("round {round}: {name:<48} {connections:>3} connections {:>9.0} req/s", sample.rate());

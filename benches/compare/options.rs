@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::wrk;
+
 /// Secrets in the largest step of growth.
 const SECRETS: usize = 1_000_000;
 const SECRETS_QUICK: usize = 100_000;
@@ -15,6 +17,7 @@ const USAGE: &str = "cargo bench --bench compare -- [options]
   --connections A,B    connections at a time (1,8,64)
   --namespaces N       namespaces in the workload over many (1,000; with --quick 100)
   --without-openbao    does not start OpenBao
+  --wrk                load by wrk (a Debian package) on kept connections without client certificates, in place of our own
   --json FILE          writes every cell there, too
   --only WORD          workloads whose name holds WORD, and the bare server
   --growth             in place of all that: how cost grows with what is stored; with --quick up to 100,000 secrets";
@@ -33,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) growth: Option<usize>,
     /// Where to write the cells as JSON.
     pub(crate) json: Option<PathBuf>,
+    /// Whether wrk drives what it can.
+    pub(crate) wrk: bool,
     only: Option<String>,
 }
 
@@ -48,6 +53,7 @@ impl Options {
             openbao: true,
             growth: None,
             json: None,
+            wrk: false,
             only: None,
         };
         let (mut quick, mut growth) = (false, false);
@@ -73,6 +79,8 @@ impl Options {
                 }
                 "--growth" => growth = true,
                 "--without-openbao" => options.openbao = false,
+                "--wrk" if wrk::is_there() => options.wrk = true,
+                "--wrk" => return Err("wrk is not installed: apt-get install wrk".to_owned()),
                 "--json" => options.json = Some(arguments.next().ok_or(USAGE)?.into()),
                 "--only" => options.only = Some(arguments.next().ok_or(USAGE)?.clone()),
                 _ => return Err(USAGE.to_owned()),
@@ -83,6 +91,14 @@ impl Options {
             return Err(USAGE.to_owned());
         }
         Ok(options)
+    }
+
+    pub(crate) fn describe_load(&self) -> &'static str {
+        if self.wrk {
+            "kept connections without client certificates: load by wrk; all others: by our own"
+        } else {
+            "load by our own"
+        }
     }
 
     pub(crate) fn wants(&self, workload: &str) -> bool {

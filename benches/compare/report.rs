@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::load::Sample;
+use crate::sample::Sample;
 use crate::server::Kind;
 use crate::way::Way;
 use crate::workload::Workload;
@@ -86,8 +86,8 @@ impl Report {
             serde_json::json!({
                 "server": cell.server, "workload": cell.workload, "connections": cell.connections, "rounds": cell.samples.len(),
                 "requests_per_second": cell.median(Sample::rate),
-                "p50_milliseconds": known(cell.median(|sample| sample.quantile(0.5))),
-                "p99_milliseconds": known(cell.median(|sample| sample.quantile(0.99))),
+                "p50_milliseconds": known(cell.median(|sample| sample.p50)),
+                "p99_milliseconds": known(cell.median(|sample| sample.p99)),
                 "to_bare": known(self.to_bare(cell)), "to_openbao": known(self.to_openbao(cell)),
                 "cpu_microseconds_per_request": known(cell.median(Sample::cpu_per_request)),
                 "cpu_of_the_store_microseconds_per_request": known(cell.median(Sample::store_cpu_per_request)),
@@ -113,7 +113,7 @@ impl Cell {
     }
 
     fn memory_mib(&self) -> u64 {
-        self.samples.iter().map(|sample| sample.memory_mib).max().unwrap_or(0)
+        self.samples.iter().map(|sample| sample.used.memory_mib).max().unwrap_or(0)
     }
 }
 
@@ -133,8 +133,8 @@ impl fmt::Display for Report {
                 cell.workload,
                 cell.connections,
                 cell.median(Sample::rate),
-                cell.median(|sample| sample.quantile(0.5)),
-                cell.median(|sample| sample.quantile(0.99)),
+                cell.median(|sample| sample.p50),
+                cell.median(|sample| sample.p99),
                 self.to_bare(cell) * 100.0,
                 to_openbao.map_or_else(String::new, |times| format!("{times:.1}x")),
                 cell.median(Sample::cpu_per_request),
