@@ -148,7 +148,7 @@ async fn with_policies(server: &Server, measured: &Measured) {
             connection.expect_success(&request("POST", &format!("sys/policies/acl/{name}"), &server.root_token, &body)).await;
             names.push(name);
         }
-        let token = token_with(&mut connection, &server.root_token, &names).await;
+        let token = token_with(&mut connection, &server.root_token, "", &names).await;
         let reads = || vec![request("GET", "secret/data/wide10/0", &token, "")];
         row(&[count.to_string(), measured.cpu(server, reads()).await, measured.p50(server, reads()).await]);
     }

@@ -8,6 +8,7 @@
 
 mod bare;
 mod client;
+mod fairness;
 mod growth;
 mod load;
 mod openbao;
@@ -26,6 +27,7 @@ mod wrk;
 
 use std::path::Path;
 
+use fairness::Fairness;
 use load::Load;
 use options::Options;
 use pin::Cores;
@@ -86,11 +88,13 @@ async fn run(options: &Options, cores: &Cores) -> bool {
             }
         }
     }
-    println!("\n{report}");
+    let fairness = if options.wants_fairness() { fairness::run(&servers, options).await } else { Fairness::default() };
+    println!("\n{report}{fairness}");
     if let Some(file) = &options.json {
-        std::fs::write(file, report.json().to_string()).unwrap();
+        let json = serde_json::json!({ "disturbed": report.disturbed(), "cells": report.json(), "fairness": fairness.json() });
+        std::fs::write(file, json.to_string()).unwrap();
     }
-    report.failures() == 0
+    report.failures() + fairness.failures() == 0
 }
 
 /// A folder that is not in /tmp, which may be memory: a commit must reach a disk.

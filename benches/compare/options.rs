@@ -11,7 +11,7 @@ const SECRETS_QUICK: usize = 100_000;
 
 const USAGE: &str = "cargo bench --bench compare -- [options]
 
-  --quick              one short round, under three minutes in all
+  --quick              one short round without fairness, under three minutes in all
   --rounds N           rounds (3); medians are over rounds
   --seconds N          measured seconds of each cell (3)
   --connections A,B    connections at a time (1,8,64)
@@ -19,7 +19,7 @@ const USAGE: &str = "cargo bench --bench compare -- [options]
   --without-openbao    does not start OpenBao
   --wrk                load by wrk (a Debian package) on kept connections without client certificates, in place of our own
   --json FILE          writes every cell there, too
-  --only WORD          workloads whose name holds WORD, and the bare server
+  --only WORD          workloads whose name holds WORD, and the bare server; with fairness one namespace beside another one's flood
   --growth             in place of all that: how cost grows with what is stored; with --quick up to 100,000 secrets";
 
 /// Options of a run.
@@ -39,6 +39,7 @@ pub(crate) struct Options {
     /// Whether wrk drives what it can.
     pub(crate) wrk: bool,
     only: Option<String>,
+    quick: bool,
 }
 
 impl Options {
@@ -55,15 +56,16 @@ impl Options {
             json: None,
             wrk: false,
             only: None,
+            quick: false,
         };
-        let (mut quick, mut growth) = (false, false);
+        let mut growth = false;
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 // Cargo says so to every benchmark.
                 "--bench" => {}
                 "--quick" => {
-                    quick = true;
+                    options.quick = true;
                     options.rounds = 1;
                     options.namespaces = 100;
                     options.connections = vec![1, 64];
@@ -86,7 +88,7 @@ impl Options {
                 _ => return Err(USAGE.to_owned()),
             }
         }
-        options.growth = growth.then_some(if quick { SECRETS_QUICK } else { SECRETS });
+        options.growth = growth.then_some(if options.quick { SECRETS_QUICK } else { SECRETS });
         if options.rounds == 0 || options.measured.is_zero() || options.namespaces == 0 || options.connections.contains(&0) {
             return Err(USAGE.to_owned());
         }
@@ -103,6 +105,11 @@ impl Options {
 
     pub(crate) fn wants(&self, workload: &str) -> bool {
         self.only.as_ref().is_none_or(|word| workload.contains(word.as_str()))
+    }
+
+    /// Whether a flood is let loose beside a quiet namespace, too: not in a short run, unless it is asked for.
+    pub(crate) fn wants_fairness(&self) -> bool {
+        self.wants("fairness") && (!self.quick || self.only.is_some())
     }
 }
 

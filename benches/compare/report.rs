@@ -46,7 +46,7 @@ impl Report {
     }
 
     /// Whether other work took the servers' core, or the load's.
-    fn disturbed(&self) -> bool {
+    pub(crate) fn disturbed(&self) -> bool {
         let loaded = self
             .cells
             .iter()
@@ -94,7 +94,7 @@ impl Report {
                 "core_busy": cell.median(Sample::busy), "failures": cell.failures(), "resident_mebibytes": cell.memory_mib(),
             })
         });
-        serde_json::json!({ "disturbed": self.disturbed(), "cells": cells.collect::<Vec<_>>() })
+        cells.collect()
     }
 }
 
@@ -164,7 +164,7 @@ impl fmt::Display for Report {
 }
 
 /// The lower one of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)

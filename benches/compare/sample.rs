@@ -53,12 +53,8 @@ impl Sample {
     /// Of the time that each answer took, nanoseconds.
     pub(crate) fn of(mut latencies: Vec<u32>, failures: usize, used: Used) -> Self {
         latencies.sort_unstable();
-        let quantile = |share: f64| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
-            let index = (count(latencies.len()) * share) as usize;
-            latencies.get(index).map_or(f64::NAN, |nanoseconds| f64::from(*nanoseconds) / 1e6)
-        };
-        Self { answers: latencies.len(), failures, p50: quantile(0.5), p99: quantile(0.99), used }
+        let (p50, p99) = (quantile(&latencies, 0.5), quantile(&latencies, 0.99));
+        Self { answers: latencies.len(), failures, p50, p99, used }
     }
 
     /// Requests per second.
@@ -82,7 +78,14 @@ impl Sample {
     }
 }
 
+/// Milliseconds within which `share` of the requests was answered, of their times in nanoseconds, sorted.
+pub(crate) fn quantile(latencies: &[u32], share: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
+    let index = (count(latencies.len()) * share) as usize;
+    latencies.get(index).map_or(f64::NAN, |nanoseconds| f64::from(*nanoseconds) / 1e6)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-fn count(number: usize) -> f64 {
+pub(crate) fn count(number: usize) -> f64 {
     number as f64
 }

@@ -18,7 +18,7 @@ const BATCH: usize = 100;
 /// Policies of the token that has many, besides `default`.
 const POLICIES: usize = 20;
 /// How long after the mounts of new namespaces requests for them are sent: OpenBao's do not work at once.
-const MOUNTS_SETTLE: Duration = Duration::from_secs(1);
+pub(crate) const MOUNTS_SETTLE: Duration = Duration::from_secs(1);
 
 const POLICY: &str = r#"
 path "secret/data/*" { capabilities = ["create", "read", "update"] }
@@ -48,7 +48,7 @@ pub(crate) async fn prepare(server: &Server, namespaces: usize) -> Vec<Workload>
         ];
     }
     let mut connection = server.connect().await;
-    let token = service_token(&mut connection, &server.root_token, "bench", POLICY).await;
+    let token = service_token(&mut connection, &server.root_token, "", POLICY).await;
     let mut all = secrets(server, &mut connection, &token).await;
     all.push(with_many_policies(server, &mut connection).await);
     all.push(over_namespaces(server, &mut connection, &token, namespaces).await);
@@ -99,7 +99,7 @@ async fn with_many_policies(server: &Server, connection: &mut Connection) -> Wor
         names.push(format!("team{number}"));
     }
     names.push("bench".to_owned());
-    let token = token_with(connection, &server.root_token, &names).await;
+    let token = token_with(connection, &server.root_token, "", &names).await;
     Workload::new(server, "KV read, 20 policies", vec![client::request("GET", "secret/data/read/0", &token, "")])
 }
 
@@ -204,16 +204,17 @@ async fn transit(server: &Server, connection: &mut Connection, token: &str) -> V
     ]
 }
 
-/// A token as a service has one: a policy that allows what is measured, besides `default`.
-async fn service_token(connection: &mut Connection, root: &str, name: &str, policy: &str) -> String {
+/// A token as a service has one: a policy that allows what is measured, besides `default`. `namespace` is empty, or ends in `/`.
+pub(crate) async fn service_token(connection: &mut Connection, root: &str, namespace: &str, policy: &str) -> String {
     let policy = serde_json::json!({ "policy": policy }).to_string();
-    connection.expect_success(&client::request("POST", &format!("sys/policies/acl/{name}"), root, &policy)).await;
-    token_with(connection, root, &[name.to_owned()]).await
+    let path = format!("{namespace}sys/policies/acl/bench");
+    connection.expect_success(&client::request("POST", &path, root, &policy)).await;
+    token_with(connection, root, namespace, &["bench".to_owned()]).await
 }
 
-/// A token with these policies and `default`.
-pub(crate) async fn token_with(connection: &mut Connection, root: &str, policies: &[String]) -> String {
+/// A token with these policies and `default`. `namespace` likewise.
+pub(crate) async fn token_with(connection: &mut Connection, root: &str, namespace: &str, policies: &[String]) -> String {
     let body = serde_json::json!({ "policies": policies, "ttl": "24h" }).to_string();
-    let answer = connection.json(&client::request("POST", "auth/token/create", root, &body)).await;
+    let answer = connection.json(&client::request("POST", &format!("{namespace}auth/token/create"), root, &body)).await;
     answer.pointer("/auth/client_token").unwrap().as_str().unwrap().to_owned()
 }
