@@ -7,11 +7,11 @@
 
 mod audit;
 mod client;
+mod day;
 mod killing;
 mod secrets;
 mod tokens;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
 use crate::support::client::Client;
@@ -22,7 +22,8 @@ use crate::support::server::Server;
 use crate::support::{full, say};
 use audit::Audit;
 use client::Teller;
-use killing::{Over, Victims};
+use day::{Day, Over};
+use killing::Victims;
 
 /// How often something is killed.
 fn rounds(quick: usize) -> usize {
@@ -37,31 +38,29 @@ fn nothing_is_lost_on_postgresql_whatever_is_killed() {
     let first = Server::initialised_on_postgresql(Database::alone());
     ready(&first);
     let second = first.another();
-    keep_books(&Seed::of("ledger on postgresql"), Victims::new(vec![first, second]), rounds(40));
+    keep_books(&Seed::of("ledger on postgresql"), Victims::new(vec![first, second]), rounds(140));
 }
 
 #[test]
 fn nothing_is_lost_on_sqlite_when_the_server_is_killed() {
     let server = Server::initialised_on_sqlite();
     ready(&server);
-    keep_books(&Seed::of("ledger on sqlite"), Victims::new(vec![server]), rounds(20));
+    keep_books(&Seed::of("ledger on sqlite"), Victims::new(vec![server]), rounds(60));
 }
 
 fn keep_books(seed: &Seed, mut victims: Victims, rounds: usize) {
     let targets = victims.targets();
     let root = targets[0].token.clone();
     let clients: Vec<Client> = targets.iter().map(|target| Client::new(target).without_token()).collect();
-    // How many rounds are over; so many, and the day is.
-    let clock = AtomicUsize::new(0);
-    let (mut tellers, mut chance) = (Vec::new(), seed.part(0));
+    let (mut tellers, mut chance, day) = (Vec::new(), seed.part(0), Day::default());
     std::thread::scope(|scope| {
-        let over = Over(&clock);
+        let over = Over(&day);
         let at_work: Vec<_> = (1..=CLIENTS)
             .map(|number| {
                 let mut teller = Teller::new(number, seed.part(number), &clients, &root);
-                let clock = &clock;
+                let day = &day;
                 scope.spawn(move || {
-                    teller.work(clock);
+                    teller.work(day);
                     teller
                 })
             })
@@ -70,8 +69,8 @@ fn keep_books(seed: &Seed, mut victims: Victims, rounds: usize) {
             if at_work.iter().any(ScopedJoinHandle::is_finished) {
                 break;
             }
-            victims.strike(round, &mut chance);
-            clock.fetch_add(1, Ordering::SeqCst);
+            victims.strike(round, &mut chance, &day);
+            day.next_round();
         }
         drop(over);
         tellers.extend(at_work.into_iter().map(|thread| thread.join().unwrap()));

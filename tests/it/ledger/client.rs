@@ -1,11 +1,11 @@
 //! A client and its book.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use strongroom::audit::receipt::Receipt;
 
+use super::day::Day;
 use super::secrets::Secrets;
 use super::tokens::Tokens;
 use crate::support::client::{Client, Reply};
@@ -15,6 +15,8 @@ use crate::support::seed::Seed;
 
 /// Between two tries to get an answer.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Between two requests while nothing is about to be killed.
+const CALM_PAUSE: Duration = Duration::from_millis(20);
 
 /// A request that was answered: where its event must stand, and what it must say.
 pub(super) struct Answered {
@@ -94,10 +96,15 @@ impl Teller {
     }
 
     /// Works until the day is over. After each round everything that was touched in it is looked at.
-    pub(super) fn work(&mut self, clock: &AtomicUsize) {
-        let mut round = 0;
-        while round != usize::MAX {
+    pub(super) fn work(&mut self, day: &Day) {
+        let mut looked = 0;
+        while let Some(round) = day.round() {
             let desk = &mut self.desk;
+            if round != looked {
+                looked = round;
+                self.secrets.look(desk);
+                self.tokens.look(desk);
+            }
             match desk.chance.below(100) {
                 0..=44 => self.secrets.write(desk),
                 45..=54 => self.secrets.delete(desk),
@@ -105,11 +112,8 @@ impl Teller {
                 65..=92 => self.tokens.use_one(desk),
                 _ => self.tokens.revoke(desk),
             }
-            let now = clock.load(Ordering::SeqCst);
-            if now != round {
-                round = now;
-                self.secrets.look(desk);
-                self.tokens.look(desk);
+            if !day.is_busy() {
+                std::thread::sleep(CALM_PAUSE);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What is killed, and what comes back.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::day::Day;
 use crate::support::Target;
 use crate::support::client::Client;
 use crate::support::process::PATIENCE;
@@ -13,15 +13,6 @@ use crate::support::server::Server;
 
 /// The longest time between two deaths.
 const LIFE_MILLISECONDS: usize = 150;
-
-/// Ends the day, also when the test fails.
-pub(super) struct Over<'a>(pub(super) &'a AtomicUsize);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(usize::MAX, Ordering::SeqCst);
-    }
-}
 
 /// The servers, and the database if it is a process.
 pub(super) struct Victims {
@@ -48,25 +39,29 @@ impl Victims {
         )
     }
 
-    /// One death at a random moment, and the way back.
-    pub(super) fn strike(&mut self, round: usize, chance: &mut Seed) {
+    /// One death at a random moment of the clients' busiest time, and the way back.
+    pub(super) fn strike(&mut self, round: usize, chance: &mut Seed, day: &Day) {
+        day.set_busy(true);
         std::thread::sleep(Duration::from_millis(chance.below(LIFE_MILLISECONDS) as u64));
         let victim = chance.below(self.servers.len());
         let kinds = if self.servers[0].postgres().is_some() { 12 } else { 1 };
         match (round + chance.below(2)) % kinds {
             2 | 8 => self.kill_backend(chance),
-            5 => self.kill_database(),
+            5 => self.kill_database(day),
             11 => {
                 self.servers.iter_mut().for_each(Server::kill);
+                day.set_busy(false);
                 (0..self.servers.len()).for_each(|server| self.come_back(server));
                 self.deaths[1] += 1;
             }
             _ => {
                 self.servers[victim].kill();
+                day.set_busy(false);
                 self.come_back(victim);
                 self.deaths[0] += 1;
             }
         }
+        day.set_busy(false);
         self.all_answer();
     }
 
@@ -86,8 +81,11 @@ impl Victims {
         }
     }
 
-    fn kill_database(&mut self) {
-        self.servers[0].postgres().unwrap().kill_and_start();
+    fn kill_database(&mut self, day: &Day) {
+        let database = self.servers[0].postgres().unwrap();
+        database.kill();
+        day.set_busy(false);
+        database.start_after_death();
         self.deaths[3] += 1;
     }
 

@@ -165,9 +165,13 @@ impl Database {
         self.server.start(settings);
     }
 
-    /// Kills the server's first process, whose children then end by themselves, and starts it again.
-    pub(crate) fn kill_and_start(&self) {
+    /// Kills the server's first process, whose children then end by themselves.
+    pub(crate) fn kill(&self) {
         self.server.kill();
+    }
+
+    /// Starts the server again after it was killed.
+    pub(crate) fn start_after_death(&self) {
         let begun = Instant::now();
         while !self.server.try_start("") {
             // Until the last of the children has ended, the new server refuses to start.
