@@ -23,9 +23,7 @@ impl Txn {
     ) -> Result<Arc<[Box<str>]>, Refusal> {
         let key = tenant.keyring().dir_key(kind, mount, directory);
         let base = self.stored_names(tenant, key).await?;
-        let mut changes = self.overlay.as_ref().map(|overlay| overlay.names(tenant.id(), key)).unwrap_or_default();
-        let own = self.collected.writes.iter().filter(|write| write.tenant.id() == tenant.id() && write.directory == key);
-        changes.extend(own.filter_map(|write| write.listed.clone()));
+        let changes = self.changed_names(tenant, key);
         if changes.is_empty() {
             return Ok(base);
         }
@@ -38,6 +36,34 @@ impl Txn {
             }
         }
         Ok(names.into())
+    }
+
+    /// Whether nothing is in a directory, its own writes included: also of one that is too long to be listed.
+    pub(super) async fn is_empty_directory(
+        &mut self,
+        tenant: &Arc<Tenant>,
+        (kind, mount, directory): (Kind, MountId, &str),
+    ) -> Result<bool, Refusal> {
+        let key = tenant.keyring().dir_key(kind, mount, directory);
+        if tenant.cached_names(&key).1.is_none() {
+            // What changed here has removed no more than that: with one name more, something is left.
+            let changed = self.changed_names(tenant, key).len();
+            let read = self.tenants.store().names(tenant.id(), key, None, changed + 1).await;
+            let fill = read.map_err(|error| super::faults::store_refusal(&error))?;
+            if fill.value.len() > changed {
+                self.remember(tenant, key.0, fill.seq);
+                return Ok(false);
+            }
+        }
+        Ok(self.names(tenant, kind, mount, directory).await?.is_empty())
+    }
+
+    /// Names that this transaction and its group have added to a directory (true) and removed from it, in their order.
+    fn changed_names(&self, tenant: &Tenant, key: DirKey) -> Vec<(bool, Box<str>)> {
+        let mut changes = self.overlay.as_ref().map(|overlay| overlay.names(tenant.id(), key)).unwrap_or_default();
+        let own = self.collected.writes.iter().filter(|write| write.tenant.id() == tenant.id() && write.directory == key);
+        changes.extend(own.filter_map(|write| write.listed.clone()));
+        changes
     }
 
     /// Up to `limit` names of a directory with their keys, those behind `after` in the order of the keys, as they are in

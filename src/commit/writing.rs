@@ -115,7 +115,7 @@ impl Txn {
 
     pub(super) async fn prune_directories(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<(), Refusal> {
         let mut path = address.directory.clone();
-        while !path.is_empty() && self.names(tenant, address.kind, address.mount, &path).await?.is_empty() {
+        while !path.is_empty() && self.is_empty_directory(tenant, (address.kind, address.mount, &path)).await? {
             let marker = Address::tree(address.kind, address.mount, &path);
             self.remove_row(tenant, &marker, Listing::Tree);
             path = marker.directory;

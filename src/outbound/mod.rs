@@ -198,3 +198,58 @@ fn shown(url: &str) -> String {
         None => plain,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn answer(mut to: TcpStream) {
+        let mut head = [0; 1024];
+        assert!(to.read(&mut head).await.unwrap() > 0);
+        to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn so_many_servers_are_asked_at_a_time_and_one_more_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let outbound = Arc::new(Outbound::new(&[], true));
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let fetch = || {
+            let (outbound, to) = (Arc::clone(&outbound), outbound.check(&url).unwrap());
+            tokio::spawn(async move { outbound.fetch(&to, None, Ask::Get).await })
+        };
+        let mut fetches: Vec<_> = (0..=FETCHES_MAX).map(|_| fetch()).collect();
+        let mut asked = Vec::new();
+        for _ in 0..FETCHES_MAX {
+            asked.push(listener.accept().await.unwrap().0);
+        }
+        let next = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(next.is_err(), "more than {FETCHES_MAX} are asked at a time");
+        answer(asked.pop().unwrap()).await;
+        asked.push(listener.accept().await.unwrap().0);
+        for connection in asked {
+            answer(connection).await;
+        }
+        for fetch in fetches.drain(..) {
+            assert_eq!(&**fetch.await.unwrap().unwrap(), b"{}");
+        }
+    }
+
+    /// No place becomes free, and the clock runs ahead.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_longer_than_a_fetch_may_take_is_refused() {
+        let outbound = Outbound::new(&[], true);
+        let to = outbound.check("http://127.0.0.1:1/").unwrap();
+        let places = u32::try_from(FETCHES_MAX).unwrap();
+        let others = Arc::clone(&outbound.places).try_acquire_many_owned(places).unwrap();
+        assert!(matches!(outbound.fetch(&to, None, Ask::Get).await, Err(FetchError::Later(_))));
+        drop(others);
+        // Nobody is there, but somebody was asked.
+        assert!(matches!(outbound.fetch(&to, None, Ask::Get).await, Err(FetchError::Failed(_))));
+    }
+}

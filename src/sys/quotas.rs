@@ -258,3 +258,24 @@ fn shown(name: &str, rule: &Rule) -> Json {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_rate_limits_and_no_more() {
+        let rule = |number: usize| {
+            let place = (String::new(), format!("secret/{number}"), Scope::Path);
+            (format!("r{number}"), Rule::new(place, 1.0, Duration::from_secs(1), Duration::ZERO))
+        };
+        let almost = Quotas::default().with((1..RULES_MAX).map(rule).collect());
+        let (name, last) = rule(RULES_MAX);
+        let all = with_rule(&almost, name, last).unwrap();
+        assert_eq!(all.rules.len(), 4_096);
+        let (name, next) = rule(RULES_MAX + 1);
+        assert!(matches!(with_rule(&all, name, next.clone()), Err(Refusal::Invalid(_))));
+        // One that is there can be changed.
+        assert_eq!(with_rule(&all, "r7".to_owned(), next).unwrap().rules.len(), 4_096);
+    }
+}

@@ -1,7 +1,10 @@
 //! Limits that clients meet, measured: what is at the limit is done, what is one past it is refused. The names are those of the rows of
 //! `docs/LIMITS.md`.
 
+mod counted;
 mod large;
+mod listed;
+mod times;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -228,6 +231,10 @@ const SETTINGS: &[Case] = &[
     }),
     ("entries in a list of a cert role", 512, [204, 400], |n| {
         post("auth/cert/certs/e", json!({"certificate": AUTHORITY.0.clone(), "allowed_common_names": [x(n)]}))
+    }),
+    ("roles, revocation lists and refused certificates of a cert mount", 1000, [204, 400], |n| {
+        let fingerprints: Vec<String> = (0..n).map(|number| format!("{number:064x}")).collect();
+        post("auth/cert/config", json!({"denied_fingerprints": fingerprints}))
     }),
 ];
 

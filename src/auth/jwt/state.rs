@@ -116,3 +116,29 @@ fn opened(text: &str, place: &Place) -> Option<State> {
 fn client(nonce: &str) -> String {
     if nonce.is_empty() { String::new() } else { HEXLOWER.encode(&crypto::sha256(&[nonce.as_bytes()])) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::testing::{self, Deployed};
+    use crate::mount::Engine;
+
+    #[tokio::test]
+    async fn somebody_has_ten_minutes_to_sign_in() {
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+        let tenants = deployed.tenants().await;
+        let place = Place {
+            tenant: tenants.root(),
+            mount: testing::mount(Engine::Oidc, MountId([7; 16])),
+            path: "auth/oidc/".to_owned(),
+        };
+        let now = tenants.look().now();
+        let text = State::new("role".to_owned(), "http://localhost/".to_owned(), "nonce", &place, now).text(&place);
+        let taken = async || State::take(&text, "nonce", &place, &mut tenants.look()).await.unwrap().is_some();
+        let instant = Duration::from_nanos(1);
+        deployed.clock.advance(Duration::from_mins(10).checked_sub(instant).unwrap());
+        assert!(taken().await);
+        deployed.clock.advance(instant);
+        assert!(!taken().await);
+    }
+}

@@ -275,3 +275,22 @@ impl<'a> Rows<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::testing::Deployed;
+
+    #[tokio::test]
+    async fn no_longer_text_is_looked_up_than_a_token_can_have() {
+        let tenants = Deployed::at(crate::time::Timestamp(1_795_251_600_000_000_001)).await.tenants().await;
+        let root = tenants.root();
+        let batch = |count: usize| [batch::PREFIX, &"x".repeat(count - batch::PREFIX.len())].concat();
+        for (most, text) in [(TEXT_BYTES_MAX, (|count| "x".repeat(count)) as fn(usize) -> String), (batch::TEXT_BYTES_MAX, batch)]
+        {
+            assert!(may_be_of(&root, &text(most)), "{most}");
+            assert!(!may_be_of(&root, &text(most + 1)), "{most}");
+        }
+        assert!(!may_be_of(&root, ""));
+    }
+}

@@ -13,7 +13,7 @@ use crate::random;
 use crate::time::Timestamp;
 
 /// The most aliases of one entity.
-pub(super) const ALIASES_MAX: usize = 256;
+const ALIASES_MAX: usize = 256;
 
 const TAKEN: &str = "Alias already exists for requested entity and mount accessor";
 
@@ -84,10 +84,18 @@ async fn owner(id: &str, accessor: &str, own: Option<&str>, place: &Place, txn: 
     if others.iter().any(|alias| alias.accessor == accessor && Some(alias.id.as_str()) != own) {
         return Err(Refusal::invalid(TAKEN));
     }
-    if others.len() >= ALIASES_MAX {
-        return Err(Refusal::invalid(format!("an entity has at most {ALIASES_MAX} aliases")));
+    if !others.iter().any(|alias| Some(alias.id.as_str()) == own) {
+        refuse_one_more(&entity)?;
     }
     Ok(entity)
+}
+
+/// Refuses an entity that has as many aliases as one can have.
+pub(super) fn refuse_one_more(entity: &Entity) -> Result<(), Refusal> {
+    if entity.aliases.len() >= ALIASES_MAX {
+        return Err(Refusal::invalid(format!("an entity has at most {ALIASES_MAX} aliases")));
+    }
+    Ok(())
 }
 
 async fn update(mut alias: EntityAlias, change: AliasChange, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {

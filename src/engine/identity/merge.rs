@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::alias::refuse_one_more;
 use super::entity::forget;
 use super::last_login::LastLogin;
 use super::operation::Merge;
@@ -41,6 +42,7 @@ async fn take_over(to: &mut Entity, mut from: Entity, merge: &Merge, txn: &mut T
                 continue;
             }
         }
+        refuse_one_more(to)?;
         to.aliases.push(alias.id.clone());
         alias.merged_from.push(from.id.clone());
         alias.entity.clone_from(&to.id);

@@ -116,4 +116,18 @@ mod tests {
             assert!(matches!(parse(bad.as_bytes(), &public), Err(ListError::Foreign(_))), "{bad}");
         }
     }
+
+    /// The file is of nothing: whether it was read shows in what is said of it.
+    #[test]
+    fn a_list_is_read_up_to_its_greatest_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("erased");
+        let key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
+        let public = LogKey::of(&name(DeploymentId([1; 16])), &key).unwrap();
+        for (length, read_whole) in [(64 << 20, true), ((64 << 20) + 1, false)] {
+            File::create(&file).unwrap().set_len(length).unwrap();
+            let Err(ListError::Foreign(reason)) = read(&file, &public) else { panic!("{length}: no list") };
+            assert_eq!(reason != "it is too long", read_whole, "{length}: {reason}");
+        }
+    }
 }

@@ -181,3 +181,51 @@ pub(super) async fn children(tenant: &Arc<Tenant>, txn: &mut Txn) -> Result<Vec<
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::answer::Answer;
+    use crate::audit::event::{Event, Word};
+    use crate::commit::testing::Deployed;
+    use crate::commit::{Attempt, Committer};
+
+    /// Makes namespaces in the root, of these numbers.
+    struct Make(std::ops::Range<usize>);
+
+    #[async_trait]
+    impl Attempt for Make {
+        async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
+            let root = txn.tenants().root();
+            for number in self.0.clone() {
+                txn.create_child(&root, &format!("n{number}"), BTreeMap::new(), None).await?;
+            }
+            txn.conclude(&root, &Event::of_job(txn.now(), root.id(), Word::new("test"), String::new()), false);
+            Ok(Answer::Empty)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_destroyed_when_so_many_namespaces_could_be_asked_and_no_more() {
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+        let tenants = deployed.tenants().await;
+        let committer = Committer::start(Arc::clone(&tenants)).unwrap();
+        let own = OwnSeal { seal: "eu".to_owned(), key_id: "alias/mine".to_owned() };
+        let begun = async || {
+            let txn = &mut tenants.look();
+            let (_, namespace) = children(&tenants.root(), txn).await?.remove(0);
+            let owner = Namespace { own_seal: Some(own.clone()), ..Namespace::clone(&namespace) };
+            begin(&owner, "n0/".to_owned(), Some(7), txn).await
+        };
+        // Its owner besides those that are asked.
+        committer.run(Arc::new(Make(0..NAMESPACES_MAX + 1))).await.unwrap();
+        begun().await.unwrap();
+        committer.run(Arc::new(Make(NAMESPACES_MAX + 1..NAMESPACES_MAX + 2))).await.unwrap();
+        assert!(matches!(begun().await, Err(Refusal::Invalid(text)) if text.contains("more than 1000 namespaces")));
+        committer.stop().await;
+    }
+}

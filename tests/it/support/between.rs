@@ -42,6 +42,11 @@ pub(crate) trait Between: Send + Sync + 'static {
         done: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> impl Future<Output = Result<T, StoreError>> + Send;
 
+    /// The names of a directory that the server is told, of which it wants at most `limit`.
+    fn names(&self, names: Vec<(RecordKey, Vec<u8>)>, _limit: usize) -> Vec<(RecordKey, Vec<u8>)> {
+        names
+    }
+
     /// What the server is told of a tenant at the beginning of a group.
     fn feed(&self, feed: &Feed) -> Feed {
         feed.clone()
@@ -107,7 +112,8 @@ impl<B: Between> Store for Guarded<B> {
         after: Option<RecordKey>,
         limit: usize,
     ) -> Result<Fill<Vec<(RecordKey, Vec<u8>)>>, StoreError> {
-        self.between.pass(Call::reading("names"), self.inner.names(tenant, directory, after, limit)).await
+        let read = self.between.pass(Call::reading("names"), self.inner.names(tenant, directory, after, limit)).await?;
+        Ok(Fill { value: self.between.names(read.value, limit), seq: read.seq })
     }
 
     async fn records(

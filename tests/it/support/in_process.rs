@@ -1,5 +1,6 @@
 //! Servers in this process: everything but their listeners, on a store that a test may stand in front of.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use strongroom::storage::Store;
 use strongroom::storage::sqlite::SqliteStore;
 use strongroom::sys::barrier::{Barrier, BarrierError, Guard, InitRequest, Settings};
 use strongroom::sys::erasure::ErasureSettings;
-use strongroom::time::SystemClock;
+use strongroom::time::{Clock, SystemClock};
 
 use super::postgres::Database;
 
@@ -102,8 +103,13 @@ pub(crate) struct Quiet {
 impl Quiet {
     /// Opened with seals of these names.
     pub(crate) async fn new(store: &Arc<dyn Store>, names: &[&str]) -> Self {
+        Self::at(store, names, Arc::new(SystemClock)).await
+    }
+
+    /// The same with a clock of its own.
+    pub(crate) async fn at(store: &Arc<dyn Store>, names: &[&str], clock: Arc<dyn Clock>) -> Self {
         let seals = Seals { epoch: 0, list: seals(names) };
-        let tenants = Tenants::open(Arc::clone(store), seals, Arc::new(SystemClock), LeaseTtl::USUAL, Arc::default()).await;
+        let tenants = Tenants::open(Arc::clone(store), seals, clock, LeaseTtl::USUAL, Arc::default()).await;
         let committer = Committer::start(tenants.unwrap()).unwrap();
         Self { committer, shared: shared() }
     }
@@ -114,6 +120,17 @@ impl Quiet {
         match errand {
             Some(Errand::AuditLog(reading)) => shown(reading.answer(self.committer.tenants()).await),
             _ => shown(answer),
+        }
+    }
+
+    /// The same of a request with the root token, which has to have this status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16, (method, path): (&str, &str), body: Option<Value>) -> impl Future<Output = Value> {
+        let from = Location::caller();
+        async move {
+            let (found, answer) = self.ask(Ask::root(method, path, body)).await;
+            assert_eq!(found, status, "{from}: {method} {path}: {answer}");
+            answer
         }
     }
 
