@@ -1,5 +1,5 @@
 //! Many tokens, and as many that have expired: what a start costs with them, and whether expiry keeps up beside requests, in memory that does not
-//! grow. A thousand of each; with `STRONGROOM_TEST_FULL=1` a million. The figures are printed.
+//! grow. A thousand of each; with `STRONGROOM_TEST_FULL=1` a million, or as many as `STRONGROOM_TEST_TOKENS` says. The figures are printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use strongroom::answer::{Answer, Refusal};
 use strongroom::audit::event::{Event, Word};
 use strongroom::auth::token::entry::TokenKind;
@@ -19,7 +18,7 @@ use strongroom::commit::{Attempt, Committer, Seals, Tenants, Txn};
 use strongroom::mount::LeaseTtl;
 use strongroom::storage::Store;
 use strongroom::sys::erasure::ErasureSettings;
-use strongroom::time::{Clock, ManualClock, SystemClock};
+use strongroom::time::{Clock as _, SystemClock};
 
 use crate::support::client::Client;
 use crate::support::fixture::{mount, put, token};
@@ -27,19 +26,29 @@ use crate::support::in_process::{InProcess, TOKEN, guard, seals, sqlite};
 use crate::support::postgres::Database;
 use crate::support::process::PATIENCE;
 use crate::support::server::{Server, storage_stanza};
-use crate::support::{database, full, say};
+use crate::support::{database, full, say, tools};
 
-/// Tokens made in one commit.
-const TOGETHER: usize = 100;
+/// Tokens made in one commit, and commits that are made at once: their tokens share a transaction.
+const TOGETHER: usize = 50;
+const AT_ONCE: usize = 20;
+/// How long those live that are to have expired.
+const SHORT_SECONDS: u64 = 1;
+const LONG_SECONDS: u64 = 86_400;
 
 /// Tokens of each sort.
 fn tokens() -> usize {
-    if full() { 1_000_000 } else { 1_000 }
+    let said = tools::variable("STRONGROOM_TEST_TOKENS").map(|number| number.parse().unwrap());
+    if full() { said.unwrap_or(1_000_000) } else { 1_000 }
+}
+
+/// How long reads are measured beside which nothing expires.
+fn alone() -> Duration {
+    Duration::from_millis(if full() { 10_000 } else { 200 })
 }
 
 /// Makes tokens without a parent.
 struct Make {
-    ttl: Duration,
+    ttl_seconds: u64,
 }
 
 #[async_trait]
@@ -62,7 +71,7 @@ impl Attempt for Make {
                 login: None,
                 factors: Vec::new(),
                 limits: LeaseTtl::USUAL,
-                wish: Wish { ttl_seconds: self.ttl.as_secs(), period_seconds: 0, explicit_max_ttl_seconds: 0 },
+                wish: Wish { ttl_seconds: self.ttl_seconds, period_seconds: 0, explicit_max_ttl_seconds: 0 },
                 uses: None,
                 renewable: true,
             };
@@ -74,25 +83,33 @@ impl Attempt for Make {
     }
 }
 
-/// A deployment with as many tokens that live as that have expired. A clock that was behind made the latter: nobody waits for them to expire.
+/// A deployment with as many tokens that live as that have expired.
 async fn prepare(store: &Arc<dyn Store>) {
     let first = InProcess::new(store, guard(&["main"]), ErasureSettings::default());
     first.initialise(0, 0).await;
     first.end().await;
-    let behind = ManualClock::new(strongroom::time::Timestamp(SystemClock.now().0 - 7_200_000_000_000));
-    // What is decided again is decided by the store's clock: those that are to have expired are made one after another.
-    let clocks: [(Arc<dyn Clock>, u64, usize); 2] = [(Arc::new(behind), 3_600, 1), (Arc::new(SystemClock), 86_400, 5)];
-    for (clock, ttl, at_once) in clocks {
-        let seals = Seals { epoch: 0, list: seals(&["main"]) };
-        let tenants = Tenants::open(Arc::clone(store), seals, clock, LeaseTtl::USUAL, Arc::default()).await.unwrap();
-        let committer = Committer::start(tenants).unwrap();
-        for _ in 0..tokens() / TOGETHER / at_once {
-            let make = |_| committer.run(Arc::new(Make { ttl: Duration::from_secs(ttl) }));
-            assert!(join_all((0..at_once).map(make)).await.iter().all(Result::is_ok));
+    let seals = Seals { epoch: 0, list: seals(&["main"]) };
+    let tenants = Tenants::open(Arc::clone(store), seals, Arc::new(SystemClock), LeaseTtl::USUAL, Arc::default()).await;
+    // No job runs: whatever has expired stays.
+    let committer = Arc::new(Committer::start(tenants.unwrap()).unwrap());
+    for ttl_seconds in [SHORT_SECONDS, LONG_SECONDS] {
+        let makers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let committer = Arc::clone(&committer);
+                tokio::spawn(async move {
+                    for _ in 0..tokens() / TOGETHER / AT_ONCE {
+                        committer.run(Arc::new(Make { ttl_seconds })).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for maker in makers {
+            maker.await.unwrap();
         }
-        committer.stop().await;
     }
+    committer.stop().await;
     store.close().await;
+    tokio::time::sleep(Duration::from_secs(SHORT_SECONDS)).await;
 }
 
 /// Makes it, and starts a server on it.
@@ -122,11 +139,11 @@ fn resident(server: &Server) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The times of reads, one after another, until told to stop.
-fn reads(root: &Client, stop: &AtomicBool) -> Vec<Duration> {
+/// The times of reads, one after another, as long as they are wanted.
+fn reads(root: &Client, wanted: impl Fn() -> bool) -> Vec<Duration> {
     let mut session = root.session().unwrap();
     let mut times = Vec::new();
-    while !stop.load(Ordering::SeqCst) {
+    while wanted() {
         let since = Instant::now();
         let reply = session.send("GET", "/v1/secret/data/read", &[], b"").unwrap();
         times.push(since.elapsed());
@@ -153,7 +170,7 @@ fn until(what: &str, most: i64, mut left: impl FnMut() -> i64) {
             before = (Instant::now(), now);
         }
         assert!(before.0.elapsed() < 4 * PATIENCE, "{what}: {now} are left, and none goes");
-        std::thread::sleep(Duration::from_millis(if full() { 1_000 } else { 50 }));
+        std::thread::sleep(Duration::from_millis(if full() { 5_000 } else { 50 }));
     }
 }
 
@@ -164,7 +181,7 @@ fn expire(server: &Server, trouble: impl FnOnce(&Client), mut expired: impl FnMu
     put(&root, "read", &serde_json::json!({"k": "v"}));
     let (stop, memory) = (AtomicBool::new(false), resident(server));
     std::thread::scope(|scope| {
-        let reading = scope.spawn(|| reads(&root, &stop));
+        let reading = scope.spawn(|| reads(&root, || !stop.load(Ordering::SeqCst)));
         trouble(&root);
         until("what had expired is gone", 0, &mut expired);
         stop.store(true, Ordering::SeqCst);
@@ -176,6 +193,8 @@ fn expire(server: &Server, trouble: impl FnOnce(&Client), mut expired: impl FnMu
     let now = resident(server);
     say(&format!("memory went from {} to {} MiB", memory >> 10, now >> 10));
     assert!(now < memory + (256 << 10), "memory went from {memory} to {now} KiB");
+    let since = Instant::now();
+    say(&format!("reads alone: {}", percentiles(&reads(&root, || since.elapsed() < alone()))));
     // Those that live do.
     let made = token(&root, &serde_json::json!({"policies": ["default"]}));
     root.with_token(&made.text).call("GET", "auth/token/lookup-self", None).expect(200);
