@@ -9,15 +9,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::client::Client;
 use crate::support::fixture::{put, ready};
-use crate::support::full;
 use crate::support::postgres::Database;
 use crate::support::process::until;
 use crate::support::server::Server;
+use crate::support::{full, say};
 use load::Load;
 
 /// On a quiet machine service is back soon after the database.
 #[track_caller]
 fn soon(took: Duration) {
+    say(&format!("service was back after {took:?}"));
     assert!(!full() || took < Duration::from_secs(2), "service was back after {took:?}");
 }
 

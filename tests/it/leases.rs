@@ -12,10 +12,10 @@ use strongroom::time::Timestamp;
 
 use crate::support::client::Client;
 use crate::support::fixture::{mount, namespace, put, ready, token};
-use crate::support::full;
 use crate::support::postgres::Database;
 use crate::support::process::until;
 use crate::support::server::Server;
+use crate::support::{full, say};
 
 /// Those of servers that have neither an archive nor a place for backups.
 const LEASES: [&str; 2] = ["upkeep", "checkpoint"];
@@ -154,6 +154,7 @@ fn jobs_go_on_when_their_server_dies() {
     let epoch = cluster.epoch("checkpoint");
     cluster.servers[holder].kill();
     let took = until("another holder", || cluster.holder("checkpoint").is_some_and(|next| next != holder));
+    say(&format!("another server had the lease after {took:?}"));
     assert!(!full() || took < Duration::from_secs(5), "{took:?}");
     assert_eq!(cluster.epoch("checkpoint"), epoch + 1);
     for _ in 0..5 {
