@@ -26,6 +26,8 @@ use crate::storage::TenantState;
 
 /// Changes in one commit of a job.
 const CHUNK: usize = 256;
+/// The same of expiry, of which there may be minutes without a pause: requests that share a group with it wait for its rows, too.
+const EXPIRY_CHUNK: usize = 64;
 /// What goes with one of them at most.
 const REMAINS_MAX: usize = 5;
 /// Damaged records of one tenant that are remembered. With more of them its expired records are not removed any more.
@@ -100,11 +102,11 @@ impl Upkeep {
         }
     }
 
-    /// Removes expired records of a tenant, in up to `CHUNK` changes. True when more is left.
+    /// Removes expired records of a tenant, in up to `EXPIRY_CHUNK` changes. True when more is left.
     pub async fn expire(&self, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         let tenants = self.committer.tenants();
         let known = self.damaged().remove(&tenant.id()).unwrap_or_default();
-        let limit = CHUNK + known.len();
+        let limit = EXPIRY_CHUNK + known.len();
         let found = match tenants.store().expired(tenant.id(), tenants.clock().now(), limit).await {
             Ok(found) => found,
             Err(error) => {
@@ -199,7 +201,7 @@ impl Attempt for Expiry {
     async fn attempt(&self, txn: &mut Txn) -> Result<Answer, Refusal> {
         let (mut removed, mut damaged) = (0, Vec::new());
         for key in &self.keys {
-            if txn.changes() + REMAINS_MAX > CHUNK {
+            if txn.changes() + REMAINS_MAX > EXPIRY_CHUNK {
                 self.rest.store(true, Ordering::Relaxed);
                 break;
             }

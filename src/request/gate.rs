@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::Route;
 
 /// Requests of one namespace that are under way while several namespaces are there.
-const UNDERWAY_MAX: usize = 64;
+const UNDERWAY_MAX: usize = 16;
 /// Several are there for so long after they last had requests under way at the same time.
 const LATELY: Duration = Duration::from_secs(1);
 
