@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
 
+use super::base64;
 use super::merkle::Hash;
 use crate::id::{DeploymentId, TenantId};
 
@@ -150,7 +151,7 @@ fn parse_line(line: &str) -> Option<(TenantId, Anchor)> {
     let mut parts = line.split(' ');
     let tenant = TenantId(id(parts.next()?)?);
     let (epoch, size) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let root = BASE64.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+    let root = base64(parts.next()?)?.try_into().ok()?;
     parts.next().is_none().then_some((tenant, Anchor { epoch, size, root }))
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 
+use super::base64;
 use super::merkle::Hash;
 use crate::crypto::{SigningAlgorithm, SigningError, SigningKey, VerifyingKey, sha256};
 use crate::id::{DeploymentId, TenantId};
@@ -202,7 +203,7 @@ impl TreeHead {
             return Err(NoteError::Malformed("its origin or an extension line is malformed"));
         }
         let number = size.parse::<u64>().ok().filter(|number| number.to_string() == *size);
-        let hash = BASE64.decode(root.as_bytes()).ok().and_then(|root| root.try_into().ok());
+        let hash = base64(root).and_then(|root| root.try_into().ok());
         Ok(Self {
             origin: (*origin).to_owned(),
             size: number.ok_or(NoteError::Malformed("its size is not a number"))?,
@@ -244,7 +245,7 @@ pub(super) fn verifier(name: &str, kind: u8, public: &[u8; 32]) -> String {
 pub(super) fn parse_verifier(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
     let (name, rest) = text.split_once('+')?;
     let (_, key) = rest.split_once('+')?;
-    let bytes = BASE64.decode(key.as_bytes()).ok()?;
+    let bytes = base64(key)?;
     let public: [u8; 32] = bytes.strip_prefix(&[kind])?.try_into().ok()?;
     (is_name(name) && verifier(name, kind, &public) == text).then_some((name, public))
 }
@@ -253,7 +254,7 @@ pub(super) fn parse_verifier(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
 pub(super) fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let parts = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '));
     let (name, bytes) = parts.filter(|(name, _)| is_name(name)).ok_or(NoteError::Malformed("a signature line is malformed"))?;
-    let bytes = BASE64.decode(bytes.as_bytes()).map_err(|_| NoteError::Malformed("a signature is not base64"))?;
+    let bytes = base64(bytes).ok_or(NoteError::Malformed("a signature is not base64"))?;
     Ok((name, bytes))
 }
 

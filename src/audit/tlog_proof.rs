@@ -6,6 +6,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
+use super::base64;
 use super::merkle::Hash;
 use super::note::NOTE_BYTES_MAX;
 
@@ -39,10 +40,10 @@ impl TlogProof {
         if lines.next() != Some(FORM) {
             return None;
         }
-        let extra = BASE64.decode(lines.next()?.strip_prefix("extra ")?.as_bytes()).ok()?;
+        let extra = base64(lines.next()?.strip_prefix("extra ")?)?;
         let digits = lines.next()?.strip_prefix("index ")?;
         let index = digits.parse().ok().filter(|index: &u64| index.to_string() == digits)?;
-        let hash = |line: &str| BASE64.decode(line.as_bytes()).ok()?.try_into().ok();
+        let hash = |line: &str| base64(line)?.try_into().ok();
         let path: Vec<Hash> = lines.map(hash).collect::<Option<_>>()?;
         let extra = String::from_utf8(extra).ok()?;
         (path.len() <= PATH_MAX).then(|| Self { extra, index, path, checkpoint: checkpoint.to_owned() })

@@ -3,6 +3,7 @@
 
 use data_encoding::BASE64;
 
+use super::base64;
 use super::merkle::{Hash, empty_root};
 use super::note::{NOTE_BYTES_MAX, TreeHead};
 use super::proof::verify_consistency;
@@ -55,7 +56,7 @@ impl Submission {
         let mut lines = above.split('\n');
         let digits = lines.next()?.strip_prefix("old ")?;
         let old_size: u64 = digits.parse().ok().filter(|size: &u64| size.to_string() == digits)?;
-        let hash = |line: &str| BASE64.decode(line.as_bytes()).ok()?.try_into().ok();
+        let hash = |line: &str| base64(line)?.try_into().ok();
         let proof: Vec<Hash> = lines.map(hash).collect::<Option<_>>()?;
         let head = TreeHead::unverified(note.as_bytes()).ok()?;
         (proof.len() <= PROOF_MAX).then(|| Self { old_size, proof, note: note.as_bytes().to_vec(), head })

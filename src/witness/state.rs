@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::audit::base64;
 use crate::audit::merkle::Hash;
 use crate::durable::{with_suffix, write_whole};
 
@@ -88,7 +89,7 @@ fn parse(text: &str, name: &str) -> Option<BTreeMap<String, (u64, Hash)>> {
 fn parse_line(line: &str) -> Option<(String, (u64, Hash))> {
     let mut parts = line.split(' ');
     let (origin, size, root) = (parts.next()?, parts.next()?, parts.next()?);
-    let root = BASE64.decode(root.as_bytes()).ok()?.try_into().ok()?;
+    let root = base64(root)?.try_into().ok()?;
     (parts.next().is_none() && !origin.is_empty()).then_some((origin.to_owned(), (size.parse().ok()?, root)))
 }
 
