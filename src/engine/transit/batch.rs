@@ -124,7 +124,13 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, String> {
     if text.len() / 4 * 3 > ITEM_BYTES_MAX + 2 {
         return Err(format!("an item holds at most {ITEM_BYTES_MAX} bytes"));
     }
-    BASE64.decode(text.as_bytes()).map_err(|error| format!("illegal base64 data at input byte {}", error.position))
+    let wrong = |at: usize| format!("illegal base64 data at input byte {at}");
+    // The decoder would take several padded texts, one after the other, for one.
+    let end = text.find('=').map_or(text.len(), |at| at.next_multiple_of(4));
+    if text.len() > end {
+        return Err(wrong(end));
+    }
+    BASE64.decode(text.as_bytes()).map_err(|error| wrong(error.position))
 }
 
 /// A secret field that holds base64; `None` when it is not there.

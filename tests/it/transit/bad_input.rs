@@ -42,6 +42,7 @@ fn wrong_requests_are_refused_with_a_text(server: &mut Server) {
         ("encrypt/aes", json!({}), "missing plaintext"),
         ("encrypt/aes", json!({"plaintext": "*"}), "illegal base64"),
         ("encrypt/aes", json!({"plaintext": "aGVsbG8"}), "illegal base64"),
+        ("encrypt/aes", json!({"plaintext": "YQ==YWI="}), "illegal base64 data at input byte 4"),
         ("encrypt/aes", json!({"plaintext": TEXT, "key_version": 2}), "higher than the latest"),
         ("encrypt/aes", json!({"plaintext": TEXT, "key_version": -1}), "negative"),
         ("encrypt/aes", json!({"plaintext": TEXT, "associated_data": "*"}), "associated_data"),
