@@ -98,7 +98,10 @@ fn a_database_without_free_connections_is_waited_for() {
     let database = server.postgres().unwrap();
     database.stop();
     database.start("-c max_connections=12");
-    put(&root, "before", &serde_json::json!({}));
+    // Its connections have ended with the database before.
+    until("the server has its database again", || {
+        root.call("POST", "secret/data/before", Some(&serde_json::json!({"data": {}}))).status == 200
+    });
     let load = Load::on(&root);
     // Whoever is first has what becomes free: nothing is left for the server.
     let mut others = Vec::new();
