@@ -8,6 +8,7 @@ pub mod archive;
 pub mod audit;
 pub mod auth;
 pub mod backup;
+mod base64;
 pub mod cert;
 pub mod cli;
 pub mod commit;

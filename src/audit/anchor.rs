@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
 
-use super::base64;
 use super::merkle::Hash;
+use crate::base64;
 use crate::id::{DeploymentId, TenantId};
 
 /// The longest file that is read, in bytes: of two million logs.
@@ -151,7 +151,7 @@ fn parse_line(line: &str) -> Option<(TenantId, Anchor)> {
     let mut parts = line.split(' ');
     let tenant = TenantId(id(parts.next()?)?);
     let (epoch, size) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let root = base64(parts.next()?)?.try_into().ok()?;
+    let root = base64::decode(parts.next()?).ok()?.try_into().ok()?;
     parts.next().is_none().then_some((tenant, Anchor { epoch, size, root }))
 }
 

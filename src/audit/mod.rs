@@ -6,7 +6,6 @@
 //! Units: indexes and sizes count leaves (events); times are `Timestamp`s; lengths are bytes, big-endian.
 
 pub mod anchor;
-mod base64;
 pub mod batch;
 mod canonical;
 pub mod changed;
@@ -28,5 +27,3 @@ pub mod tile;
 mod tlog_proof;
 pub mod witnessed;
 pub mod witnessing;
-
-pub(crate) use base64::base64;

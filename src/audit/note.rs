@@ -11,8 +11,8 @@ use std::fmt;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 
-use super::base64;
 use super::merkle::Hash;
+use crate::base64;
 use crate::crypto::{SigningAlgorithm, SigningError, SigningKey, VerifyingKey, sha256};
 use crate::id::{DeploymentId, TenantId};
 
@@ -203,7 +203,7 @@ impl TreeHead {
             return Err(NoteError::Malformed("its origin or an extension line is malformed"));
         }
         let number = size.parse::<u64>().ok().filter(|number| number.to_string() == *size);
-        let hash = base64(root).and_then(|root| root.try_into().ok());
+        let hash = base64::decode(root).ok().and_then(|root| root.try_into().ok());
         Ok(Self {
             origin: (*origin).to_owned(),
             size: number.ok_or(NoteError::Malformed("its size is not a number"))?,
@@ -245,7 +245,7 @@ pub(super) fn verifier(name: &str, kind: u8, public: &[u8; 32]) -> String {
 pub(super) fn parse_verifier(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
     let (name, rest) = text.split_once('+')?;
     let (_, key) = rest.split_once('+')?;
-    let bytes = base64(key)?;
+    let bytes = base64::decode(key).ok()?;
     let public: [u8; 32] = bytes.strip_prefix(&[kind])?.try_into().ok()?;
     (is_name(name) && verifier(name, kind, &public) == text).then_some((name, public))
 }
@@ -254,7 +254,7 @@ pub(super) fn parse_verifier(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
 pub(super) fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let parts = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '));
     let (name, bytes) = parts.filter(|(name, _)| is_name(name)).ok_or(NoteError::Malformed("a signature line is malformed"))?;
-    let bytes = base64(bytes).ok_or(NoteError::Malformed("a signature is not base64"))?;
+    let bytes = base64::decode(bytes).map_err(|_| NoteError::Malformed("a signature is not base64"))?;
     Ok((name, bytes))
 }
 

@@ -7,12 +7,12 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
-use super::base64;
 use super::merkle::Hash;
 use super::note::{LogKey, NoteError, TreeHead, log_and_epoch};
 use super::proof::verify_inclusion;
 pub use super::tlog_proof::PROOF_BYTES_MAX;
 use super::tlog_proof::TlogProof;
+use crate::base64;
 
 /// Where an event stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Receipt {
             return None;
         };
         let number: u64 = index.parse().ok().filter(|number: &u64| number.to_string() == index)?;
-        let leaf = base64(leaf)?.try_into().ok()?;
+        let leaf = base64::decode(leaf).ok()?.try_into().ok()?;
         let named = !origin.is_empty() && !origin.contains(|letter: char| letter.is_whitespace() || letter.is_control());
         named.then(|| Self { origin: origin.to_owned(), index: number, leaf })
     }

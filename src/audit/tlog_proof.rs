@@ -6,9 +6,9 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
-use super::base64;
 use super::merkle::Hash;
 use super::note::NOTE_BYTES_MAX;
+use crate::base64;
 
 const FORM: &str = "c2sp.org/tlog-proof@v1";
 /// Most hashes between a leaf and the root.
@@ -40,10 +40,10 @@ impl TlogProof {
         if lines.next() != Some(FORM) {
             return None;
         }
-        let extra = base64(lines.next()?.strip_prefix("extra ")?)?;
+        let extra = base64::decode(lines.next()?.strip_prefix("extra ")?).ok()?;
         let digits = lines.next()?.strip_prefix("index ")?;
         let index = digits.parse().ok().filter(|index: &u64| index.to_string() == digits)?;
-        let hash = |line: &str| base64(line)?.try_into().ok();
+        let hash = |line: &str| base64::decode(line).ok()?.try_into().ok();
         let path: Vec<Hash> = lines.map(hash).collect::<Option<_>>()?;
         let extra = String::from_utf8(extra).ok()?;
         (path.len() <= PATH_MAX).then(|| Self { extra, index, path, checkpoint: checkpoint.to_owned() })

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::audit::base64;
 use crate::audit::merkle::Hash;
+use crate::base64;
 use crate::durable::{with_suffix, write_whole};
 
 /// The longest file that is read.
@@ -89,7 +89,7 @@ fn parse(text: &str, name: &str) -> Option<BTreeMap<String, (u64, Hash)>> {
 fn parse_line(line: &str) -> Option<(String, (u64, Hash))> {
     let mut parts = line.split(' ');
     let (origin, size, root) = (parts.next()?, parts.next()?, parts.next()?);
-    let root = base64(root)?.try_into().ok()?;
+    let root = base64::decode(root).ok()?.try_into().ok()?;
     (parts.next().is_none() && !origin.is_empty()).then_some((origin.to_owned(), (size.parse().ok()?, root)))
 }
 

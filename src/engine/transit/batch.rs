@@ -1,9 +1,8 @@
 //! One text or a batch of them: what is asked for each, what came of it, and the answer. An item that fails does not keep the
 //! others from being done.
 
-use data_encoding::BASE64;
-
 use crate::answer::{Answer, Data, Refusal};
+use crate::base64;
 use crate::crypto::transit::KeyError;
 use crate::engine::table::Call;
 use crate::fields::Fields;
@@ -11,6 +10,9 @@ use crate::json::{Json, Object};
 use crate::secret::SecretBytes;
 
 use super::{BATCH_MAX, ITEM_BYTES_MAX};
+
+/// What ends a line.
+const LINE_FEEDS: [u8; 2] = *b"\r\n";
 
 /// Items, in the order of the request.
 pub struct Batch<T> {
@@ -111,26 +113,24 @@ impl Batch<()> {
     }
 }
 
-/// What base64 stands for. The error's text is that of clients' other servers.
+/// What base64 of one item stands for. The error's text is that of clients' other servers.
 pub(super) fn base64(text: &str) -> Result<Vec<u8>, String> {
-    // As others do, line feeds are passed over.
-    let joined: zeroize::Zeroizing<String>;
-    let text = if text.contains(['\r', '\n']) {
-        joined = zeroize::Zeroizing::new(text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
-        &joined
-    } else {
-        text
-    };
-    if text.len() / 4 * 3 > ITEM_BYTES_MAX + 2 {
+    let length = text.bytes().filter(|byte| !LINE_FEEDS.contains(byte)).count();
+    if length / 4 * 3 > ITEM_BYTES_MAX + 2 {
         return Err(format!("an item holds at most {ITEM_BYTES_MAX} bytes"));
     }
-    let wrong = |at: usize| format!("illegal base64 data at input byte {at}");
-    // The decoder would take several padded texts, one after the other, for one.
-    let end = text.find('=').map_or(text.len(), |at| at.next_multiple_of(4));
-    if text.len() > end {
-        return Err(wrong(end));
+    base64_of_any_length(text).map_err(|at| format!("illegal base64 data at input byte {at}"))
+}
+
+/// The same, of what no item bounds; the error is the position. As others do, line feeds are passed over.
+pub(super) fn base64_of_any_length(text: &str) -> Result<Vec<u8>, usize> {
+    if !text.bytes().any(|byte| LINE_FEEDS.contains(&byte)) {
+        return base64::decode(text);
     }
-    BASE64.decode(text.as_bytes()).map_err(|error| wrong(error.position))
+    // Long enough from the start: a text that grew would leave copies behind.
+    let mut joined = zeroize::Zeroizing::new(String::with_capacity(text.len()));
+    joined.extend(text.split(['\r', '\n']));
+    base64::decode(&joined)
 }
 
 /// A secret field that holds base64; `None` when it is not there.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::batch::base64;
+use super::batch::base64_of_any_length;
 use crate::answer::{Answer, Refusal};
 use crate::crypto::transit::Hash;
 use crate::engine::table::{Call, Field};
@@ -112,7 +112,7 @@ pub fn hash(algorithm: Option<&str>, call: &Call<'_>) -> Result<Operation, Refus
     let hash = Hash::named(name).filter(|hash| *hash != Hash::Sha1);
     let hash = hash.ok_or_else(|| Refusal::invalid(format!("unsupported algorithm {name}")))?;
     let input = match call.fields.secret("input")? {
-        Some(input) => base64(input.expose()),
+        Some(input) => base64_of_any_length(input.expose()),
         None => Ok(Vec::new()),
     };
     let input = input.map_err(|_| Refusal::invalid("unable to decode input as base64"))?;
