@@ -117,6 +117,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_removed_has_nothing_in_memory() {
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_000)).await;
+        let tenants = deployed.tenants().await;
+        let (tenant, before) = (tenants.root(), tenants.caches.bytes());
+        fill(&tenant, 0..10);
+        tenant.advance(tenant.head(), (0..1_000).map(|number| (key(number), None)).collect(), &[]);
+        assert_eq!((tenants.caches.bytes(), there(&tenant, 0..1_000)), (before, 0));
+    }
+
+    #[tokio::test]
     async fn a_tenant_that_is_forgotten_has_nothing_in_memory() {
         let caches = Caches::of(100);
         caches.changed(0, 90);

@@ -24,8 +24,8 @@ use crate::time::Timestamp;
 /// How many bytes of sealed records and opened names one tenant keeps in memory.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 
-/// What one cached entry costs besides its bytes.
-const ENTRY_BYTES: usize = 300;
+/// What one cached entry costs besides its bytes: itself with the two counts of its `Arc`, and its place in a table that is two thirds full.
+const ENTRY_BYTES: usize = size_of::<Entry>() + 2 * size_of::<usize>() + (size_of::<(RecordKey, Arc<Entry>)>() + 1) * 3 / 2;
 
 /// A tenant whose keys are open.
 pub struct Tenant {
@@ -201,10 +201,7 @@ impl Tenant {
     pub(super) fn fill(&self, key: RecordKey, position: u64, entry: &Arc<Entry>) {
         self.change_cache(|state| {
             if !state.recent.changed_after(&key.0, position) {
-                state.bytes += entry.bytes();
-                if let Some(old) = state.records.insert(key, Arc::clone(entry)) {
-                    state.bytes = state.bytes.saturating_sub(old.bytes());
-                }
+                state.replace(key, Some(Arc::clone(entry)));
                 state.shrink();
             }
         });
@@ -258,17 +255,14 @@ impl Tenant {
         self.state().recent.changed_after(key, position)
     }
 
-    /// Takes over what this server has committed: `written` are the new rows, `directories` changed their names.
+    /// Takes over what this server has committed: `written` are the new rows, `directories` changed their names. What was removed is evicted: few
+    /// ask for it again, and whoever does finds out from the store.
     pub(super) fn advance(&self, head: Head, written: Vec<(RecordKey, Option<RecordRow>)>, directories: &[DirKey]) {
         self.change_cache(|state| {
             let position = head.seq;
             for (key, row) in written {
                 state.recent.note(position, key.0);
-                let entry = Arc::new(Entry::new(row));
-                state.bytes += entry.bytes();
-                if let Some(old) = state.records.insert(key, entry) {
-                    state.bytes = state.bytes.saturating_sub(old.bytes());
-                }
+                state.replace(key, row.map(|row| Arc::new(Entry::new(Some(row)))));
             }
             for directory in directories {
                 state.recent.note(position, directory.0);
@@ -285,9 +279,7 @@ impl Tenant {
             if let Some(changed) = changed {
                 for (position, key) in changed {
                     state.recent.note(*position, *key);
-                    if let Some(old) = state.records.remove(&RecordKey(*key)) {
-                        state.bytes = state.bytes.saturating_sub(old.bytes());
-                    }
+                    state.replace(RecordKey(*key), None);
                     state.forget_names(&DirKey(*key));
                 }
             } else {
@@ -309,6 +301,16 @@ impl Drop for Tenant {
 }
 
 impl State {
+    /// Caches a record in place of what was known of it, or nothing.
+    fn replace(&mut self, key: RecordKey, entry: Option<Arc<Entry>>) {
+        self.bytes += entry.as_ref().map_or(0, |entry| entry.bytes());
+        let old = match entry {
+            Some(entry) => self.records.insert(key, entry),
+            None => self.records.remove(&key),
+        };
+        self.bytes = self.bytes.saturating_sub(old.map_or(0, |old| old.bytes()));
+    }
+
     fn forget_names(&mut self, directory: &DirKey) {
         if let Some(old) = self.names.remove(directory) {
             self.bytes = self.bytes.saturating_sub(names_bytes(&old));
