@@ -32,14 +32,16 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 const LOOK_REST: Duration = Duration::from_millis(500);
 /// The code of an answer that there are too many connections (appendix A of PostgreSQL's manual).
 const TOO_MANY: &str = "53300";
-/// Set on every connection. Timeouts bound whoever holds a head; all access is by key, so plans that would suit the small
-/// tables of today and not the large ones of tomorrow are ruled out.
-pub(super) const SETTINGS: [(&str, &str); 13] = [
+/// Set on every connection. Timeouts bound whoever holds a head; all access is by key, in the order of an index, so plans that would suit
+/// the small tables of today and not the large ones of tomorrow are ruled out.
+pub(super) const SETTINGS: [(&str, &str); 15] = [
     ("timezone", "UTC"),
     ("search_path", "pg_catalog"),
     ("plan_cache_mode", "force_generic_plan"),
     ("jit", "off"),
     ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("statement_timeout", "0"),

@@ -1,5 +1,5 @@
 //! A group: lock the heads; then, in statements begun after the last lock was granted, read the feed, apply, commit.
-//! Three round trips happen while a head is held, however many tenants and rows there are.
+//! Three round trips happen while a head is held, and one more where records go, however many tenants and rows there are.
 
 use std::collections::HashMap;
 
@@ -37,16 +37,12 @@ macro_rules! append {
          $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[])"
     };
 }
-/// A group that only read.
+/// A group that wrote no record.
 const APPEND: &str = append!();
-/// A group that changed records. Each that goes is found by its key (the limit holds the planner to that): a join may be planned as a
-/// scan of all that the tenant has. The rows stay where they are, as whoever changes them holds the tenant's head.
+/// A group that wrote records.
 const APPLY: &str = concat!(
-    "WITH removed AS (DELETE FROM strongroom.record WHERE ctid = ANY (ARRAY(SELECT r.ctid \
-     FROM unnest($15::bytea[], $16::bytea[]) AS gone(tenant_id, key) CROSS JOIN LATERAL (SELECT ctid FROM strongroom.record \
-     WHERE tenant_id = gone.tenant_id AND key = gone.key LIMIT 1) r))), \
-     written AS (INSERT INTO strongroom.record (tenant_id, key, dir, seq, expires_at, name, sealed) \
-     SELECT * FROM unnest($17::bytea[], $18::bytea[], $19::bytea[], $20::int8[], $21::int8[], $22::bytea[], $23::bytea[]) \
+    "WITH written AS (INSERT INTO strongroom.record (tenant_id, key, dir, seq, expires_at, name, sealed) \
+     SELECT * FROM unnest($15::bytea[], $16::bytea[], $17::bytea[], $18::int8[], $19::int8[], $20::bytea[], $21::bytea[]) \
      ON CONFLICT (tenant_id, key) DO UPDATE SET seq = excluded.seq, expires_at = excluded.expires_at, sealed = excluded.sealed) ",
     append!()
 );
@@ -166,12 +162,17 @@ pub(super) async fn apply(session: &mut Session, plan: &Plan, structural: &[Stru
     for change in structural {
         change_tenant(session, change).await?;
     }
-    let logs = &plan.logs;
-    let changes = !plan.puts.is_empty() || !plan.removes.is_empty();
-    if logs.is_empty() && !changes {
+    let (logs, removes, puts) = (&plan.logs, &plan.removes, &plan.puts);
+    if !removes.is_empty() {
+        let removing = sqlx::query("SELECT strongroom.remove($1, $2)")
+            .bind(removes.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
+            .bind(removes.iter().map(|(_, key)| &key.0[..]).collect::<Vec<_>>());
+        within(removing.execute(session.connection()?)).await?;
+    }
+    if logs.is_empty() && puts.is_empty() {
         return Ok(());
     }
-    let mut query = sqlx::query(if changes { APPLY } else { APPEND })
+    let mut query = sqlx::query(if puts.is_empty() { APPEND } else { APPLY })
         .bind(logs.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
         .bind(numbers(logs.iter().map(|(_, row)| row.tail.seq))?)
         .bind(numbers(logs.iter().map(|(_, row)| row.tail.first_index))?)
@@ -186,11 +187,8 @@ pub(super) async fn apply(session: &mut Session, plan: &Plan, structural: &[Stru
         .bind(logs.iter().map(|(_, row)| &row.batch[..]).collect::<Vec<_>>())
         .bind(logs.iter().map(|(_, row)| &row.leaves[..]).collect::<Vec<_>>())
         .bind(logs.iter().map(|(_, row)| &row.summary[..]).collect::<Vec<_>>());
-    if changes {
-        let (removes, puts) = (&plan.removes, &plan.puts);
+    if !puts.is_empty() {
         query = query
-            .bind(removes.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
-            .bind(removes.iter().map(|(_, key)| &key.0[..]).collect::<Vec<_>>())
             .bind(puts.iter().map(|(tenant, _)| &tenant.0[..]).collect::<Vec<_>>())
             .bind(puts.iter().map(|(_, row)| &row.key.0[..]).collect::<Vec<_>>())
             .bind(puts.iter().map(|(_, row)| &row.directory.0[..]).collect::<Vec<_>>())

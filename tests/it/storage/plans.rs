@@ -3,8 +3,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use strongroom::id::TenantId;
 use strongroom::record::{DirKey, RecordKey};
-use strongroom::storage::{Change, Store as _};
+use strongroom::storage::postgres::PostgresStore;
+use strongroom::storage::{Change, RecordRow, Store as _};
 use strongroom::time::Timestamp;
 
 use super::postgres::Fixture;
@@ -25,57 +27,86 @@ async fn what_is_read_does_not_grow_with_what_there_is() {
     let Fixture { store, database } = Fixture::new().await;
     let tenants = sample::tenants(&store, OTHERS).await;
     let busy = tenants[0];
-    for tenant in &tenants {
-        commit(&store, *tenant, vec![Change::Put(record(0))]).await.unwrap();
-    }
-    let mut rows: Vec<_> = (0..RECORDS).map(record).collect();
-    for row in &mut rows {
-        row.expires_at = Some(Timestamp(1));
-    }
-    commit(&store, busy, rows.into_iter().map(Change::Put).collect()).await.unwrap();
-    for _ in 0..LOG_ROWS {
-        // What is written again leaves rows behind that are read until they are cleaned up: not one of those that are asked for.
-        commit(&store, busy, vec![Change::Put(record(RECORDS))]).await.unwrap();
-    }
+    grow(&store, &tenants).await;
     store.close().await;
     // A planner that knows nothing, and one that knows how much tenants have on average.
     for known in [false, true] {
         if known {
             database.sql("postgres", "ANALYZE strongroom.record, strongroom.log");
         }
-        let before = settled(&database);
+        let before = settled(&database, 0);
         let store = database.store().await;
         for number in 0..ROUNDS {
-            assert!(store.record(busy, record(RECORDS / 2 + number).key).await.unwrap().value.is_some() != known);
-            assert!(store.record(busy, RecordKey([0xee; 32])).await.unwrap().value.is_none());
-            assert_eq!(store.names(busy, DirKey([3; 32]), None, 4).await.unwrap().value.len(), 4);
-            assert_eq!(store.records(busy, None, 4).await.unwrap().value.len(), 4);
-            assert_eq!(store.next_expiry(busy).await.unwrap(), Some(Timestamp(1)));
-            commit(&store, busy, vec![Change::Remove(record(RECORDS / 2 + number).key)]).await.unwrap();
+            assert_eq!(ask(&store, busy, RECORDS / 2 + number).await, !known);
         }
         store.close().await;
-        let read = settled(&database) - before;
+        let read = settled(&database, 0) - before;
         assert!(read > 0 && read <= i64::from(ROUNDS) * ROUND_MAX, "{read} rows and entries in {ROUNDS} rounds, known: {known}");
     }
 }
 
-/// Rows of tables and entries of indexes read so far, when what ended sessions counted is in the statistics.
-fn settled(database: &Database) -> i64 {
-    let counted = || -> i64 {
-        let text = "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('record', 'log')) \
-                    + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('record', 'log'))";
-        database.sql("postgres", text).trim().parse().unwrap()
-    };
-    let sessions = || {
-        database.sql(
-            "postgres",
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'strongroom_runtime' AND datname = current_database()",
-        )
-    };
+/// A session keeps the plan of a statement as it was made first, in a new deployment of empty tables.
+#[tokio::test]
+async fn plans_for_empty_tables_serve_when_they_are_full() {
+    let Fixture { store, database } = Fixture::new().await;
+    let tenants = sample::tenants(&store, OTHERS).await;
+    let busy = tenants[0];
+    commit(&store, busy, (RECORDS..RECORDS + 2 * ROUNDS).map(expiring).map(Change::Put).collect()).await.unwrap();
+    for number in 0..ROUNDS {
+        assert!(ask(&store, busy, RECORDS + number).await);
+    }
+    let sessions = database.backends().len();
+    let growing = database.store().await;
+    grow(&growing, &tenants).await;
+    growing.close().await;
+    let before = settled(&database, sessions);
+    assert_eq!(database.backends().len(), sessions, "those that have plans are still there");
+    for number in 0..ROUNDS {
+        assert!(ask(&store, busy, RECORDS / 2 + number).await);
+    }
+    store.close().await;
+    let read = settled(&database, 0) - before;
+    assert!(read > 0 && read <= 2 * i64::from(ROUNDS) * ROUND_MAX, "{read} rows and entries in {ROUNDS} rounds");
+}
+
+/// Much in every table, most of it the first tenant's.
+async fn grow(store: &PostgresStore, tenants: &[TenantId]) {
+    let busy = tenants[0];
+    for tenant in tenants {
+        commit(store, *tenant, vec![Change::Put(record(0))]).await.unwrap();
+    }
+    commit(store, busy, (0..RECORDS).map(expiring).map(Change::Put).collect()).await.unwrap();
+    for _ in 0..LOG_ROWS {
+        // What is written again leaves rows behind that are read until they are cleaned up: not one of those that are asked for.
+        commit(store, busy, vec![Change::Put(record(RECORDS))]).await.unwrap();
+    }
+}
+
+fn expiring(number: u32) -> RecordRow {
+    RecordRow { expires_at: Some(Timestamp(1)), ..record(number) }
+}
+
+/// Asks every question once, the last one the removal of this record. Whether it was there.
+async fn ask(store: &PostgresStore, tenant: TenantId, number: u32) -> bool {
+    let key = record(number).key;
+    let found = store.record(tenant, key).await.unwrap().value.is_some();
+    assert!(store.record(tenant, RecordKey([0xee; 32])).await.unwrap().value.is_none());
+    assert_eq!(store.names(tenant, DirKey([3; 32]), None, 4).await.unwrap().value.len(), 4);
+    assert_eq!(store.records(tenant, None, 4).await.unwrap().value.len(), 4);
+    assert_eq!(store.next_expiry(tenant).await.unwrap(), Some(Timestamp(1)));
+    assert_eq!(store.expired(tenant, Timestamp(2), 4).await.unwrap().len(), 4);
+    commit(store, tenant, vec![Change::Remove(key)]).await.unwrap();
+    found
+}
+
+/// Rows of tables and entries of indexes read so far, when what ended sessions counted is in the statistics: all but so many have.
+fn settled(database: &Database, sessions: usize) -> i64 {
     let begun = Instant::now();
-    while sessions().trim() != "0" {
+    while database.backends().len() > sessions {
         assert!(begun.elapsed() < PATIENCE, "sessions of a closed store stay open");
         sleep(Duration::from_millis(20));
     }
-    counted()
+    let text = "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('record', 'log')) \
+                + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('record', 'log'))";
+    database.sql("postgres", text).trim().parse().unwrap()
 }
