@@ -1,5 +1,5 @@
--- Records go by their keys, one by one: whatever is known of the tables when it is planned, no other rows are read. This step only adds:
--- servers that know version 8 go on with it.
+-- Rows go by their keys: whatever is known of the tables when that is planned, no others are read. This step only adds: servers that know
+-- version 8 go on with it.
 
 -- Removes the records at these places, `keys[n]` of `tenants[n]`.
 CREATE FUNCTION strongroom.remove(tenants bytea[], keys bytea[]) RETURNS void
@@ -13,3 +13,47 @@ END
 $$;
 REVOKE ALL ON FUNCTION strongroom.remove(bytea[], bytea[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strongroom.remove(bytea[], bytea[]) TO strongroom_runtime;
+
+-- As before, and a chunk is a range of keys.
+CREATE OR REPLACE FUNCTION strongroom.erase_chunk(erased bytea, at_most bigint) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    current  bigint;
+    last_key bytea;
+    last_seq bigint;
+    gone     bigint;
+BEGIN
+    SELECT state INTO current FROM strongroom.tenant WHERE tenant_id = erased;
+    IF NOT FOUND THEN
+        RETURN 0;
+    ELSIF current <> 2 THEN
+        RAISE EXCEPTION 'the tenant is not erasing' USING ERRCODE = 'SR002';
+    END IF;
+    SELECT c.key INTO last_key FROM (SELECT key FROM strongroom.record WHERE tenant_id = erased ORDER BY key LIMIT at_most) c
+        ORDER BY c.key DESC LIMIT 1;
+    DELETE FROM strongroom.record WHERE tenant_id = erased AND key <= last_key;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    IF gone = 0 THEN
+        SELECT max(c.seq) INTO last_seq FROM (SELECT seq FROM strongroom.log WHERE tenant_id = erased ORDER BY seq LIMIT at_most) c;
+        WITH taken AS (
+            DELETE FROM strongroom.log WHERE tenant_id = erased AND seq <= last_seq
+            RETURNING first_index, leaves, frontier
+        ), kept AS (
+            -- Rows that somebody has edited must not keep a tenant from being erased.
+            INSERT INTO strongroom.erased_log (tenant_id, first_index, leaves, frontier)
+            SELECT erased, min(first_index), string_agg(leaves, ''::bytea ORDER BY first_index),
+                (array_agg(frontier ORDER BY first_index DESC))[1]
+            FROM taken HAVING count(*) > 0
+            ON CONFLICT DO NOTHING
+        )
+        SELECT count(*) INTO gone FROM taken;
+    END IF;
+    IF gone = 0 AND NOT EXISTS (SELECT FROM strongroom.archived WHERE tenant_id = erased) THEN
+        DELETE FROM strongroom.head WHERE tenant_id = erased;
+        DELETE FROM strongroom.tenant WHERE tenant_id = erased;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+    END IF;
+    RETURN gone;
+END
+$$;

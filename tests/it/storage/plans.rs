@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use strongroom::id::TenantId;
 use strongroom::record::{DirKey, RecordKey};
 use strongroom::storage::postgres::PostgresStore;
-use strongroom::storage::{Change, RecordRow, Store as _};
+use strongroom::storage::{Change, RecordRow, Store as _, Structural, TenantState};
 use strongroom::time::Timestamp;
 
 use super::postgres::Fixture;
@@ -19,6 +19,8 @@ const OTHERS: usize = 40;
 const RECORDS: u32 = 2_000;
 const LOG_ROWS: u32 = 400;
 const ROUNDS: u32 = 10;
+/// Rows that are erased in one step.
+const CHUNK: usize = 100;
 /// Rows and entries of indexes that one round may read: it asks for some fifteen rows, in six questions.
 const ROUND_MAX: i64 = 60;
 
@@ -67,6 +69,34 @@ async fn plans_for_empty_tables_serve_when_they_are_full() {
     store.close().await;
     let read = settled(&database, 0) - before;
     assert!(read > 0 && read <= 2 * i64::from(ROUNDS) * ROUND_MAX, "{read} rows and entries in {ROUNDS} rounds");
+}
+
+/// Step by step, and each step reads what it takes: likewise with the plans of a new deployment.
+#[tokio::test]
+async fn erasing_reads_no_more_than_it_takes() {
+    let Fixture { store, database } = Fixture::new().await;
+    let tenants = sample::tenants(&store, OTHERS).await;
+    commit(&store, tenants[1], vec![Change::Put(record(0))]).await.unwrap();
+    for _ in 0..ROUNDS {
+        store.erase_chunk(tenants[1], CHUNK, None).await.unwrap_err();
+    }
+    erase(&store, tenants[1]).await;
+    let sessions = database.backends().len();
+    let growing = database.store().await;
+    grow(&growing, &tenants[..1]).await;
+    growing.close().await;
+    let before = settled(&database, sessions);
+    erase(&store, tenants[0]).await;
+    store.close().await;
+    let (read, rows) = (settled(&database, 0) - before, i64::from(RECORDS + LOG_ROWS));
+    assert!(read >= rows && read <= 5 * rows, "{read} rows and entries, to take {rows}");
+}
+
+async fn erase(store: &PostgresStore, tenant: TenantId) {
+    let erasing = vec![Structural::State(tenant, TenantState::Erasing)];
+    sample::commit_with(store, tenant, Vec::new(), erasing).await.unwrap();
+    while store.erase_chunk(tenant, CHUNK, None).await.unwrap() > 0 {}
+    assert!(store.tenant(tenant).await.unwrap().is_none());
 }
 
 /// Much in every table, most of it the first tenant's.
