@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,17 @@ use tokio::sync::oneshot;
 
 use super::Route;
 
-/// Requests of one namespace that are under way while several namespaces are there.
-const UNDERWAY_MAX: usize = 16;
+/// Requests of one namespace that are under way while several namespaces are there, for each processor that this server may use: more would
+/// wait for a processor, or for the disk behind the group before, and let others wait there.
+const UNDERWAY_EACH: usize = 4;
 /// Several are there for so long after they last had requests under way at the same time.
 const LATELY: Duration = Duration::from_secs(1);
 
 /// Lets requests begin.
-#[derive(Default)]
 pub(super) struct Gate {
     names: RandomState,
+    /// Requests of a namespace that are under way beside others'.
+    most: usize,
     lanes: Mutex<Lanes>,
 }
 
@@ -40,6 +43,13 @@ pub(super) struct Permit {
     lane: u64,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { names: RandomState::new(), most: UNDERWAY_EACH * processors, lanes: Mutex::default() }
+    }
+}
+
 impl Gate {
     /// Waits until a request to `route` may begin.
     pub(super) async fn enter(self: &Arc<Self>, route: &Route) -> Permit {
@@ -57,7 +67,7 @@ impl Gate {
             }
             let mixed = lanes.mixed.is_some_and(|mixed| now.saturating_duration_since(mixed) < LATELY);
             let here = lanes.of.entry(lane).or_default();
-            if !mixed || here.underway < UNDERWAY_MAX {
+            if !mixed || here.underway < self.most {
                 here.underway += 1;
                 return Permit { gate: Arc::clone(self), lane };
             }
@@ -85,7 +95,7 @@ impl Drop for Permit {
             // More than the bound began when there were no others. Who has gone waits for nothing any more.
             let is_next = |next: &oneshot::Sender<Permit>| !next.is_closed();
             let next =
-                if lane.underway > UNDERWAY_MAX { None } else { std::iter::from_fn(|| lane.waiting.pop_front()).find(is_next) };
+                if lane.underway > self.gate.most { None } else { std::iter::from_fn(|| lane.waiting.pop_front()).find(is_next) };
             if next.is_none() {
                 lane.underway = lane.underway.saturating_sub(1);
                 if lane.underway == 0 {
@@ -126,7 +136,7 @@ mod tests {
     fn beside_others_so_many_are_under_way_and_the_rest_begin_in_their_order() {
         let (gate, now) = (Arc::new(Gate::default()), Instant::now());
         let other = begun(&gate, 2, 1, now);
-        let mut first = begun(&gate, 1, UNDERWAY_MAX, now);
+        let mut first = begun(&gate, 1, gate.most, now);
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(gate.enter_lane(1, now))).collect();
         assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
         assert_eq!(begun(&gate, 2, 5, now).len(), 5, "others begin at once");
@@ -144,10 +154,10 @@ mod tests {
     #[test]
     fn a_flood_that_was_alone_shrinks_to_the_bound_when_others_come() {
         let (gate, now) = (Arc::new(Gate::default()), Instant::now());
-        let mut flood = begun(&gate, 1, 2 * UNDERWAY_MAX, now);
+        let mut flood = begun(&gate, 1, 2 * gate.most, now);
         let _other = begun(&gate, 2, 1, now);
         let mut waiting = Box::pin(gate.enter_lane(1, now));
-        for _ in 0..UNDERWAY_MAX {
+        for _ in 0..gate.most {
             assert!(waiting.as_mut().now_or_never().is_none());
             flood.pop();
         }
@@ -161,7 +171,7 @@ mod tests {
         let (gate, now) = (Arc::new(Gate::default()), Instant::now());
         drop(begun(&gate, 2, 1, now));
         let other = begun(&gate, 2, 1, now);
-        let _first = begun(&gate, 1, UNDERWAY_MAX, now);
+        let _first = begun(&gate, 1, gate.most, now);
         drop(other);
         assert!(gate.enter_lane(1, now).now_or_never().is_none());
         assert_eq!(begun(&gate, 1, 9, now + LATELY).len(), 9);
