@@ -14,8 +14,8 @@ $$;
 REVOKE ALL ON FUNCTION strongroom.remove(bytea[], bytea[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strongroom.remove(bytea[], bytea[]) TO strongroom_runtime;
 
--- As before, and a chunk is a range of keys.
-CREATE OR REPLACE FUNCTION strongroom.erase_chunk(erased bytea, at_most bigint) RETURNS bigint
+-- As `erase_chunk` of before, which stays for servers of before; and a chunk is a range of keys.
+CREATE FUNCTION strongroom.erase_next(erased bytea, at_most bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -57,3 +57,5 @@ BEGIN
     RETURN gone;
 END
 $$;
+REVOKE ALL ON FUNCTION strongroom.erase_next(bytea, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strongroom.erase_next(bytea, bigint) TO strongroom_runtime;

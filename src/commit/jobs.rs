@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::NAMES_MAX;
 use super::committer::{Attempt, Committer};
 use super::due::DueRotation;
 use super::lease::Held;
 use super::rewrap::RewrapStep;
-use super::tenant::Tenant;
+use super::tenant::{Entry, Tenant};
 use super::txn::{Swept, Txn};
 use super::unfinished::UnfinishedRewrap;
 use super::waiting::Waiting;
@@ -122,6 +123,7 @@ impl Upkeep {
         if keys.is_empty() {
             return false;
         }
+        self.look_up(tenant, &keys).await;
         let (damaged, rest) = (Mutex::default(), AtomicBool::new(full));
         let expiry = Arc::new(Expiry { tenant: Arc::clone(tenant), keys, remains: self.remains.clone(), damaged, rest });
         match self.committer.run_under(under, Arc::clone(&expiry) as Arc<dyn Attempt>).await {
@@ -134,6 +136,19 @@ impl Upkeep {
                 false
             }
         }
+    }
+
+    /// Has records in the cache, all asked for at once: whoever needs one after another would wait for the database each time. One that cannot
+    /// be read now is asked for again.
+    async fn look_up(&self, tenant: &Tenant, keys: &[RecordKey]) {
+        let store = self.committer.tenants().store();
+        let unknown = keys.iter().filter(|key| tenant.cached(key).1.is_none());
+        let reading = unknown.map(async |key| {
+            if let Ok(found) = store.record(tenant.id(), *key).await {
+                tenant.fill(*key, found.seq, &Arc::new(Entry::new(found.value)));
+            }
+        });
+        join_all(reading).await;
     }
 
     /// Wraps values of a tenant by its newest wrapping key, after that was changed.

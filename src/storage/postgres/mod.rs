@@ -230,7 +230,7 @@ impl Store for PostgresStore {
     async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError> {
         let mut session = self.open(&[tenant], &[tenant]).await?;
         session.under(under).await?;
-        let erasing = sqlx::query_scalar("SELECT strongroom.erase_chunk($1, $2)")
+        let erasing = sqlx::query_scalar("SELECT strongroom.erase_next($1, $2)")
             .bind(&tenant.0[..])
             .bind(rows_limit(limit))
             .fetch_one(session.connection()?);

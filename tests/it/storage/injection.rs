@@ -225,10 +225,12 @@ async fn other_tenants_rows_are_neither_written_nor_noticed() {
     }
     victim.rollback().await;
 
-    // Not even the function that deletes log rows reaches over.
+    // Not even the functions that delete log rows reach over.
     commit_with(&victim.fixture.store, other, Vec::new(), vec![Structural::State(other, TenantState::Erasing)]).await.unwrap();
     victim.enter().await;
-    victim.rows(&format!("SELECT strongroom.erase_chunk('\\x{other}', 100)::text::bytea")).await.unwrap();
+    for function in ["erase_chunk", "erase_next"] {
+        victim.rows(&format!("SELECT strongroom.{function}('\\x{other}', 100)::text::bytea")).await.unwrap();
+    }
     sqlx::raw_sql("COMMIT").execute(&mut victim.connection).await.unwrap();
     let rows = victim
         .fixture
@@ -273,7 +275,7 @@ async fn the_catalogue_holds_no_way_around() {
             "functions with their owner's rights, besides these",
             format!(
                 "SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {ours} AND prosecdef \
-                 AND p.proname NOT IN ('tenants', 'tenants_in', 'tenants_after', 'erase_chunk', 'log_prune', 'forget_archived')"
+                 AND p.proname NOT IN ('tenants', 'tenants_in', 'tenants_after', 'erase_chunk', 'erase_next', 'log_prune', 'forget_archived')"
             ),
         ),
         (
