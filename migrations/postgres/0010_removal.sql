@@ -14,30 +14,38 @@ $$;
 REVOKE ALL ON FUNCTION strongroom.remove(bytea[], bytea[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strongroom.remove(bytea[], bytea[]) TO strongroom_runtime;
 
--- As `erase_chunk` of before, which stays for servers of before; and a chunk is a range of keys.
-CREATE FUNCTION strongroom.erase_next(erased bytea, at_most bigint) RETURNS bigint
+-- As `erase_chunk` of before, which stays for servers of before; and a chunk is a range: records behind `last_key`, then log rows behind
+-- `last_seq`, from which the next one goes on. What lies before is gone, and would be read past until the tables are cleaned up, which
+-- nobody can do as long as any transaction is older. The tenant itself goes when nothing is found behind the very beginning.
+CREATE FUNCTION strongroom.erase_next(erased bytea, at_most bigint, INOUT last_key bytea, INOUT last_seq bigint, OUT gone bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    current  bigint;
-    last_key bytea;
-    last_seq bigint;
-    gone     bigint;
+    current   bigint;
+    after_key bytea := last_key;
+    after_seq bigint := last_seq;
 BEGIN
+    gone := 0;
     SELECT state INTO current FROM strongroom.tenant WHERE tenant_id = erased;
     IF NOT FOUND THEN
-        RETURN 0;
+        RETURN;
     ELSIF current <> 2 THEN
         RAISE EXCEPTION 'the tenant is not erasing' USING ERRCODE = 'SR002';
     END IF;
-    SELECT c.key INTO last_key FROM (SELECT key FROM strongroom.record WHERE tenant_id = erased ORDER BY key LIMIT at_most) c
+    SELECT c.key INTO last_key
+        FROM (SELECT key FROM strongroom.record WHERE tenant_id = erased AND key > after_key ORDER BY key LIMIT at_most) c
         ORDER BY c.key DESC LIMIT 1;
-    DELETE FROM strongroom.record WHERE tenant_id = erased AND key <= last_key;
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    IF gone = 0 THEN
-        SELECT max(c.seq) INTO last_seq FROM (SELECT seq FROM strongroom.log WHERE tenant_id = erased ORDER BY seq LIMIT at_most) c;
+    last_key := coalesce(last_key, after_key);
+    IF last_key > after_key THEN
+        DELETE FROM strongroom.record WHERE tenant_id = erased AND key > after_key AND key <= last_key;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        RETURN;
+    END IF;
+    SELECT coalesce(max(c.seq), after_seq) INTO last_seq
+        FROM (SELECT seq FROM strongroom.log WHERE tenant_id = erased AND seq > after_seq ORDER BY seq LIMIT at_most) c;
+    IF last_seq > after_seq THEN
         WITH taken AS (
-            DELETE FROM strongroom.log WHERE tenant_id = erased AND seq <= last_seq
+            DELETE FROM strongroom.log WHERE tenant_id = erased AND seq > after_seq AND seq <= last_seq
             RETURNING first_index, leaves, frontier
         ), kept AS (
             -- Rows that somebody has edited must not keep a tenant from being erased.
@@ -48,14 +56,14 @@ BEGIN
             ON CONFLICT DO NOTHING
         )
         SELECT count(*) INTO gone FROM taken;
+        RETURN;
     END IF;
-    IF gone = 0 AND NOT EXISTS (SELECT FROM strongroom.archived WHERE tenant_id = erased) THEN
+    IF after_key = '' AND after_seq < 0 AND NOT EXISTS (SELECT FROM strongroom.archived WHERE tenant_id = erased) THEN
         DELETE FROM strongroom.head WHERE tenant_id = erased;
         DELETE FROM strongroom.tenant WHERE tenant_id = erased;
         GET DIAGNOSTICS gone = ROW_COUNT;
     END IF;
-    RETURN gone;
 END
 $$;
-REVOKE ALL ON FUNCTION strongroom.erase_next(bytea, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION strongroom.erase_next(bytea, bigint) TO strongroom_runtime;
+REVOKE ALL ON FUNCTION strongroom.erase_next(bytea, bigint, bytea, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strongroom.erase_next(bytea, bigint, bytea, bigint) TO strongroom_runtime;

@@ -89,6 +89,21 @@ impl Txn {
         fill.value.into_iter().map(open).collect()
     }
 
+    /// Which of these directories have names in them, as they are in the store: likewise.
+    pub async fn occupied(
+        &self,
+        tenant: &Arc<Tenant>,
+        (kind, mount): (Kind, MountId),
+        directories: impl Iterator<Item = String> + Send,
+    ) -> Result<Vec<bool>, Refusal> {
+        let keys: Vec<DirKey> = directories.map(|directory| tenant.keyring().dir_key(kind, mount, &directory)).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.tenants.store().occupied(tenant.id(), &keys).await;
+        found.map_err(|error| super::faults::store_refusal(&error))
+    }
+
     async fn stored_names(&mut self, tenant: &Arc<Tenant>, directory: DirKey) -> Result<Arc<[Box<str>]>, Refusal> {
         if let (position, Some(names)) = tenant.cached_names(&directory) {
             self.remember(tenant, directory.0, position);

@@ -111,6 +111,12 @@ pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
+/// When a record expires, and its key.
+pub(super) fn expired(tenant: TenantId, row: &impl Cells) -> Result<(Timestamp, RecordKey), StoreError> {
+    let place = Place { table: "record", row: &tenant.0 };
+    Ok((Timestamp(place.number(row, 0, "expires_at")?), RecordKey(place.array(row, 1, "key")?)))
+}
+
 /// id, root, edge, dev (0 or 1), seal, format
 pub(super) fn deployment(row: &impl Cells) -> Result<Deployment, StoreError> {
     let place = Place { table: "deployment", row: &[] };

@@ -90,8 +90,16 @@ pub trait Store: Send + Sync {
     /// After `StoreError::Unknown`: whether the group was committed in `tenants`. Waits for the group's old transaction to end.
     async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError>;
 
-    /// Keys of records that expire at or before `before`, earliest first, at most `limit`.
-    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError>;
+    /// Which of these directories have names in them, in their order.
+    async fn occupied(&self, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError>;
+
+    /// Records that expire at `times`, each with when it does, earliest first, at most `limit`.
+    async fn expired(
+        &self,
+        tenant: TenantId,
+        times: RangeInclusive<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, RecordKey)>, StoreError>;
 
     /// When the next of a tenant's records expires, be that in the past.
     async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError>;

@@ -20,6 +20,7 @@ pub mod cidr;
 mod create;
 pub mod entry;
 pub mod epoch;
+pub mod expiry;
 pub mod grant;
 pub mod lease;
 pub mod lifetime;

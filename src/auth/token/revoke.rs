@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::authenticate::{Known, Rows, live};
 use super::entry::{
     AccessorRecord, ChildRecord, REMAINS, TokenEntry, TokenKind, accessor_address, child_address, children_of, remains_address,
@@ -15,7 +13,7 @@ use super::entry::{
 use super::epoch::{self, DeadPath, Epoch};
 use super::lease::{self, LeaseRecord};
 use crate::answer::Refusal;
-use crate::commit::{Remains, Tenant, Txn};
+use crate::commit::{Tenant, Txn};
 use crate::record::{Kind, RecordKey, SYSTEM};
 
 /// How many dead tokens one commit clears away: at most five rows each, so 255 changes.
@@ -104,7 +102,7 @@ async fn has_children(txn: &mut Txn, tenant: &Arc<Tenant>, hash: &str) -> Result
 }
 
 /// Notes down below which dead tokens there are more, and wakes the jobs if there are any.
-async fn note_remains(txn: &mut Txn, tenant: &Arc<Tenant>, dead: &[String]) -> Result<(), Refusal> {
+pub(super) async fn note_remains(txn: &mut Txn, tenant: &Arc<Tenant>, dead: &[String]) -> Result<(), Refusal> {
     for hash in dead {
         let note = ChildRecord { hash: hash.clone(), path: String::new() };
         txn.put(tenant, &remains_address(hash), &note, None).await?;
@@ -148,28 +146,6 @@ pub async fn tidy(txn: &mut Txn, chain: &[Arc<Tenant>], after: Option<RecordKey>
         tidied.last = names.last().map(|(key, _)| *key);
     }
     Ok(tidied)
-}
-
-/// Tokens that have expired go with all that leads to them.
-pub struct ExpiredTokens;
-
-#[async_trait]
-impl Remains for ExpiredTokens {
-    async fn remove(&self, txn: &mut Txn, tenant: &Arc<Tenant>, key: RecordKey) -> Result<bool, Refusal> {
-        let Some(entry) = txn.expired::<TokenEntry>(tenant, key).await? else { return Ok(false) };
-        let address = accessor_address(&entry.accessor);
-        let Some(record) = txn.read::<AccessorRecord>(tenant, &address).await? else { return Ok(false) };
-        let AccessorRecord { hash, parent, path } = &*record.value;
-        if tenant.keyring().record_key(&token_address(hash)) != key {
-            return Ok(false);
-        }
-        if has_children(txn, tenant, hash).await? {
-            note_remains(txn, tenant, std::slice::from_ref(hash)).await?;
-        }
-        let parent = parent.as_ref().map(|parent| parent.hash.as_str());
-        Rows { hash, accessor: &entry.accessor, parent, path }.remove(txn, tenant);
-        Ok(true)
-    }
 }
 
 /// A walk through the leases under a path that was ended.

@@ -21,6 +21,8 @@ use crate::record::{Kind, SYSTEM};
 use crate::secret::SecretText;
 use crate::time::{ManualClock, Timestamp};
 
+#[path = "tests/expiry.rs"]
+mod expired;
 #[path = "tests/kinds.rs"]
 mod kinds;
 #[path = "tests/shown.rs"]

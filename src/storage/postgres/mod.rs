@@ -9,6 +9,7 @@ mod archive;
 mod check;
 mod connect;
 mod context;
+mod erase;
 mod examine;
 mod group;
 mod heads;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::cells::{bounds, limit as rows_limit, stored};
+use super::cells::{bounds, stored};
 use super::{
     Archived, Beat, Census, Checkpoint, Cosignature, Deployment, DeploymentTree, Fence, Fill, Glance, Group, KeptLeaves, Known,
     LogRow, NewTenant, Outlook, RecordRow, Restored, Store, StoreError, Structural, TenantRow, TenantState,
@@ -38,6 +39,7 @@ use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
 use connect::Link;
 use context::ContextKey;
+use erase::Erasing;
 use lookups::Lookups;
 use session::{Purpose, Session, within};
 
@@ -46,8 +48,6 @@ pub use migrate::{Migrated, migrate, print_roles};
 
 /// How long closing waits for groups that are still open.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
-/// How long one chunk of an erasure may take.
-const ERASE_WAIT: Duration = Duration::from_mins(1);
 /// How many of a tenant's newest log rows are searched for a group whose outcome is unknown.
 const COMMITTED_ROWS_MAX: i64 = 1024;
 
@@ -56,6 +56,7 @@ pub struct PostgresStore {
     link: Link,
     key: Arc<ContextKey>,
     lookups: Lookups,
+    erasing: Erasing,
 }
 
 impl PostgresStore {
@@ -74,7 +75,7 @@ impl PostgresStore {
 
     fn new(link: Link, key: ContextKey) -> Self {
         let key = Arc::new(key);
-        Self { lookups: Lookups::new(link.clone(), Arc::clone(&key)), link, key }
+        Self { lookups: Lookups::new(link.clone(), Arc::clone(&key)), link, key, erasing: Erasing::default() }
     }
 
     /// Whether the database believes what this server signs.
@@ -203,8 +204,17 @@ impl Store for PostgresStore {
         Ok(found)
     }
 
-    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
-        self.read_expired(tenant, before, limit).await
+    async fn occupied(&self, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError> {
+        self.read_occupied(tenant, directories).await
+    }
+
+    async fn expired(
+        &self,
+        tenant: TenantId,
+        times: RangeInclusive<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, RecordKey)>, StoreError> {
+        self.read_expired(tenant, times, limit).await
     }
 
     async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
@@ -228,21 +238,7 @@ impl Store for PostgresStore {
     }
 
     async fn erase_chunk(&self, tenant: TenantId, limit: usize, under: Option<Fence>) -> Result<u64, StoreError> {
-        let mut session = self.open(&[tenant], &[tenant]).await?;
-        session.under(under).await?;
-        let erasing = sqlx::query_scalar("SELECT strongroom.erase_next($1, $2)")
-            .bind(&tenant.0[..])
-            .bind(rows_limit(limit))
-            .fetch_one(session.connection()?);
-        let deleted: i64 = match tokio::time::timeout(ERASE_WAIT, erasing).await {
-            Ok(Err(sqlx::Error::Database(answer))) if answer.code().as_deref() == Some("SR002") => {
-                return Err(StoreError::Misused("rows of a tenant that is not erasing"));
-            }
-            Ok(deleted) => deleted?,
-            Err(_) => return Err(StoreError::unavailable("erasing took too long: use smaller chunks")),
-        };
-        session.commit().await?;
-        Ok(u64::try_from(deleted).unwrap_or(0))
+        self.erase_rows(tenant, limit, under).await
     }
 
     async fn kept_leaves(&self, tenant: TenantId, below: u64, limit: usize) -> Result<Vec<KeptLeaves>, StoreError> {

@@ -1,5 +1,7 @@
 //! Reads outside a group: one statement each in the context of one tenant, so each sees one snapshot.
 
+use std::ops::RangeInclusive;
+
 use sqlx::postgres::PgRow;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
@@ -36,6 +38,11 @@ const NAMES: &str = with_position!(
     "r.key, r.name",
     "dir = $2 AND dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' AND key > $4 ORDER BY key LIMIT $3"
 );
+// The order, which one index has, leaves no other plan: for the first of some rows, any scan that comes upon one soon looks cheap.
+const OCCUPIED: &str = "SELECT coalesce(r.found, 0) FROM unnest($2::bytea[]) WITH ORDINALITY AS wanted(dir, at) LEFT JOIN LATERAL (\
+        SELECT 1::int8 AS found FROM strongroom.record WHERE tenant_id = $1 AND dir >= wanted.dir AND dir <= wanted.dir \
+        AND dir <> '\\x0000000000000000000000000000000000000000000000000000000000000000' ORDER BY dir LIMIT 1\
+    ) r ON true ORDER BY wanted.at";
 const RECORDS: &str = with_position!("r.key, r.dir, r.seq, r.expires_at, r.name, r.sealed", "key > $2 ORDER BY key LIMIT $3");
 
 /// Runs one statement in the context of `tenant`.
@@ -89,14 +96,21 @@ impl PostgresStore {
     pub(super) async fn read_expired(
         &self,
         tenant: TenantId,
-        before: Timestamp,
+        times: RangeInclusive<Timestamp>,
         limit: usize,
-    ) -> Result<Vec<RecordKey>, StoreError> {
-        let text = "SELECT key FROM strongroom.record WHERE tenant_id = $1 AND expires_at IS NOT NULL AND expires_at <= $2 \
-                    ORDER BY expires_at LIMIT $3";
+    ) -> Result<Vec<(Timestamp, RecordKey)>, StoreError> {
+        let text = "SELECT expires_at, key FROM strongroom.record \
+                    WHERE tenant_id = $1 AND expires_at IS NOT NULL AND expires_at >= $2 AND expires_at <= $3 \
+                    ORDER BY expires_at LIMIT $4";
+        let rows = rows!(self, tenant, text, times.start().0, times.end().0, rows_limit(limit));
+        rows.iter().map(|row| cells::expired(tenant, row)).collect()
+    }
+
+    pub(super) async fn read_occupied(&self, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError> {
+        let wanted: Vec<&[u8]> = directories.iter().map(|directory| &directory.0[..]).collect();
+        let rows = rows!(self, tenant, OCCUPIED, wanted);
         let place = Place { table: "record", row: &tenant.0 };
-        let rows = rows!(self, tenant, text, before.0, rows_limit(limit));
-        rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
+        rows.iter().map(|row| place.number::<u8>(row, 0, "dir").map(|found| found > 0)).collect()
     }
 
     pub(super) async fn read_next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {

@@ -210,8 +210,17 @@ impl Store for SqliteStore {
         Ok(false)
     }
 
-    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
-        read::expired(&self.readers, tenant, before, limit).await
+    async fn occupied(&self, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError> {
+        read::occupied(&self.readers, tenant, directories).await
+    }
+
+    async fn expired(
+        &self,
+        tenant: TenantId,
+        times: RangeInclusive<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, RecordKey)>, StoreError> {
+        read::expired(&self.readers, tenant, times, limit).await
     }
 
     async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {

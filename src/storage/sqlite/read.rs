@@ -2,6 +2,8 @@
 //!
 //! Limits are written `+?3`: `SQLite` plans a statement whose limit is a bare parameter anew at every use.
 
+use std::ops::RangeInclusive;
+
 use sqlx::SqlitePool;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
@@ -75,22 +77,34 @@ pub(super) async fn records(
     Ok(Fill { seq: cells::position(tenant, &rows)?, value: cells::records(tenant, &rows, 1)? })
 }
 
+pub(super) async fn occupied(pool: &SqlitePool, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError> {
+    let text = "SELECT EXISTS (SELECT 1 FROM record WHERE tenant_id = ?1 AND dir = ?2 \
+                AND dir <> x'0000000000000000000000000000000000000000000000000000000000000000')";
+    let mut reader = pool.acquire().await?;
+    let mut found = Vec::with_capacity(directories.len());
+    for directory in directories {
+        let asking = sqlx::query_scalar(text).bind(&tenant.0[..]).bind(&directory.0[..]);
+        found.push(asking.fetch_one(&mut *reader).await?);
+    }
+    Ok(found)
+}
+
 pub(super) async fn expired(
     pool: &SqlitePool,
     tenant: TenantId,
-    before: Timestamp,
+    times: RangeInclusive<Timestamp>,
     limit: usize,
-) -> Result<Vec<RecordKey>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT key FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL AND expires_at <= ?2 ORDER BY expires_at LIMIT +?3",
-    )
-    .bind(&tenant.0[..])
-    .bind(before.0)
-    .bind(rows_limit(limit))
-    .fetch_all(pool)
-    .await?;
-    let place = Place { table: "record", row: &tenant.0 };
-    rows.iter().map(|row| place.array(row, 0, "key").map(RecordKey)).collect()
+) -> Result<Vec<(Timestamp, RecordKey)>, StoreError> {
+    let text = "SELECT expires_at, key FROM record WHERE tenant_id = ?1 AND expires_at IS NOT NULL AND expires_at >= ?2 \
+                AND expires_at <= ?3 ORDER BY expires_at LIMIT +?4";
+    let rows = sqlx::query(text)
+        .bind(&tenant.0[..])
+        .bind(times.start().0)
+        .bind(times.end().0)
+        .bind(rows_limit(limit))
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(|row| cells::expired(tenant, row)).collect()
 }
 
 pub(super) async fn next_expiry(pool: &SqlitePool, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {

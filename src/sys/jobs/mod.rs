@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::answer::Answer;
-use crate::auth::token::revoke::{ExpiredTokens, Walk};
+use crate::auth::token::expiry::ExpiredTokens;
+use crate::auth::token::revoke::Walk;
 use crate::commit::{Attempt, Committer, Elsewhere, Held, Rounds, Tenant, Upkeep, Wake};
 use crate::id::TenantId;
 use crate::record::RecordKey;

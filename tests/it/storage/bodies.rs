@@ -180,6 +180,10 @@ pub(super) async fn names_are_listed_by_directory(store: &dyn Store) {
     assert_eq!(end, Vec::new());
     assert_eq!(store.names(ids[0], DirKey::NONE, None, 100).await.unwrap().value, Vec::new());
     assert_eq!(store.names(ids[1], DirKey([3; 32]), None, 100).await.unwrap().value, Vec::new());
+    let directories = [DirKey::NONE, DirKey([3; 32]), DirKey([0xee; 32]), DirKey([3; 32])];
+    assert_eq!(store.occupied(ids[0], &directories).await.unwrap(), [false, true, false, true]);
+    assert_eq!(store.occupied(ids[1], &directories).await.unwrap(), [false; 4]);
+    assert!(store.occupied(ids[0], &[]).await.unwrap().is_empty());
     let mut group = store.begin(&[Known::locked(ids[0], 1)]).await.unwrap();
     assert_eq!(group.names(ids[0], DirKey([3; 32]), 100).await.unwrap(), expected);
     assert_eq!(group.names(ids[0], DirKey::NONE, 100).await.unwrap(), Vec::new());
@@ -206,10 +210,12 @@ pub(super) async fn expired_records_are_found_earliest_first(store: &dyn Store) 
     let at = |number: u32, time| RecordRow { expires_at: Some(Timestamp(time)), ..record(number) };
     let rows = [at(1, 300), at(2, 100), at(3, 200), at(4, 201), record(5)];
     commit(store, ids[0], rows.into_iter().map(Change::Put).collect()).await.unwrap();
-    let keys = |numbers: &[u32]| numbers.iter().map(|number| record(*number).key).collect::<Vec<_>>();
-    assert_eq!(store.expired(ids[0], Timestamp(200), 10).await.unwrap(), keys(&[2, 3]));
-    assert_eq!(store.expired(ids[0], Timestamp(i64::MAX), 3).await.unwrap(), keys(&[2, 3, 4]));
-    assert_eq!(store.expired(ids[1], Timestamp(i64::MAX), 3).await.unwrap(), Vec::new());
+    let found = |found: &[(i64, u32)]| found.iter().map(|(at, number)| (Timestamp(*at), record(*number).key)).collect::<Vec<_>>();
+    let all = || Timestamp(i64::MIN)..=Timestamp(i64::MAX);
+    assert_eq!(store.expired(ids[0], Timestamp(0)..=Timestamp(200), 10).await.unwrap(), found(&[(100, 2), (200, 3)]));
+    assert_eq!(store.expired(ids[0], Timestamp(200)..=Timestamp(299), 10).await.unwrap(), found(&[(200, 3), (201, 4)]));
+    assert_eq!(store.expired(ids[0], all(), 3).await.unwrap(), found(&[(100, 2), (200, 3), (201, 4)]));
+    assert_eq!(store.expired(ids[1], all(), 3).await.unwrap(), Vec::new());
     assert_eq!(store.next_expiry(ids[0]).await.unwrap(), Some(Timestamp(100)));
     assert_eq!(store.next_expiry(ids[1]).await.unwrap(), None);
 }

@@ -228,8 +228,8 @@ async fn other_tenants_rows_are_neither_written_nor_noticed() {
     // Not even the functions that delete log rows reach over.
     commit_with(&victim.fixture.store, other, Vec::new(), vec![Structural::State(other, TenantState::Erasing)]).await.unwrap();
     victim.enter().await;
-    for function in ["erase_chunk", "erase_next"] {
-        victim.rows(&format!("SELECT strongroom.{function}('\\x{other}', 100)::text::bytea")).await.unwrap();
+    for erasing in [format!("erase_chunk('\\x{other}', 100)"), format!("erase_next('\\x{other}', 100, '', -1)")] {
+        victim.rows(&format!("SELECT strongroom.{erasing}::text::bytea")).await.unwrap();
     }
     sqlx::raw_sql("COMMIT").execute(&mut victim.connection).await.unwrap();
     let rows = victim

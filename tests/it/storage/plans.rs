@@ -3,6 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use strongroom::id::TenantId;
 use strongroom::record::{DirKey, RecordKey};
 use strongroom::storage::postgres::PostgresStore;
@@ -21,7 +23,7 @@ const LOG_ROWS: u32 = 400;
 const ROUNDS: u32 = 10;
 /// Rows that are erased in one step.
 const CHUNK: usize = 100;
-/// Rows and entries of indexes that one round may read: it asks for some fifteen rows, in six questions.
+/// Rows and entries of indexes that one round may read: it asks for some sixteen rows, in seven questions.
 const ROUND_MAX: i64 = 60;
 
 #[tokio::test]
@@ -71,7 +73,7 @@ async fn plans_for_empty_tables_serve_when_they_are_full() {
     assert!(read > 0 && read <= 2 * i64::from(ROUNDS) * ROUND_MAX, "{read} rows and entries in {ROUNDS} rounds");
 }
 
-/// Step by step, and each step reads what it takes: likewise with the plans of a new deployment.
+/// Step by step, and each step reads what it takes: with the plans of a new deployment, too, and while a backup goes on.
 #[tokio::test]
 async fn erasing_reads_no_more_than_it_takes() {
     let Fixture { store, database } = Fixture::new().await;
@@ -86,10 +88,50 @@ async fn erasing_reads_no_more_than_it_takes() {
     grow(&growing, &tenants[..1]).await;
     growing.close().await;
     let before = settled(&database, sessions);
+    let older = older_transaction(&database).await;
     erase(&store, tenants[0]).await;
     store.close().await;
+    older.close().await.unwrap();
     let (read, rows) = (settled(&database, 0) - before, i64::from(RECORDS + LOG_ROWS));
     assert!(read >= rows && read <= 5 * rows, "{read} rows and entries, to take {rows}");
+}
+
+/// The same of what has expired: a step looks from where the one before has begun.
+#[tokio::test]
+async fn expiry_reads_no_more_than_it_takes() {
+    let Fixture { store, database } = Fixture::new().await;
+    let tenants = sample::tenants(&store, OTHERS).await;
+    let busy = tenants[0];
+    grow(&store, &tenants).await;
+    let at = |number: u32| RecordRow { expires_at: Some(Timestamp(i64::from(number))), ..record(number) };
+    let expiring = (10_000..10_000 + RECORDS).map(at).map(Change::Put).collect();
+    commit(&store, busy, expiring).await.unwrap();
+    store.close().await;
+    let before = settled(&database, 0);
+    let (older, store) = (older_transaction(&database).await, database.store().await);
+    let (mut from, mut removed) = (Timestamp(10_000), 0);
+    loop {
+        let found = store.expired(busy, from..=Timestamp(i64::MAX), CHUNK).await.unwrap();
+        let Some((first, _)) = found.first() else { break };
+        from = *first;
+        removed += found.len();
+        commit(&store, busy, found.iter().map(|(_, key)| Change::Remove(*key)).collect()).await.unwrap();
+    }
+    store.close().await;
+    older.close().await.unwrap();
+    let (read, rows) = (settled(&database, 0) - before, i64::from(RECORDS));
+    assert_eq!(removed, RECORDS as usize);
+    assert!(read >= rows && read <= 5 * rows, "{read} rows and entries, to take {rows}");
+}
+
+/// As long as it is open, what goes is not cleaned up: it could see that.
+async fn older_transaction(database: &Database) -> PgConnection {
+    let options: PgConnectOptions = database.url("postgres").parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    for text in ["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM strongroom.deployment"] {
+        sqlx::query(text).execute(&mut connection).await.unwrap();
+    }
+    connection
 }
 
 async fn erase(store: &PostgresStore, tenant: TenantId) {
@@ -124,7 +166,8 @@ async fn ask(store: &PostgresStore, tenant: TenantId, number: u32) -> bool {
     assert_eq!(store.names(tenant, DirKey([3; 32]), None, 4).await.unwrap().value.len(), 4);
     assert_eq!(store.records(tenant, None, 4).await.unwrap().value.len(), 4);
     assert_eq!(store.next_expiry(tenant).await.unwrap(), Some(Timestamp(1)));
-    assert_eq!(store.expired(tenant, Timestamp(2), 4).await.unwrap().len(), 4);
+    assert_eq!(store.expired(tenant, Timestamp(0)..=Timestamp(2), 4).await.unwrap().len(), 4);
+    assert_eq!(store.occupied(tenant, &[DirKey([3; 32]), DirKey([0xee; 32])]).await.unwrap(), [true, false]);
     commit(store, tenant, vec![Change::Remove(key)]).await.unwrap();
     found
 }

@@ -135,8 +135,17 @@ impl<B: Between> Store for Guarded<B> {
         self.between.pass(Call::reading("committed"), self.inner.committed(tenants, group)).await
     }
 
-    async fn expired(&self, tenant: TenantId, before: Timestamp, limit: usize) -> Result<Vec<RecordKey>, StoreError> {
-        self.between.pass(Call::reading("expired"), self.inner.expired(tenant, before, limit)).await
+    async fn occupied(&self, tenant: TenantId, directories: &[DirKey]) -> Result<Vec<bool>, StoreError> {
+        self.between.pass(Call::reading("occupied"), self.inner.occupied(tenant, directories)).await
+    }
+
+    async fn expired(
+        &self,
+        tenant: TenantId,
+        times: RangeInclusive<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, RecordKey)>, StoreError> {
+        self.between.pass(Call::reading("expired"), self.inner.expired(tenant, times, limit)).await
     }
 
     async fn next_expiry(&self, tenant: TenantId) -> Result<Option<Timestamp>, StoreError> {
