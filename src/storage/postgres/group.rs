@@ -1,5 +1,5 @@
 //! A group: lock the heads; then, in statements begun after the last lock was granted, read the feed, apply, commit.
-//! Three round trips happen while a head is held, and one more where records go, however many tenants and rows there are.
+//! Two round trips happen while a head is held, and one more where records go, however many tenants and rows there are.
 
 use std::collections::HashMap;
 
@@ -12,23 +12,12 @@ use super::super::plan::Plan;
 use super::super::{
     Batch, FEED_ROWS_MAX, Feed, FeedRow, Fence, Group, Known, RecordRow, StoreError, Structural, TenantKeys, TenantState,
 };
-use super::session::{Session, micros, within};
+use super::connect::Link;
+use super::context::ContextKey;
+use super::session::{Purpose, Session, within};
 use crate::id::TenantId;
 use crate::record::{DirKey, RecordKey};
 use crate::time::Timestamp;
-
-const FEED: &str = concat!(
-    "SELECT known.id, ",
-    micros!("clock_timestamp()"),
-    ", t.state, t.generation, l.seq, l.first_index, l.count, l.time, l.prev_root, l.root, l.frontier, l.changed, l.group_id, l.mac, \
-     f.seqs, f.prev_roots, f.changes \
-     FROM unnest($1::bytea[], $2::int8[]) AS known(id, seq) \
-     LEFT JOIN strongroom.tenant t ON t.tenant_id = known.id \
-     LEFT JOIN LATERAL (SELECT * FROM strongroom.log WHERE tenant_id = known.id ORDER BY seq DESC LIMIT 1) l ON true \
-     LEFT JOIN LATERAL (SELECT array_agg(n.seq ORDER BY n.seq) AS seqs, array_agg(n.prev_root ORDER BY n.seq) AS prev_roots, \
-     array_agg(n.changed ORDER BY n.seq) AS changes FROM strongroom.log n WHERE n.tenant_id = known.id AND n.seq > known.seq \
-     AND known.seq > 0 AND l.seq - known.seq <= $3) f ON true"
-);
 
 macro_rules! append {
     () => {
@@ -55,11 +44,19 @@ pub(super) struct PostgresGroup {
 }
 
 impl PostgresGroup {
-    /// Reads the feed of heads that `session` holds.
-    pub(super) async fn open(mut session: Session, tenants: &[Known]) -> Result<Self, StoreError> {
-        let ids: Vec<&[u8]> = tenants.iter().map(|known| &known.tenant.0[..]).collect();
+    /// Locks the heads of those to be locked, and reads the feed of all.
+    pub(super) async fn open(link: &Link, key: &ContextKey, tenants: &[Known]) -> Result<Self, StoreError> {
+        let ids: Vec<TenantId> = tenants.iter().map(|known| known.tenant).collect();
+        let (mut session, context) = Session::signed(link, key, Purpose::Write { locked: &[] }, &ids).await?;
+        let locked = tenants.iter().filter(|known| known.locked).map(|known| &known.tenant.0[..]);
         let seqs = tenants.iter().map(|known| cells::stored(known.seq)).collect::<Result<Vec<i64>, _>>()?;
-        let reading = sqlx::query(FEED).bind(ids).bind(seqs).bind(cells::limit(FEED_ROWS_MAX)).fetch_all(session.connection()?);
+        let reading = sqlx::query("SELECT * FROM strongroom.open_group($1, $2, $3, $4, $5)")
+            .bind(context)
+            .bind(locked.collect::<Vec<_>>())
+            .bind(tenants.iter().map(|known| &known.tenant.0[..]).collect::<Vec<_>>())
+            .bind(seqs)
+            .bind(cells::limit(FEED_ROWS_MAX))
+            .fetch_all(session.connection()?);
         let rows = within(reading).await?;
         let mut group = Self { session, feeds: HashMap::with_capacity(rows.len()), nothing: Feed::default(), now: Timestamp(0) };
         for row in &rows {
@@ -133,7 +130,7 @@ fn numbers(numbers: impl Iterator<Item = u64>) -> Result<Vec<i64>, StoreError> {
     numbers.map(cells::stored).collect()
 }
 
-/// The columns of `FEED` from `state` on.
+/// The columns of `open_group` from `state` on.
 fn feed(id: TenantId, known: u64, row: &PgRow) -> Result<Feed, StoreError> {
     let tail = cells::tail(id, row, 4)?;
     let newest = tail.as_ref().map_or(0, |tail| tail.seq);

@@ -31,7 +31,7 @@ const fn step(sql: &'static str, oldest: usize) -> Step {
 }
 
 /// One step per version.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     step(include_str!("../../../migrations/postgres/0001_tables.sql"), 1),
     step(include_str!("../../../migrations/postgres/0002_watched_tenants.sql"), 2),
     step(include_str!("../../../migrations/postgres/0003_audit_reading.sql"), 3),
@@ -42,6 +42,7 @@ const STEPS: [Step; 10] = [
     step(include_str!("../../../migrations/postgres/0008_leases.sql"), 8),
     step(include_str!("../../../migrations/postgres/0009_side_by_side.sql"), 8),
     step(include_str!("../../../migrations/postgres/0010_removal.sql"), 8),
+    step(include_str!("../../../migrations/postgres/0011_together.sql"), 8),
 ];
 /// The version that this software knows, and needs.
 pub(super) const VERSION: usize = STEPS.len();

@@ -94,9 +94,6 @@ impl PostgresStore {
 
     /// A transaction that holds the heads of `locked`, which are among `tenants`.
     async fn open(&self, tenants: &[TenantId], locked: &[TenantId]) -> Result<Session, StoreError> {
-        if tenants.is_empty() {
-            return Err(StoreError::Misused("a group without tenants"));
-        }
         Session::open(&self.link, &self.key, Purpose::Write { locked }, tenants).await
     }
 }
@@ -181,9 +178,7 @@ impl Store for PostgresStore {
     }
 
     async fn begin(&self, tenants: &[Known]) -> Result<Box<dyn Group>, StoreError> {
-        let ids: Vec<TenantId> = tenants.iter().map(|known| known.tenant).collect();
-        let locked: Vec<TenantId> = tenants.iter().filter(|known| known.locked).map(|known| known.tenant).collect();
-        Ok(Box::new(group::PostgresGroup::open(self.open(&ids, &locked).await?, tenants).await?))
+        Ok(Box::new(group::PostgresGroup::open(&self.link, &self.key, tenants).await?))
     }
 
     async fn committed(&self, tenants: &[TenantId], group: [u8; 16]) -> Result<bool, StoreError> {

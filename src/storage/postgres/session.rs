@@ -75,17 +75,32 @@ impl Session {
         purpose: Purpose<'_>,
         tenants: &[TenantId],
     ) -> Result<Self, StoreError> {
-        let (mut session, transaction) = Self::begin(link, purpose).await?;
-        if !tenants.is_empty() {
-            let context = key.sign(transaction, tenants)?;
-            let locked: Vec<&[u8]> = match purpose {
-                Purpose::Write { locked } => locked.iter().map(|tenant| &tenant.0[..]).collect(),
-                Purpose::Read | Purpose::Initialise => Vec::new(),
-            };
-            let entering = sqlx::query("SELECT strongroom.enter($1, $2)").bind(context).bind(locked);
-            within(entering.execute(session.connection()?)).await?;
+        if tenants.is_empty() {
+            return Ok(Self::begin(link, purpose).await?.0);
         }
+        let (mut session, context) = Self::signed(link, key, purpose, tenants).await?;
+        let locked: Vec<&[u8]> = match purpose {
+            Purpose::Write { locked } => locked.iter().map(|tenant| &tenant.0[..]).collect(),
+            Purpose::Read | Purpose::Initialise => Vec::new(),
+        };
+        let entering = sqlx::query("SELECT strongroom.enter($1, $2)").bind(context).bind(locked);
+        within(entering.execute(session.connection()?)).await?;
         Ok(session)
+    }
+
+    /// Begins, and signs a context of `tenants`, in which the first statement has to enter.
+    pub(super) async fn signed(
+        link: &Link,
+        key: &ContextKey,
+        purpose: Purpose<'_>,
+        tenants: &[TenantId],
+    ) -> Result<(Self, String), StoreError> {
+        if tenants.is_empty() {
+            return Err(StoreError::Misused("a context without tenants"));
+        }
+        let (session, transaction) = Self::begin(link, purpose).await?;
+        let context = key.sign(transaction, tenants)?;
+        Ok((session, context))
     }
 
     /// A connection without a transaction: each statement is one of its own.
