@@ -75,6 +75,7 @@ mod tests {
     use super::*;
     use crate::commit::tenant::Entry;
     use crate::commit::testing::Deployed;
+    use crate::commit::txn::Txn;
     use crate::record::RecordKey;
     use crate::time::Timestamp;
 
@@ -124,6 +125,26 @@ mod tests {
         fill(&tenant, 0..10);
         tenant.advance(tenant.head(), (0..1_000).map(|number| (key(number), None)).collect(), &[]);
         assert_eq!((tenants.caches.bytes(), there(&tenant, 0..1_000)), (before, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_derived_counts_and_goes_like_the_rest() {
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_000)).await;
+        let tenants = deployed.tenants().await;
+        let (tenant, now) = (tenants.root(), tenants.clock().now());
+        fill(&tenant, 0..1);
+        let before = tenants.caches.bytes();
+        let mut txn = Txn::new(Arc::clone(&tenants), now, None, Arc::default());
+        for number in 0..10 {
+            let mark = txn.mark(&tenant);
+            txn.stored(&tenant, key(0)).await.unwrap();
+            txn.keep(&tenant, key(number).0, &mark, &Arc::new(number));
+        }
+        assert_eq!(tenants.caches.bytes() - before, 10 * 1_024);
+        assert_eq!(txn.recall::<u64>(&tenant, &key(7).0).as_deref(), Some(&7));
+        tenants.shrink_caches(0);
+        assert_eq!(tenants.caches.bytes(), 0);
+        assert!(txn.recall::<u64>(&tenant, &key(7).0).is_none());
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 
 /// How many a tenant keeps; past it all are forgotten.
 const DERIVED_MAX: usize = 8_192;
+/// What one counts for in the tenant's cache: about what most take.
+const DERIVED_BYTES: usize = 1_024;
 
 /// A kept value and what it was worked out from.
 pub(super) struct Derived {
@@ -38,6 +40,15 @@ impl Shelf {
         }
         derived.position.fetch_max(now, Ordering::Relaxed);
         Some(Arc::clone(derived))
+    }
+
+    /// What it counts for in the tenant's cache.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len() * DERIVED_BYTES
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn put(&mut self, name: [u8; 32], derived: Derived) {

@@ -21,7 +21,7 @@ use crate::seal::Seal;
 use crate::storage::RecordRow;
 use crate::time::Timestamp;
 
-/// How many bytes of sealed records and opened names one tenant keeps in memory.
+/// How many bytes of sealed records, opened names and what follows from them one tenant keeps in memory.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 
 /// What one cached entry costs besides its bytes: itself with the two counts of its `Arc`, and its place in a table that is two thirds full.
@@ -227,7 +227,12 @@ impl Tenant {
     }
 
     pub(super) fn keep(&self, name: [u8; 32], derived: Derived) {
-        self.state_mut().derived.put(name, derived);
+        self.change_cache(|state| {
+            let before = state.derived.bytes();
+            state.derived.put(name, derived);
+            state.bytes = (state.bytes + state.derived.bytes()).saturating_sub(before);
+            state.shrink();
+        });
     }
 
     /// Where the tenant's history stands, as far as this server knows.
@@ -285,7 +290,7 @@ impl Tenant {
             } else {
                 state.records.clear();
                 state.names.clear();
-                state.derived = Shelf::default();
+                state.derived.clear();
                 state.bytes = 0;
                 state.recent = Recent::from(head.seq);
             }
@@ -317,7 +322,7 @@ impl State {
         }
     }
 
-    /// Past the bound, drops listings (they are quick to make again), then what was not used since the last time,
+    /// Past the bound, drops listings and what was derived (they are quick to make again), then what was not used since the last time,
     /// then anything, down to half of the bound.
     fn shrink(&mut self) {
         if self.bytes > CACHE_BYTES_MAX {
@@ -325,9 +330,10 @@ impl State {
         }
     }
 
-    /// Keeps no listings, and of the records those that are wanted, up to so many bytes.
+    /// Keeps no listings, nothing derived, and of the records those that are wanted, up to so many bytes.
     fn keep(&mut self, most: usize, wanted: impl Fn(&Entry) -> bool) {
         self.names.clear();
+        self.derived.clear();
         let mut kept = 0;
         self.records.retain(|_, entry| {
             let keep = wanted(entry) && kept + entry.bytes() <= most;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::operation::Wanted;
-use super::target::Target;
+use super::target::{Standing, Target};
 use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::cert;
-use crate::commit::{Place, Tenant, Txn};
+use crate::commit::{Mark, Place, Tenant, Txn};
 use crate::engine::directory;
+use crate::engine::kv::v2::Referred;
 use crate::engine::references;
 use crate::id::MountId;
 use crate::json::Json;
@@ -94,6 +95,14 @@ impl Outcome {
     }
 }
 
+/// What a reference to a secret with versions leads to. It is kept as long as none of that changes: who asks for the same secrets again and
+/// again has each looked up once.
+struct Lead {
+    record: Arc<ReferenceRecord>,
+    found: Arc<Referred>,
+    etag: String,
+}
+
 /// Resolves for one caller, and looks for each mount once.
 struct Resolver<'a> {
     tenant: &'a Arc<Tenant>,
@@ -109,23 +118,23 @@ impl<'a> Resolver<'a> {
     }
 
     async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
-        let keyring = self.tenant.keyring();
-        let hash = keyring.reference_hash(wanted.reference.as_str());
+        let hash = self.tenant.keyring().reference_hash(wanted.reference.as_str());
         txn.note_reference(hash);
-        let id = ReferenceId::of_hash(&hash);
-        let Some(record) = references::read(self.tenant, &id, txn).await? else { return Err(Refusal::Denied) };
+        let lead = txn.recall::<Lead>(self.tenant, &hash);
+        let mark = txn.mark(self.tenant);
+        let record = match &lead {
+            Some(lead) => Arc::clone(&lead.record),
+            None => references::read(self.tenant, &ReferenceId::of_hash(&hash), txn).await?.ok_or(Refusal::Denied)?,
+        };
         if !std::mem::replace(&mut self.confirmed, true) {
             txn.refuse_unconfirmed(self.tenant).await?;
         }
         let target = self.admitted(&record, wanted, txn).await?;
         // From here on the caller is one who may read the secret, and learns what has become of it.
-        let standing = target.standing(record.pinned, txn).await?.filter(|found| found.object == record.target_object);
-        let standing = standing.ok_or(Refusal::NotFound)?;
-        let etag = |version| {
-            let hash = keyring.reference_etag(wanted.reference.as_str(), version);
-            data_encoding::HEXLOWER.encode(hash.first_chunk::<16>().map_or(&hash[..], |half| &half[..]))
+        let (standing, etag) = match &lead {
+            Some(lead) => (Standing::of_versions(Arc::clone(&lead.found)), lead.etag.clone()),
+            None => self.look((&record, &target), wanted, (hash, &mark), txn).await?,
         };
-        let etag = standing.readable.map(etag).unwrap_or_default();
         if standing.readable.is_some() && wanted.etags.contains(&etag) {
             return Ok(Outcome::Unchanged(etag));
         }
@@ -133,9 +142,32 @@ impl<'a> Resolver<'a> {
             return Err(Refusal::Internal("a secret was read without an answer".to_owned()));
         };
         if standing.readable.is_some() {
-            self.count(&id, &record, txn).await?;
+            self.count(&hash, &record, txn).await?;
         }
         Ok(Outcome::Value(data, etag))
+    }
+
+    /// What is there now, and what it will be recognised by. It is kept under `name` with what was read since `mark`, unless each use changes it.
+    async fn look(
+        &self,
+        (record, target): (&Arc<ReferenceRecord>, &Target),
+        wanted: &Wanted,
+        (name, mark): ([u8; 32], &Mark),
+        txn: &mut Txn,
+    ) -> Result<(Standing, String), Refusal> {
+        let standing = target.standing(record.pinned, txn).await?.filter(|found| found.object == record.target_object);
+        let standing = standing.ok_or(Refusal::NotFound)?;
+        let etag = standing.readable.map(|version| self.etag(wanted, version)).unwrap_or_default();
+        if let Some(found) = standing.versions().filter(|_| record.binding.uses_left.is_none()) {
+            let (record, found, etag) = (Arc::clone(record), Arc::clone(found), etag.clone());
+            txn.keep(self.tenant, name, mark, &Arc::new(Lead { record, found, etag }));
+        }
+        Ok((standing, etag))
+    }
+
+    fn etag(&self, wanted: &Wanted, version: u64) -> String {
+        let hash = self.tenant.keyring().reference_etag(wanted.reference.as_str(), version);
+        data_encoding::HEXLOWER.encode(hash.first_chunk::<16>().map_or(&hash[..], |half| &half[..]))
     }
 
     /// What the reference points to, if it is for this caller now. Whoever it is not for does not learn that it is there.
@@ -212,10 +244,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// One use less, where uses are counted. Two that resolve at once cannot both have the last one: the record is read.
-    async fn count(&self, id: &ReferenceId, record: &ReferenceRecord, txn: &mut Txn) -> Result<(), Refusal> {
+    async fn count(&self, hash: &[u8; 32], record: &ReferenceRecord, txn: &mut Txn) -> Result<(), Refusal> {
         let Some(left) = record.binding.uses_left else { return Ok(()) };
         let binding = Binding { uses_left: Some(left.saturating_sub(1)), ..record.binding.clone() };
         let expires = binding.expires;
-        txn.put(self.tenant, &id.address(), &ReferenceRecord { binding, ..record.clone() }, expires).await
+        let address = ReferenceId::of_hash(hash).address();
+        txn.put(self.tenant, &address, &ReferenceRecord { binding, ..record.clone() }, expires).await
     }
 }

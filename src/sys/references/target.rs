@@ -34,8 +34,6 @@ enum Keeps {
 pub(in crate::sys) struct Standing {
     /// Which object.
     pub(in crate::sys) object: ObjectId,
-    /// Its standing reference.
-    pub(in crate::sys) reference: Option<Reference>,
     /// The number of the version that was asked for, if it can be read.
     pub(in crate::sys) readable: Option<u64>,
     content: Content,
@@ -44,8 +42,32 @@ pub(in crate::sys) struct Standing {
 /// What was found in the engine, to go on from.
 enum Content {
     Secret(Found<v1::KvSecret>),
-    Versions(v2::Referred),
+    Versions(Arc<v2::Referred>),
     DataKey,
+}
+
+impl Standing {
+    /// Of a secret with versions.
+    pub(super) fn of_versions(found: Arc<v2::Referred>) -> Self {
+        Self { object: found.object(), readable: found.readable, content: Content::Versions(found) }
+    }
+
+    /// The same again, which may be kept: none of its value is in it.
+    pub(super) fn versions(&self) -> Option<&Arc<v2::Referred>> {
+        match &self.content {
+            Content::Versions(found) => Some(found),
+            Content::Secret(_) | Content::DataKey => None,
+        }
+    }
+
+    /// The standing reference.
+    pub(in crate::sys) fn reference(&self) -> Option<&Reference> {
+        match &self.content {
+            Content::Secret(secret) => Some(&secret.value.reference),
+            Content::Versions(found) => found.standing(),
+            Content::DataKey => None,
+        }
+    }
 }
 
 impl Keeps {
@@ -130,21 +152,17 @@ impl Target {
         Ok(match self.engine {
             Keeps::Secret => v1::secret(&self.place, &self.path, txn).await?.map(|secret| Standing {
                 object: secret.object,
-                reference: Some(secret.value.reference.clone()),
                 readable: Some(secret.version),
                 content: Content::Secret(secret),
             }),
-            Keeps::Versions => v2::referred(&self.place, &self.path, pinned, txn).await?.map(|found| Standing {
-                object: found.object(),
-                reference: found.standing().cloned(),
-                readable: found.readable,
-                content: Content::Versions(found),
-            }),
+            Keeps::Versions => {
+                v2::referred(&self.place, &self.path, pinned, txn).await?.map(|found| Standing::of_versions(Arc::new(found)))
+            }
             // Their object is the key that they were made with. A data key never changes.
             Keeps::DataKeys => {
                 let found = transit::kept::find(&self.place, &self.path, txn).await?;
                 let content = Content::DataKey;
-                found.map(|(object, kept)| Standing { object, reference: None, readable: kept.then_some(1), content })
+                found.map(|(object, kept)| Standing { object, readable: kept.then_some(1), content })
             }
         })
     }
@@ -180,7 +198,7 @@ impl Target {
         let Some(standing) = self.standing(None, txn).await? else { return Ok(Vec::new()) };
         let tenant = &self.place.tenant;
         let mut ids: Vec<ReferenceId> =
-            standing.reference.iter().map(|reference| ReferenceId::of(tenant.keyring(), reference)).collect();
+            standing.reference().into_iter().map(|reference| ReferenceId::of(tenant.keyring(), reference)).collect();
         ids.extend(references::of_object(tenant, standing.object, txn).await?);
         Ok(ids)
     }
