@@ -59,7 +59,7 @@ impl Fate {
         self.0.compare_exchange(Self::WAITING, fate, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         self.decide(Self::TAKEN)
     }
 
@@ -84,7 +84,7 @@ impl Committer {
     pub fn start(tenants: Arc<Tenants>) -> Result<Self, BatchError> {
         let queue = Arc::new(Queue::new());
         let (behind, following) = mpsc::channel(1);
-        let groups = Groups::new(Arc::clone(&tenants), BatchEncoder::new()?);
+        let groups = Groups::new(Arc::clone(&tenants), Arc::clone(&queue), BatchEncoder::new()?);
         let task = tokio::spawn(work(groups, Served(Arc::clone(&queue)), following));
         Ok(Self { tenants, queue, behind, task: Mutex::new(Some(task)) })
     }

@@ -64,10 +64,9 @@ impl Expiring {
     pub(super) async fn step(&self, committer: &Committer, tenant: &Arc<Tenant>, under: Option<&Held>) -> bool {
         let (store, now) = (committer.tenants().store(), committer.tenants().clock().now());
         let mut known = self.known().remove(&tenant.id()).unwrap_or_default();
-        let times = known.from.take().unwrap_or(Timestamp(i64::MIN));
-        let from_the_first = times == Timestamp(i64::MIN);
+        let from = known.from.take();
         let limit = CHANGES_MAX + known.damaged.len();
-        let found = match store.expired(tenant.id(), times..=now, limit).await {
+        let found = match store.expired(tenant.id(), from.unwrap_or(Timestamp(i64::MIN))..=now, limit).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "expired records were not looked up; trying again later");
@@ -78,7 +77,7 @@ impl Expiring {
         let (full, first) = (found.len() == limit, found.first().map(|(at, _)| *at));
         let (damaged, keys): (Vec<RecordKey>, Vec<RecordKey>) =
             found.into_iter().map(|(_, key)| key).partition(|key| known.damaged.contains(key));
-        if from_the_first {
+        if from.is_none() {
             // What is no longer there, or no longer past its expiry, is forgotten here.
             known.damaged = damaged.into_iter().collect();
         }

@@ -14,6 +14,7 @@ use super::committer::{Attempt, Fate};
 use super::faults::store_refusal;
 use super::log::{Head, SealedEvents};
 use super::overlay::Overlay;
+use super::queue::Queue;
 use super::tenant::Tenant;
 use super::tenants::Tenants;
 use super::txn::Txn;
@@ -72,21 +73,29 @@ impl Item {
 /// Commits groups one after the other.
 pub(super) struct Groups {
     pub(super) tenants: Arc<Tenants>,
+    pub(super) queue: Arc<Queue<Item>>,
     encoder: BatchEncoder,
 }
 
 /// Tenants that a group reads or writes, in the order in which they are locked.
-type Involved = BTreeMap<TenantId, Stake>;
+pub(super) type Involved = BTreeMap<TenantId, Stake>;
 
 /// What a group needs of a tenant.
-struct Stake {
+pub(super) struct Stake {
     tenant: Arc<Tenant>,
     locked: bool,
 }
 
+impl Stake {
+    /// Whether it is this tenant object, and locked if it has to be.
+    pub(super) fn serves(&self, tenant: &Arc<Tenant>, locked: bool) -> bool {
+        (self.locked || !locked) && Arc::ptr_eq(&self.tenant, tenant)
+    }
+}
+
 impl Groups {
-    pub(super) fn new(tenants: Arc<Tenants>, encoder: BatchEncoder) -> Self {
-        Self { tenants, encoder }
+    pub(super) fn new(tenants: Arc<Tenants>, queue: Arc<Queue<Item>>, encoder: BatchEncoder) -> Self {
+        Self { tenants, queue, encoder }
     }
 
     /// Commits `items` in one transaction and answers them. A group that the database refuses is split, so that a
@@ -166,11 +175,13 @@ impl Groups {
             Err(error) => return Err((items, error.into())),
         };
         self.follow(group.as_ref(), involved.values().map(|stake| &stake.tenant));
-        let before = items.len();
+        let closed = items.len();
+        let items = self.join(items, &involved, again);
+        let joined = items.len();
         let items = refuse_fenced(group.as_mut(), items).await?;
-        let some_refused = items.len() < before;
+        let others_are_in_it = joined > closed || items.len() < joined;
         let mut accepted = self.accept(items, &involved, group.now(), again).await;
-        accepted.rerun |= some_refused;
+        accepted.rerun |= others_are_in_it;
         self.apply(group, accepted, sealed, since).await
     }
 
@@ -268,9 +279,7 @@ impl Groups {
                 }
                 // It went another way this time, through tenants that this group has not locked; or read one that is only
                 // watched, which may have moved on since the feed. The next group locks all that it needs.
-                let held = |tenant: &Arc<Tenant>| {
-                    involved.get(&tenant.id()).is_some_and(|stake| stake.locked && Arc::ptr_eq(&stake.tenant, tenant))
-                };
+                let held = |tenant: &Arc<Tenant>| involved.get(&tenant.id()).is_some_and(|stake| stake.serves(tenant, true));
                 if !stakes(&item).all(|(tenant, _)| held(tenant)) || !item.commit.structural.is_empty() {
                     retry(item, again);
                     continue;
@@ -292,7 +301,7 @@ impl Groups {
 /// as both were under way at once. A commit that writes must not be so: its write would appear after, say, the
 /// revocation of the token that it was made with, and whoever saw the one and then the other saw a forbidden order.
 /// A commit that comes a second time locks everything, so that it cannot miss its ancestors again and again.
-fn stakes(item: &Item) -> impl Iterator<Item = (&Arc<Tenant>, bool)> {
+pub(super) fn stakes(item: &Item) -> impl Iterator<Item = (&Arc<Tenant>, bool)> {
     let commit = &item.commit;
     let lasting = !commit.writes.is_empty() || !commit.structural.is_empty() || item.tries > 0;
     let read = commit.reads.iter().map(move |reads| (&reads.tenant, lasting));

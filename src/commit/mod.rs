@@ -28,6 +28,7 @@ mod heads;
 mod history;
 mod holds;
 mod jobs;
+mod joining;
 mod keys;
 mod lease;
 mod loader;

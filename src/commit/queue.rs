@@ -87,6 +87,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lines().waiting
+    }
+
     /// Takes a group at `now`: those of `wanted`, in the order in which they are served. Others that were reached are gone.
     pub(super) fn group(&self, now: Instant, mut wanted: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut lines = self.lines();

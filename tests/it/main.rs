@@ -42,6 +42,7 @@ mod formats;
 mod fuzz_seeds;
 mod history;
 mod identity;
+mod joining;
 mod jwt;
 mod kubernetes;
 mod kv_one;

@@ -12,6 +12,9 @@ use crate::id::TenantId;
 /// How long one chunk may take.
 const ERASE_WAIT: Duration = Duration::from_mins(1);
 
+/// Tenants of which it is known how far erasing has come; past it all begin at their first row again.
+const ERASING_MAX: usize = 64;
+
 /// How far erasing has come, of tenants that this server is erasing.
 #[derive(Default)]
 pub(super) struct Erasing(Mutex<HashMap<TenantId, Reached>>);
@@ -28,6 +31,14 @@ impl Reached {
 }
 
 impl Erasing {
+    fn note(&self, tenant: TenantId, now: Reached) {
+        let mut reached = self.reached();
+        if reached.len() >= ERASING_MAX {
+            reached.clear();
+        }
+        reached.insert(tenant, now);
+    }
+
     fn reached(&self) -> MutexGuard<'_, HashMap<TenantId, Reached>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +80,7 @@ impl PostgresStore {
             Reached { key: place.bytes(&row, 1, "last_key")?, seq: place.number(&row, 2, "last_seq")? },
         );
         if gone > 0 && now != Reached::NOTHING {
-            self.erasing.reached().insert(tenant, now);
+            self.erasing.note(tenant, now);
         }
         Ok(gone)
     }

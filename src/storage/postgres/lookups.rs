@@ -16,7 +16,7 @@ use crate::id::TenantId;
 use crate::record::RecordKey;
 
 /// Transactions at a time. More would only make each smaller.
-const CARRIERS_MAX: usize = 4;
+const CARRIERS_MAX: usize = 2;
 /// Records in one transaction.
 const TOGETHER_MAX: usize = 256;
 
