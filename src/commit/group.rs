@@ -83,7 +83,7 @@ pub(super) type Involved = BTreeMap<TenantId, Stake>;
 /// What a group needs of a tenant.
 pub(super) struct Stake {
     tenant: Arc<Tenant>,
-    locked: bool,
+    pub(super) locked: bool,
 }
 
 impl Stake {

@@ -87,9 +87,27 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.lines().waiting
+    /// How many wait in the lines of these tenants.
+    pub(super) fn waiting(&self, tenants: impl Iterator<Item = TenantId>) -> usize {
+        let lines = self.lines();
+        tenants.filter_map(|tenant| lines.of.get(&tenant)).map(|line| line.waiting.len()).sum()
+    }
+
+    /// Takes what waits in the lines of these tenants, as `group` does, up to the bound of a group.
+    pub(super) fn more(&self, tenants: impl Iterator<Item = TenantId>, mut wanted: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut lines = self.lines();
+        let (mut taken, mut more) = (0, Vec::new());
+        for tenant in tenants {
+            while taken < MIXED_GROUP_MAX
+                && let Some((cost, commit)) = lines.pop_of(tenant)
+            {
+                if wanted(&commit) {
+                    taken += cost;
+                    more.push(commit);
+                }
+            }
+        }
+        more
     }
 
     /// Takes a group at `now`: those of `wanted`, in the order in which they are served. Others that were reached are gone.
@@ -156,8 +174,15 @@ impl<T> Lines<T> {
 
     /// The first of the line of which least was served.
     fn pop(&mut self) -> Option<(u64, T)> {
-        let (served, tenant) = self.order.pop_first()?;
+        let (_, tenant) = self.order.first()?;
+        self.pop_of(*tenant)
+    }
+
+    /// The first of a tenant's line.
+    fn pop_of(&mut self, tenant: TenantId) -> Option<(u64, T)> {
         let line = self.of.get_mut(&tenant)?;
+        let served = line.served;
+        self.order.remove(&(served, tenant));
         let (cost, commit) = line.waiting.pop_front()?;
         self.served = served;
         self.waiting -= 1;
@@ -203,6 +228,15 @@ mod tests {
         let next = group(&queue);
         assert!(next[..2].contains(&(B, 2)), "{:?}", &next[..2]);
         assert!(next.iter().filter(|(tenant, _)| *tenant == A).is_sorted());
+    }
+
+    #[test]
+    fn more_is_taken_from_the_lines_that_are_named() {
+        let queue = queue(&[(A, 1, 5), (B, 1, 3), (C, 1, 1)]);
+        let named = || [A, C].into_iter();
+        assert_eq!(queue.waiting(named()), 6);
+        assert_eq!(queue.more(named(), |(_, number)| *number != 1), [(A, 0), (A, 2), (A, 3), (A, 4), (C, 0)]);
+        assert_eq!((queue.waiting(named()), group(&queue).len()), (0, 3));
     }
 
     #[test]
