@@ -15,6 +15,7 @@ mod dispatch;
 mod event;
 mod gate;
 mod outsiders;
+mod pace;
 mod rate;
 mod route;
 mod tokenless;
@@ -46,6 +47,7 @@ use dispatch::{Called, Location, Target};
 use event::Trace;
 use gate::Gate;
 use outsiders::{Admission, Outsiders};
+use pace::Pace;
 
 /// What came out of a request, and what the server has to do about it besides answering.
 pub struct Outcome {
@@ -81,19 +83,21 @@ pub struct Shared {
     issuers: Issuers,
     /// Requests of one namespace beside those of others.
     gate: Arc<Gate>,
+    /// Requests past a rate.
+    pace: Pace,
 }
 
 impl Shared {
     /// Nobody has asked for anything yet.
     pub fn new(issuers: Issuers) -> Self {
-        Self { outsiders: Outsiders::default(), issuers, gate: Arc::default() }
+        Self { outsiders: Outsiders::default(), issuers, gate: Arc::default(), pace: Pace::default() }
     }
 }
 
 /// Handles one request.
 pub async fn handle(committer: &Committer, shared: &Arc<Shared>, incoming: Incoming) -> Outcome {
     let route = Route::parse(&incoming);
-    let _permit = match &route {
+    let permit = match &route {
         Ok(route) => Some(shared.gate.enter(route).await),
         Err(_) => None,
     };
@@ -108,6 +112,10 @@ pub async fn handle(committer: &Committer, shared: &Arc<Shared>, incoming: Incom
         effort: Effort::default(),
     });
     let answer = committer.run(Arc::clone(&call) as Arc<dyn Attempt>).await;
+    drop(permit);
+    if call.is_past_a_rate() {
+        shared.pace.refuse().await;
+    }
     let errand = call.errand.lock().unwrap_or_else(PoisonError::into_inner).take();
     let receipt = call.receipt.as_ref().and_then(OnceLock::get).cloned();
     let rate = call.rate.get().cloned().flatten();
@@ -176,6 +184,12 @@ impl Call {
         let events = trace.events(&self.incoming, self.route.as_ref().ok(), tenant.id(), txn, &outcome);
         txn.conclude_all(tenant, &events, outcome.is_err());
         outcome
+    }
+
+    /// Refused for that alone.
+    fn is_past_a_rate(&self) -> bool {
+        let limited = self.rate.get().and_then(Option::as_ref).is_some_and(|rate| rate.taken.refused.is_some());
+        limited || self.admission.get().is_some_and(|admission| *admission != Admission::Logged)
     }
 
     /// Nobody was verified: the event goes to the edge log, up to a rate.

@@ -1,4 +1,5 @@
-//! Fairness: how long a namespace waits that asks now and then, alone and while another namespace floods the server.
+//! Fairness: how long a namespace waits that asks now and then, alone and while another namespace floods the server, without a rate limit and
+//! with one.
 //!
 //! The flood runs in a thread of its own that gives way to the quiet one, on the same core: what is measured is the server's doing, and not that
 //! answers to the flood are read first.
@@ -26,6 +27,8 @@ const CONNECTIONS: usize = 256;
 const INTERVAL: Duration = Duration::from_millis(2);
 /// By how much the flood's thread gives way.
 const NICE: i32 = 10;
+/// Writes a second that a rate limit leaves to the flood, whose clients ask again at once.
+const LIMIT: u32 = 500;
 /// Of each connection of the flood, before anything is measured.
 const WARM_ANSWERS: usize = 3;
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -81,10 +84,13 @@ pub(crate) async fn run(servers: &[Server], options: &Options) -> Fairness {
         for round in 1..=options.rounds {
             let mut connection = server.connect().await;
             let alone = quietly(&mut connection, &quiet.read, options).await;
-            for (name, request) in [("reads", &loud.read), ("writes", &loud.write)] {
+            for (name, request, limit) in
+                [("reads", &loud.read, None), ("writes", &loud.write, None), ("writes, limited", &loud.write, Some(LIMIT))]
+            {
+                limit_loud(server, limit).await;
                 let (beside, flood) = beside(server, request, quietly(&mut connection, &quiet.read, options)).await;
                 println!(
-                    "round {round}: {:<24} quiet beside {name:<6} p99 {:>8.3} ms, alone {:>8.3} ms",
+                    "round {round}: {:<24} quiet beside {name:<15} p99 {:>8.3} ms, alone {:>8.3} ms",
                     server.name, beside.p99_milliseconds, alone.p99_milliseconds
                 );
                 fairness.add(server.name, name, Round { alone, beside, flood });
@@ -112,6 +118,16 @@ impl Tenant {
         connection.expect_success(&tenant.write).await;
         tenant
     }
+}
+
+/// Sets or ends the rate limit of the loud namespace.
+async fn limit_loud(server: &Server, limit: Option<u32>) {
+    let (method, body) = match limit {
+        Some(rate) => ("POST", format!(r#"{{"path":"loud","rate":{rate}}}"#)),
+        None => ("DELETE", String::new()),
+    };
+    let request = client::request(method, "sys/quotas/rate-limit/loud", &server.root_token, &body);
+    server.connect().await.expect_success(&request).await;
 }
 
 /// One request now and then.
@@ -246,7 +262,7 @@ impl fmt::Display for Fairness {
         }
         writeln!(
             f,
-            "\nA namespace that reads every {} ms over one connection, alone and beside another one's {CONNECTIONS} connections:\n",
+            "\nA namespace that reads every {} ms over one connection, alone and beside another one's {CONNECTIONS} connections (limited: {LIMIT} a second):\n",
             INTERVAL.as_millis()
         )?;
         writeln!(
