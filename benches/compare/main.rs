@@ -27,6 +27,8 @@ mod wrk;
 
 use std::path::Path;
 
+use tokio::signal::unix::SignalKind;
+
 use fairness::Fairness;
 use load::Load;
 use options::Options;
@@ -53,12 +55,35 @@ fn main() {
     cores.use_for_load();
     println!("{}", cores.describe());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if let Some(secrets) = options.growth {
-        return runtime.block_on(growth::run(secrets, &options, &cores));
-    }
-    if !runtime.block_on(run(&options, &cores)) {
+    let all = async {
+        match options.growth {
+            Some(secrets) => {
+                growth::run(secrets, &options, &cores).await;
+                true
+            }
+            None => run(&options, &cores).await,
+        }
+    };
+    let went_well = runtime.block_on(async {
+        tokio::select! {
+            went_well = all => went_well,
+            () = told_to_stop() => false,
+        }
+    });
+    if !went_well {
         std::process::exit(1);
     }
+}
+
+/// What is dropped then stops the servers and removes their folders.
+async fn told_to_stop() {
+    let [mut terminate, mut interrupt] =
+        [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| tokio::signal::unix::signal(kind).unwrap());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    println!("told to stop: the servers are stopped");
 }
 
 /// Whether every answer was the one expected.

@@ -94,9 +94,11 @@ impl Expiring {
         });
         let more = match committer.run_under(under, Arc::clone(&step) as Arc<dyn Attempt>).await {
             Ok(_) => {
-                let room = DAMAGED_MAX.saturating_sub(known.damaged.len());
-                known.damaged.extend(step.found_damaged().drain(..).take(room));
-                step.rest.load(Ordering::Relaxed)
+                let (mut found, room) = (step.found_damaged(), DAMAGED_MAX.saturating_sub(known.damaged.len()));
+                let fit = found.len() <= room;
+                known.damaged.extend(found.drain(..).take(room));
+                // With more of them the next step would find the same ones again.
+                fit && step.rest.load(Ordering::Relaxed)
             }
             Err(refusal) => {
                 tracing::warn!(?refusal, "expired records were not removed; trying again later");
@@ -168,5 +170,34 @@ impl Attempt for Step {
         let event = Event::of_job(txn.now(), self.tenant.id(), Word::new("expire"), text);
         txn.conclude(&self.tenant, &event, false);
         Ok(Answer::Empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Upkeep;
+    use super::super::testing::Deployed;
+    use super::*;
+
+    #[tokio::test]
+    async fn more_damaged_records_than_are_remembered_end_it_until_the_next_time() {
+        let deployed = Deployed::at(Timestamp(1_795_251_600_000_000_001)).await;
+        deployed
+            .tamper(
+                "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 4096 + 65)
+                 INSERT INTO record (tenant_id, key, dir, seq, expires_at, name, sealed)
+                 SELECT (SELECT root FROM deployment), randomblob(32), zeroblob(32), 1, n, x'', randomblob(64) FROM number",
+            )
+            .await;
+        let committer = Arc::new(Committer::start(deployed.tenants().await).unwrap());
+        let (upkeep, root) = (Upkeep::new(Arc::clone(&committer), None), committer.tenants().root());
+        for expected in [DAMAGED_MAX / CHANGES_MAX, 0] {
+            let mut steps = 0;
+            while upkeep.expire(&root, None).await {
+                steps += 1;
+                assert!(steps <= expected, "the same ones are found again and again");
+            }
+            assert_eq!(steps, expected);
+        }
     }
 }

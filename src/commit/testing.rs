@@ -7,7 +7,7 @@ use crate::crypto::RootKey;
 use crate::id::{DeploymentId, MountId};
 use crate::mount::{Engine, LeaseTtl, Mount, MountConfig};
 use crate::seal::{LocalSeal, Seal};
-use crate::storage::sqlite::SqliteStore;
+use crate::storage::sqlite::{self, SqliteStore};
 use crate::storage::{Deployment, Store};
 use crate::time::{Clock, ManualClock, Timestamp};
 
@@ -27,7 +27,7 @@ pub(crate) struct Deployed {
     pub(crate) clock: Arc<ManualClock>,
     store: Arc<dyn Store>,
     seals: Vec<Arc<dyn Seal>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Deployed {
@@ -42,7 +42,12 @@ impl Deployed {
         let (edge, _) = new_tenant(&seals, id, None).await.unwrap();
         let deployment = Deployment { id, root: root.id, edge: edge.id, dev: true, seal: Vec::new(), format: 1 };
         assert!(store.initialise(&deployment, &[root, edge]).await.unwrap());
-        Self { clock, store: Arc::new(store), seals, _folder: folder }
+        Self { clock, store: Arc::new(store), seals, folder }
+    }
+
+    /// Changes its database behind the servers' back.
+    pub(crate) async fn tamper(&self, statement: &'static str) {
+        sqlite::tamper(&self.folder.path().join("store.db"), statement).await;
     }
 
     /// What one server has of it.

@@ -46,9 +46,7 @@ pub static TABLE: &[Row<Operation>] = &[
 /// Runs one operation. Sealing itself is done by the pipeline, after the commit. A tenant's rights, sudo on all of its
 /// paths included, do not reach the server that it shares with others.
 pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
-    if place.tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation unavailable in namespaces"));
-    }
+    super::in_root(place)?;
     match operation {
         Operation::Seal | Operation::StepDown | Operation::Seals => Ok(Answer::Empty),
     }

@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use sqlx::postgres::PgRow;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 
 use super::super::cells::{self, BEFORE_ALL, Place, limit as rows_limit};
 use super::super::{
@@ -214,12 +216,14 @@ impl PostgresStore {
     }
 
     pub(super) async fn read_tenants_in(&self, state: TenantState, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+        let reading = sqlx::query("SELECT * FROM strongroom.tenants_in($1, $2)");
+        self.tenant_ids(reading.bind(i64::from(state.code())).bind(rows_limit(limit))).await
+    }
+
+    /// Ids of tenants, one in each row.
+    pub(super) async fn tenant_ids(&self, reading: Query<'_, Postgres, PgArguments>) -> Result<Vec<TenantId>, StoreError> {
         let mut session = Session::open(&self.link, &self.key, Purpose::Read, &[]).await?;
-        let reading = sqlx::query("SELECT * FROM strongroom.tenants_in($1, $2)")
-            .bind(i64::from(state.code()))
-            .bind(rows_limit(limit))
-            .fetch_all(session.connection()?);
-        let rows = within(reading).await?;
+        let rows = within(reading.fetch_all(session.connection()?)).await?;
         session.release();
         let place = Place { table: "tenant", row: &[] };
         rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()

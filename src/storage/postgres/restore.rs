@@ -1,11 +1,11 @@
 //! Rows that another store had, written into one that no server uses; and which tenants there are.
 
-use super::super::cells::{Place, limit as rows_limit, stored};
+use super::super::cells::{limit as rows_limit, stored};
 use super::super::plan::Plan;
 use super::super::{Restored, StoreError};
 use super::PostgresStore;
-use super::group;
 use super::session::{Purpose, Session, within};
+use super::{archive, group};
 use crate::id::TenantId;
 
 const CHECKPOINTS: &str = "INSERT INTO strongroom.checkpoint (tenant_id, size, root, note) \
@@ -28,30 +28,15 @@ impl PostgresStore {
             within(inserting.execute(session.connection()?)).await?;
         }
         for run in &archived {
-            let inserting = sqlx::query(ARCHIVED)
-                .bind(&tenant.0[..])
-                .bind(stored(run.size)?)
-                .bind(stored(run.first_index)?)
-                .bind(stored(run.first_seq)?)
-                .bind(stored(run.last_seq)?)
-                .bind(run.time.0)
-                .bind(stored(run.bytes)?)
-                .bind(&run.digest[..])
-                .bind(i64::from(run.epoch));
+            let inserting = archive::inserting(ARCHIVED, &tenant, run)?;
             within(inserting.execute(session.connection()?)).await?;
         }
         session.commit().await
     }
 
     pub(super) async fn read_tenants(&self, after: Option<TenantId>, limit: usize) -> Result<Vec<TenantId>, StoreError> {
-        let mut session = Session::open(&self.link, &self.key, Purpose::Read, &[]).await?;
-        let reading = sqlx::query("SELECT * FROM strongroom.tenants_after($1, $2)")
-            .bind(after.map_or_else(Vec::new, |after| after.0.to_vec()))
-            .bind(rows_limit(limit))
-            .fetch_all(session.connection()?);
-        let rows = within(reading).await?;
-        session.release();
-        let place = Place { table: "tenant", row: &[] };
-        rows.iter().map(|row| place.array(row, 0, "tenant_id").map(TenantId)).collect()
+        let reading = sqlx::query("SELECT * FROM strongroom.tenants_after($1, $2)");
+        let after = after.map_or_else(Vec::new, |after| after.0.to_vec());
+        self.tenant_ids(reading.bind(after).bind(rows_limit(limit))).await
     }
 }

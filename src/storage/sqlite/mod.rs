@@ -48,6 +48,14 @@ const WRITER_WAIT: Duration = Duration::from_secs(10);
 /// How many of a tenant's newest log rows are searched for a group whose outcome is unknown.
 const COMMITTED_ROWS_MAX: i64 = 1024;
 
+/// Changes a database behind its server's back.
+#[cfg(test)]
+pub(crate) async fn tamper(path: &Path, statement: &'static str) {
+    let mut connection = open::options(path).connect().await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 /// The embedded store.
 pub struct SqliteStore {
     writer: Arc<Mutex<Writer>>,

@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use super::super::cells::stored;
 use super::super::plan::Plan;
 use super::super::{Restored, StoreError};
-use super::SqliteStore;
+use super::{SqliteStore, archive};
 use crate::id::TenantId;
 
 const CHECKPOINT: &str = "INSERT INTO checkpoint (tenant_id, size, root, note) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
@@ -28,17 +28,7 @@ impl SqliteStore {
             inserting.bind(&found.root[..]).bind(&found.note[..]).execute(&mut *transaction).await?;
         }
         for run in &archived {
-            let inserting = sqlx::query(ARCHIVED)
-                .bind(&tenant.0[..])
-                .bind(stored(run.size)?)
-                .bind(stored(run.first_index)?)
-                .bind(stored(run.first_seq)?)
-                .bind(stored(run.last_seq)?)
-                .bind(run.time.0)
-                .bind(stored(run.bytes)?)
-                .bind(&run.digest[..])
-                .bind(i64::from(run.epoch));
-            inserting.execute(&mut *transaction).await?;
+            archive::inserting(ARCHIVED, &tenant, run)?.execute(&mut *transaction).await?;
         }
         transaction.commit().await.map_err(|error| StoreError::from(error).at_commit())
     }

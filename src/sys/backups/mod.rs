@@ -58,8 +58,8 @@ pub static TABLE: &[Row<Operation>] = &[
 /// Runs one operation. Backups are the deployment's; a restore is told of each namespace.
 pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
     let of_deployment = matches!(operation, Operation::List | Operation::Read(_) | Operation::Make);
-    if of_deployment && place.tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation unavailable in namespaces"));
+    if of_deployment {
+        super::in_root(place)?;
     }
     match operation {
         Operation::List => list(txn).await,

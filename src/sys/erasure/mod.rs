@@ -70,9 +70,7 @@ pub static TABLE: &[Row<Operation>] = &[
 
 /// Runs one operation. What was erased is the deployment's to know: a tenant that is gone has no administrator.
 pub async fn run(operation: Operation, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {
-    if place.tenant.parent().is_some() {
-        return Err(Refusal::invalid("operation unavailable in namespaces"));
-    }
+    super::in_root(place)?;
     match operation {
         Operation::List => list(place, txn).await,
         Operation::Read(tenant) => {
