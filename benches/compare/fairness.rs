@@ -73,6 +73,8 @@ struct Flood {
 struct Tenant {
     read: Vec<u8>,
     write: Vec<u8>,
+    /// A read with a token that there is not.
+    strange: Vec<u8>,
 }
 
 /// Measures each server that is one process.
@@ -84,9 +86,12 @@ pub(crate) async fn run(servers: &[Server], options: &Options) -> Fairness {
         for round in 1..=options.rounds {
             let mut connection = server.connect().await;
             let alone = quietly(&mut connection, &quiet.read, options).await;
-            for (name, request, limit) in
-                [("reads", &loud.read, None), ("writes", &loud.write, None), ("writes, limited", &loud.write, Some(LIMIT))]
-            {
+            for (name, request, limit) in [
+                ("reads", &loud.read, None),
+                ("writes", &loud.write, None),
+                ("writes, limited", &loud.write, Some(LIMIT)),
+                ("strangers", &loud.strange, None),
+            ] {
                 limit_loud(server, limit).await;
                 let (beside, flood) = beside(server, request, quietly(&mut connection, &quiet.read, options)).await;
                 println!(
@@ -113,8 +118,11 @@ impl Tenant {
         let token = service_token(&mut connection, root, &format!("{name}/"), POLICY).await;
         let path = format!("{name}/secret/data/a");
         let body = format!(r#"{{"data":{{"value":"{}"}}}}"#, "v".repeat(VALUE_BYTES));
-        let tenant =
-            Self { read: client::request("GET", &path, &token, ""), write: client::request("POST", &path, &token, &body) };
+        let tenant = Self {
+            read: client::request("GET", &path, &token, ""),
+            write: client::request("POST", &path, &token, &body),
+            strange: client::request("GET", &path, &"0".repeat(token.len()), ""),
+        };
         connection.expect_success(&tenant.write).await;
         tenant
     }
