@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod alike;
 mod bare;
 mod client;
 mod fairness;
@@ -29,6 +30,7 @@ use std::path::Path;
 
 use tokio::signal::unix::SignalKind;
 
+use alike::Alike;
 use fairness::Fairness;
 use load::Load;
 use options::Options;
@@ -113,10 +115,11 @@ async fn run(options: &Options, cores: &Cores) -> bool {
             }
         }
     }
-    let fairness = if options.wants_fairness() { fairness::run(&servers, options).await } else { Fairness::default() };
-    println!("\n{report}{fairness}");
+    let fairness = if options.wants_also("fairness") { fairness::run(&servers, options).await } else { Fairness::default() };
+    let alike = if options.wants_also("alike") { alike::run(&servers).await } else { Alike::default() };
+    println!("\n{report}{fairness}{alike}");
     if let Some(file) = &options.json {
-        let json = serde_json::json!({ "disturbed": report.disturbed(), "cells": report.json(), "fairness": fairness.json() });
+        let json = serde_json::json!({ "disturbed": report.disturbed(), "cells": report.json(), "fairness": fairness.json(), "alike": alike.json() });
         std::fs::write(file, json.to_string()).unwrap();
     }
     report.failures() + fairness.failures() == 0

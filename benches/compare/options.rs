@@ -11,7 +11,7 @@ const SECRETS_QUICK: usize = 100_000;
 
 const USAGE: &str = "cargo bench --bench compare -- [options]
 
-  --quick              one short round without fairness, under three minutes in all
+  --quick              one short round of the workloads, under three minutes in all
   --rounds N           rounds (3); medians are over rounds
   --seconds N          measured seconds of each cell (3)
   --connections A,B    connections at a time (1,8,64)
@@ -19,7 +19,8 @@ const USAGE: &str = "cargo bench --bench compare -- [options]
   --without-openbao    does not start OpenBao
   --wrk                load by wrk (a Debian package) on kept connections without client certificates, in place of our own
   --json FILE          writes every cell there, too
-  --only WORD          workloads whose name holds WORD, and the bare server; with fairness one namespace beside another one's flood
+  --only WORD          workloads whose name holds WORD, and the bare server; fairness: one namespace beside another one's flood; alike: refusals of
+                       references that there are not, and of somebody else's
   --growth             in place of all that: how cost grows with what is stored; with --quick up to 100,000 secrets";
 
 /// Options of a run.
@@ -107,9 +108,9 @@ impl Options {
         self.only.as_ref().is_none_or(|word| workload.contains(word.as_str()))
     }
 
-    /// Whether a flood is let loose beside a quiet namespace, too: not in a short run, unless it is asked for.
-    pub(crate) fn wants_fairness(&self) -> bool {
-        self.wants("fairness") && (!self.quick || self.only.is_some())
+    /// Whether to measure what is no workload, too: not in a short run, unless it is asked for.
+    pub(crate) fn wants_also(&self, name: &str) -> bool {
+        self.wants(name) && (!self.quick || self.only.is_some())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::server::{Kind, Server};
 use crate::way::Way;
 
 /// Names in the workloads over many.
-const NAMES: usize = 1_000;
+pub(crate) const NAMES: usize = 1_000;
 /// Bytes of a secret's value.
 pub(crate) const VALUE_BYTES: usize = 200;
 

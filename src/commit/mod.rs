@@ -34,6 +34,7 @@ mod lease;
 mod loader;
 mod loading;
 mod log;
+mod lookup;
 mod names;
 mod news;
 mod opening;

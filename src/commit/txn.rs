@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::collected::{Commit, Item, Notes, Prepared, Reads, Write};
 use super::opening::{damaged, decode};
-use super::overlay::{Overlay, Touch};
-use super::tenant::{Entry, Tenant};
+use super::overlay::Overlay;
+use super::tenant::Tenant;
 use super::tenants::{Tenants, Wake};
 use super::work::Work;
 use crate::answer::Refusal;
 use crate::audit::event::{self, Event};
 use crate::id::{ObjectId, TenantId};
-use crate::metrics;
 use crate::mount::LeaseTtl;
 use crate::namespace::{Namespace, OwnSeal};
 use crate::record::{Address, DirKey, Kind, Listing, Record, RecordKey};
@@ -42,6 +40,8 @@ pub struct Txn {
     items: Vec<Item>,
     /// Writes below this mark stay when the request is refused.
     guard: usize,
+    /// How often it has asked the store for a record.
+    pub(super) asked: usize,
 }
 
 /// What became of a record that seemed to be past its expiry.
@@ -66,7 +66,7 @@ impl Txn {
     /// `work` is the same at every attempt of one request.
     pub(super) fn new(tenants: Arc<Tenants>, now: Timestamp, overlay: Option<Overlay>, work: Arc<Work>) -> Self {
         let (collected, notes) = (Commit::default(), Notes::default());
-        Self { tenants, now, overlay, collected, work, seen: Vec::new(), notes, items: Vec::new(), guard: 0 }
+        Self { tenants, now, overlay, collected, work, seen: Vec::new(), notes, items: Vec::new(), guard: 0, asked: 0 }
     }
 
     /// The time of this attempt.
@@ -336,43 +336,6 @@ impl Txn {
 
     pub(super) fn into_commit(self) -> Commit {
         self.collected
-    }
-
-    /// The row at `key` as this transaction sees it; absent when it has expired.
-    async fn entry(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Option<Arc<Entry>>, Refusal> {
-        let own = self.collected.writes.iter().rev().find(|write| write.key == key && write.tenant.id() == tenant.id());
-        if let Some(write) = own {
-            return Ok(write.row.clone().map(|row| Arc::new(Entry::new(Some(row)))));
-        }
-        let entry = match self.overlay.as_ref().and_then(|overlay| overlay.row(tenant.id(), key)) {
-            Some(Touch::Written(row)) => Arc::new(Entry::new(Some(row))),
-            Some(Touch::Removed) => return Ok(None),
-            None => self.stored(tenant, key).await?,
-        };
-        let Some(row) = &entry.row else { return Ok(None) };
-        match row.expires_at {
-            Some(at) if at <= self.now => Ok(None),
-            Some(at) => {
-                self.relies_until(at);
-                Ok(Some(entry))
-            }
-            None => Ok(Some(entry)),
-        }
-    }
-
-    pub(super) async fn stored(&mut self, tenant: &Arc<Tenant>, key: RecordKey) -> Result<Arc<Entry>, Refusal> {
-        if let (position, Some(entry)) = tenant.cached(&key) {
-            self.remember(tenant, key.0, position);
-            metrics::cache_hit();
-            return Ok(entry);
-        }
-        let asked = Instant::now();
-        let fill = self.tenants.store().record(tenant.id(), key).await.map_err(|error| super::faults::store_refusal(&error))?;
-        metrics::record_read(asked.elapsed());
-        let entry = Arc::new(Entry::new(fill.value));
-        tenant.fill(key, fill.seq, &entry);
-        self.remember(tenant, key.0, fill.seq);
-        Ok(entry)
     }
 
     pub(super) fn remember(&mut self, tenant: &Arc<Tenant>, key: [u8; 32], position: u64) {

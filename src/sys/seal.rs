@@ -46,7 +46,10 @@ pub static TABLE: &[Row<Operation>] = &[
 /// Runs one operation. Sealing itself is done by the pipeline, after the commit. A tenant's rights, sudo on all of its
 /// paths included, do not reach the server that it shares with others.
 pub fn run(operation: Operation, place: &Place) -> Result<Answer, Refusal> {
-    super::in_root(place)?;
+    if place.tenant.parent().is_some() {
+        // OpenBao has another text for these than for what else is of the root namespace.
+        return Err(Refusal::invalid("operation unavailable in namespaces"));
+    }
     match operation {
         Operation::Seal | Operation::StepDown | Operation::Seals => Ok(Answer::Empty),
     }

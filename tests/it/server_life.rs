@@ -338,7 +338,7 @@ fn a_namespace_cannot_seal_the_server() {
     let admin = team.with_token(&token(&team, &json!({"policies": ["all"]})).text);
     for client in [&team, &admin] {
         for path in ["sys/seal", "sys/step-down"] {
-            assert_eq!(client.call("PUT", path, None).expect(400).errors(), ["operation only available in root namespace"]);
+            assert_eq!(client.call("PUT", path, None).expect(400).errors(), ["operation unavailable in namespaces"]);
         }
     }
     assert_eq!(root.call("GET", "sys/seal-status", None).expect(200).json()["sealed"], false);

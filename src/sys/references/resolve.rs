@@ -120,16 +120,11 @@ impl<'a> Resolver<'a> {
     async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
         let hash = self.tenant.keyring().reference_hash(wanted.reference.as_str());
         txn.note_reference(hash);
-        let lead = txn.recall::<Lead>(self.tenant, &hash);
-        let mark = txn.mark(self.tenant);
-        let record = match &lead {
-            Some(lead) => Arc::clone(&lead.record),
-            None => references::read(self.tenant, &ReferenceId::of_hash(&hash), txn).await?.ok_or(Refusal::Denied)?,
-        };
         if !std::mem::replace(&mut self.confirmed, true) {
             txn.refuse_unconfirmed(self.tenant).await?;
         }
-        let target = self.admitted(&record, wanted, txn).await?;
+        let mark = txn.mark(self.tenant);
+        let (record, lead, target) = self.find(&hash, wanted, txn).await?;
         // From here on the caller is one who may read the secret, and learns what has become of it.
         let (standing, etag) = match &lead {
             Some(lead) => (Standing::of_versions(Arc::clone(&lead.found)), lead.etag.clone()),
@@ -145,6 +140,31 @@ impl<'a> Resolver<'a> {
             self.count(&hash, &record, txn).await?;
         }
         Ok(Outcome::Value(data, etag))
+    }
+
+    /// The reference, if there is such a one and it is for this caller now. Whoever is refused has waited for the store once: whether it is
+    /// there, and whether others have used it here lately, cannot be told by the time that a refusal takes.
+    async fn find(
+        &mut self,
+        hash: &[u8; 32],
+        wanted: &Wanted,
+        txn: &mut Txn,
+    ) -> Result<(Arc<ReferenceRecord>, Option<Arc<Lead>>, Target), Refusal> {
+        let (id, asked) = (ReferenceId::of_hash(hash), txn.asked());
+        let lead = txn.recall::<Lead>(self.tenant, hash);
+        let record = match &lead {
+            Some(lead) => Some(Arc::clone(&lead.record)),
+            None => references::read(self.tenant, &id, txn).await?,
+        };
+        let from_memory = txn.asked() == asked;
+        let admitted = match &record {
+            Some(record) => self.admitted(record, wanted, txn).await,
+            None => Err(Refusal::Denied),
+        };
+        if from_memory && matches!(admitted, Err(Refusal::Denied)) {
+            txn.ask_in_vain(self.tenant, &id.address()).await?;
+        }
+        Ok((record.ok_or(Refusal::Denied)?, lead, admitted?))
     }
 
     /// What is there now, and what it will be recognised by. It is kept under `name` with what was read since `mark`, unless each use changes it.
