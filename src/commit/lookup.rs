@@ -53,8 +53,8 @@ impl Txn {
         self.asked
     }
 
-    /// Asks the store for a record as if it were not in memory, and does nothing with the answer: whoever must not learn whether it is there
-    /// waits as long for it as for one that is not.
+    /// Asks the store for a record, and does nothing with the answer: whoever must not learn whether something is there, or is in memory, waits
+    /// as long as for what is not.
     pub async fn ask_in_vain(&mut self, tenant: &Arc<Tenant>, address: &Address) -> Result<(), Refusal> {
         let key = tenant.keyring().record_key(address);
         self.ask(tenant, key).await.map(drop)

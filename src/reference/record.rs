@@ -86,6 +86,11 @@ impl ReferenceId {
     pub fn address(&self) -> Address {
         Address { kind: Kind::Reference, mount: SYSTEM, directory: String::new(), name: self.0.clone() }
     }
+
+    /// Where nothing ever is, for each id somewhere else: what stands there is no id.
+    pub fn nowhere(&self) -> Address {
+        Address { name: format!("not {}", self.0), ..self.address() }
+    }
 }
 
 /// That there is a reference, by its id, in a directory of those that have something in common. Standing references are

@@ -150,19 +150,16 @@ impl<'a> Resolver<'a> {
         wanted: &Wanted,
         txn: &mut Txn,
     ) -> Result<(Arc<ReferenceRecord>, Option<Arc<Lead>>, Target), Refusal> {
-        let (id, asked) = (ReferenceId::of_hash(hash), txn.asked());
+        let (id, asked) = (|| ReferenceId::of_hash(hash), txn.asked());
         let lead = txn.recall::<Lead>(self.tenant, hash);
         let record = match &lead {
             Some(lead) => Some(Arc::clone(&lead.record)),
-            None => references::read(self.tenant, &id, txn).await?,
+            None => references::read(self.tenant, &id(), txn).await?,
         };
         let from_memory = txn.asked() == asked;
-        let admitted = match &record {
-            Some(record) => self.admitted(record, wanted, txn).await,
-            None => Err(Refusal::Denied),
-        };
+        let admitted = self.admitted(record.as_deref(), wanted, txn).await;
         if from_memory && matches!(admitted, Err(Refusal::Denied)) {
-            txn.ask_in_vain(self.tenant, &id.address()).await?;
+            txn.ask_in_vain(self.tenant, &id().nowhere()).await?;
         }
         Ok((record.ok_or(Refusal::Denied)?, lead, admitted?))
     }
@@ -191,7 +188,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// What the reference points to, if it is for this caller now. Whoever it is not for does not learn that it is there.
-    async fn admitted(&mut self, record: &ReferenceRecord, wanted: &Wanted, txn: &mut Txn) -> Result<Target, Refusal> {
+    async fn admitted(&mut self, record: Option<&ReferenceRecord>, wanted: &Wanted, txn: &mut Txn) -> Result<Target, Refusal> {
+        let Some(record) = record else {
+            txn.note_detail("there is no such reference in this namespace".to_owned());
+            return Err(Refusal::Denied);
+        };
         let binding = &record.binding;
         let own = self.caller.tenant.id() == self.tenant.id();
         let entity = if own { self.caller.entry.entity_id.as_str() } else { "" };
