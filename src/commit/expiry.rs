@@ -18,7 +18,7 @@ use crate::record::RecordKey;
 use crate::time::Timestamp;
 
 /// Changes in one commit. There may be minutes of this without a pause, and requests that share a group with it wait for its rows, too.
-const CHANGES_MAX: usize = 64;
+const CHANGES_MAX: usize = 24;
 /// Damaged records of one tenant that are remembered. With more of them its expired records are not removed any more.
 const DAMAGED_MAX: usize = 4096;
 
