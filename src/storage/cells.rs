@@ -1,11 +1,12 @@
-//! From database rows to plain values. Columns are read by position, in the order of the constants here; a value of
+//! From database rows to plain values, and back where both databases take the same. Columns are read by position, in the order of the constants here; a value of
 //! the wrong form is `StoreError::Damaged`, which names its place.
 
 use std::ops::RangeInclusive;
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::query::Query;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Database, Encode, Row as _, Type};
 
 use super::{
     Archived, Checkpoint, Cosignature, Deployment, DeploymentTree, FeedRow, Fence, Glance, KeptLeaves, LeaseName, LogRow,
@@ -189,6 +190,28 @@ pub(super) fn archived(tenant: TenantId, row: &impl Cells) -> Result<Archived, S
         digest: place.array(row, 6, "digest")?,
         epoch: place.number(row, 7, "epoch")?,
     })
+}
+
+/// A statement whose first nine arguments are tenant, size, `first_index`, `first_seq`, `last_seq`, time, bytes, digest, epoch.
+pub(super) fn inserting_archived<'q, DB: Database>(
+    text: &'static str,
+    tenant: &'q TenantId,
+    archived: &'q Archived,
+) -> Result<Query<'q, DB, DB::Arguments>, StoreError>
+where
+    i64: Encode<'q, DB> + Type<DB>,
+    &'q [u8]: Encode<'q, DB> + Type<DB>,
+{
+    Ok(sqlx::query(text)
+        .bind(&tenant.0[..])
+        .bind(stored(archived.size)?)
+        .bind(stored(archived.first_index)?)
+        .bind(stored(archived.first_seq)?)
+        .bind(stored(archived.last_seq)?)
+        .bind(archived.time.0)
+        .bind(stored(archived.bytes)?)
+        .bind(&archived.digest[..])
+        .bind(i64::from(archived.epoch)))
 }
 
 /// `first_index`, leaves, frontier.

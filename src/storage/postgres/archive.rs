@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
-
-use super::super::cells::stored;
+use super::super::cells;
 use super::super::{Archived, Fence, StoreError};
 use super::PostgresStore;
 use super::session::{Purpose, Session, within};
@@ -15,24 +11,6 @@ use crate::time::Timestamp;
 
 /// How long pruning some rows may take.
 const PRUNE_WAIT: Duration = Duration::from_mins(1);
-
-/// A statement that writes a row about one stretch of the archive.
-pub(super) fn inserting<'q>(
-    text: &'static str,
-    tenant: &'q TenantId,
-    archived: &'q Archived,
-) -> Result<Query<'q, Postgres, PgArguments>, StoreError> {
-    Ok(sqlx::query(text)
-        .bind(&tenant.0[..])
-        .bind(stored(archived.size)?)
-        .bind(stored(archived.first_index)?)
-        .bind(stored(archived.first_seq)?)
-        .bind(stored(archived.last_seq)?)
-        .bind(archived.time.0)
-        .bind(stored(archived.bytes)?)
-        .bind(&archived.digest[..])
-        .bind(i64::from(archived.epoch)))
-}
 
 impl PostgresStore {
     async fn archiving(&self, tenant: TenantId, under: Option<Fence>) -> Result<Session, StoreError> {
@@ -51,7 +29,7 @@ impl PostgresStore {
         let text = "INSERT INTO strongroom.archived (tenant_id, size, first_index, first_seq, last_seq, time, bytes, digest, epoch) \
                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
                     WHERE EXISTS (SELECT FROM strongroom.tenant WHERE tenant_id = $1 AND state <> 2) ON CONFLICT DO NOTHING";
-        let inserting = inserting(text, &tenant, archived)?.execute(session.connection()?);
+        let inserting = cells::inserting_archived(text, &tenant, archived)?.execute(session.connection()?);
         let added = within(inserting).await?.rows_affected() > 0;
         session.commit().await?;
         Ok(added)

@@ -1,11 +1,11 @@
 //! Rows that another store had, written into one that no server uses; and which tenants there are.
 
-use super::super::cells::{limit as rows_limit, stored};
+use super::super::cells::{self, limit as rows_limit, stored};
 use super::super::plan::Plan;
 use super::super::{Restored, StoreError};
 use super::PostgresStore;
+use super::group;
 use super::session::{Purpose, Session, within};
-use super::{archive, group};
 use crate::id::TenantId;
 
 const CHECKPOINTS: &str = "INSERT INTO strongroom.checkpoint (tenant_id, size, root, note) \
@@ -28,7 +28,7 @@ impl PostgresStore {
             within(inserting.execute(session.connection()?)).await?;
         }
         for run in &archived {
-            let inserting = archive::inserting(ARCHIVED, &tenant, run)?;
+            let inserting = cells::inserting_archived(ARCHIVED, &tenant, run)?;
             within(inserting.execute(session.connection()?)).await?;
         }
         session.commit().await

@@ -2,33 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::Sqlite;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-
-use super::super::cells::stored;
+use super::super::cells;
 use super::super::{Archived, Fence, StoreError};
 use super::SqliteStore;
 use crate::id::TenantId;
 use crate::time::Timestamp;
-
-/// A statement that writes a row about one stretch of the archive.
-pub(super) fn inserting<'q>(
-    text: &'static str,
-    tenant: &'q TenantId,
-    archived: &'q Archived,
-) -> Result<Query<'q, Sqlite, SqliteArguments>, StoreError> {
-    Ok(sqlx::query(text)
-        .bind(&tenant.0[..])
-        .bind(stored(archived.size)?)
-        .bind(stored(archived.first_index)?)
-        .bind(stored(archived.first_seq)?)
-        .bind(stored(archived.last_seq)?)
-        .bind(archived.time.0)
-        .bind(stored(archived.bytes)?)
-        .bind(&archived.digest[..])
-        .bind(i64::from(archived.epoch)))
-}
 
 impl SqliteStore {
     pub(super) async fn insert_archived(
@@ -42,7 +20,7 @@ impl SqliteStore {
         let text = "INSERT INTO archived (tenant_id, size, first_index, first_seq, last_seq, time, bytes, digest, epoch) \
                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
                     WHERE EXISTS (SELECT 1 FROM tenant WHERE tenant_id = ?1 AND state <> 2) ON CONFLICT DO NOTHING";
-        let done = inserting(text, &tenant, archived)?.execute(writer.connection().await?).await?;
+        let done = cells::inserting_archived(text, &tenant, archived)?.execute(writer.connection().await?).await?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(done.rows_affected() > 0)
     }

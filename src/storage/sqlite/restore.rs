@@ -2,10 +2,10 @@
 
 use sqlx::Connection as _;
 
-use super::super::cells::stored;
+use super::super::cells::{self, stored};
 use super::super::plan::Plan;
 use super::super::{Restored, StoreError};
-use super::{SqliteStore, archive};
+use super::SqliteStore;
 use crate::id::TenantId;
 
 const CHECKPOINT: &str = "INSERT INTO checkpoint (tenant_id, size, root, note) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
@@ -28,7 +28,7 @@ impl SqliteStore {
             inserting.bind(&found.root[..]).bind(&found.note[..]).execute(&mut *transaction).await?;
         }
         for run in &archived {
-            archive::inserting(ARCHIVED, &tenant, run)?.execute(&mut *transaction).await?;
+            cells::inserting_archived(ARCHIVED, &tenant, run)?.execute(&mut *transaction).await?;
         }
         transaction.commit().await.map_err(|error| StoreError::from(error).at_commit())
     }
