@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
+
 use super::faults::store_refusal;
 use super::overlay::Touch;
 use super::tenant::{Entry, Tenant};
@@ -46,6 +48,18 @@ impl Txn {
         tenant.fill(key, fill.seq, &entry);
         self.remember(tenant, key.0, fill.seq);
         Ok(entry)
+    }
+
+    /// Has records in the cache that are going to be read, all asked for at once: whoever reads one after another waits for the database each
+    /// time. One that cannot be read now is asked for again.
+    pub async fn look_up(&self, tenant: &Arc<Tenant>, keys: &[RecordKey]) {
+        let unknown = keys.iter().filter(|key| tenant.cached(key).1.is_none());
+        let reading = unknown.map(async |key| {
+            if let Ok(found) = self.tenants().store().record(tenant.id(), *key).await {
+                tenant.fill(*key, found.seq, &Arc::new(Entry::new(found.value)));
+            }
+        });
+        join_all(reading).await;
     }
 
     /// How often it has asked the store for a record: each is something that was not in memory.

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
 use super::collected::Write;
-use super::tenant::{Entry, Tenant};
+use super::tenant::Tenant;
 use super::txn::Txn;
 use crate::answer::Refusal;
 use crate::crypto::Subject;
@@ -40,18 +38,6 @@ impl Txn {
         let Some(row) = entry.row.as_ref().filter(is_past) else { return Ok(None) };
         let opened = tenant.keyring().open_record(R::KIND, &key, &DirKey::NONE, row.expires_at, &row.sealed);
         Ok(opened.ok().and_then(|opened| R::decode(opened.payload).ok()))
-    }
-
-    /// Has records in the cache that are going to be read, all asked for at once: whoever reads one after another waits for the database each
-    /// time. One that cannot be read now is asked for again.
-    pub async fn look_up(&self, tenant: &Arc<Tenant>, keys: &[RecordKey]) {
-        let unknown = keys.iter().filter(|key| tenant.cached(key).1.is_none());
-        let reading = unknown.map(async |key| {
-            if let Ok(found) = self.tenants().store().record(tenant.id(), *key).await {
-                tenant.fill(*key, found.seq, &Arc::new(Entry::new(found.value)));
-            }
-        });
-        join_all(reading).await;
     }
 
     /// How many changes were collected.
