@@ -119,7 +119,9 @@ async fn run(options: &Options, cores: &Cores) -> bool {
     let alike = if options.wants_also("alike") { alike::run(&servers).await } else { Alike::default() };
     println!("\n{report}{fairness}{alike}");
     if let Some(file) = &options.json {
-        let json = serde_json::json!({ "disturbed": report.disturbed(), "cells": report.json(), "fairness": fairness.json(), "alike": alike.json() });
+        let json = serde_json::json!({
+            "disturbed": report.disturbed(), "cells": report.json(), "fairness": fairness.json(), "alike": alike.json(),
+        });
         std::fs::write(file, json.to_string()).unwrap();
     }
     report.failures() + fairness.failures() == 0

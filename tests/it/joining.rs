@@ -11,10 +11,9 @@ use strongroom::audit::event::{Event, Word};
 use strongroom::commit::{Attempt, Committer, Seals, Tenants, Txn};
 use strongroom::mount::LeaseTtl;
 use strongroom::storage::{Known, Store as _};
-use strongroom::sys::erasure::ErasureSettings;
 use strongroom::time::SystemClock;
 
-use crate::support::in_process::{InProcess, guard, postgresql, seals};
+use crate::support::in_process::{deploy, postgresql, seals};
 use crate::support::process::PATIENCE;
 
 /// Who comes while the first one waits.
@@ -45,9 +44,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) 
 #[tokio::test]
 async fn who_comes_while_a_group_waits_goes_with_it() {
     let (store, database) = postgresql().await;
-    let first = InProcess::new(&store, guard(&["main"]), ErasureSettings::default());
-    first.initialise(0, 0).await;
-    first.end().await;
+    deploy(&store).await;
     let seals = Seals { epoch: 0, list: seals(&["main"]) };
     let tenants = Tenants::open(Arc::clone(&store), seals, Arc::new(SystemClock), LeaseTtl::USUAL, Arc::default()).await.unwrap();
     let root = tenants.root().id();

@@ -17,12 +17,11 @@ use strongroom::auth::token::{NewToken, mint};
 use strongroom::commit::{Attempt, Committer, Seals, Tenants, Txn};
 use strongroom::mount::LeaseTtl;
 use strongroom::storage::Store;
-use strongroom::sys::erasure::ErasureSettings;
 use strongroom::time::{Clock as _, SystemClock};
 
 use crate::support::client::Client;
 use crate::support::fixture::{mount, put, token};
-use crate::support::in_process::{InProcess, TOKEN, guard, seals, sqlite};
+use crate::support::in_process::{TOKEN, deploy, seals, sqlite};
 use crate::support::postgres::Database;
 use crate::support::process::PATIENCE;
 use crate::support::server::{Server, storage_stanza};
@@ -85,9 +84,7 @@ impl Attempt for Make {
 
 /// A deployment with as many tokens that live as that have expired.
 async fn prepare(store: &Arc<dyn Store>) {
-    let first = InProcess::new(store, guard(&["main"]), ErasureSettings::default());
-    first.initialise(0, 0).await;
-    first.end().await;
+    deploy(store).await;
     let seals = Seals { epoch: 0, list: seals(&["main"]) };
     let tenants = Tenants::open(Arc::clone(store), seals, Arc::new(SystemClock), LeaseTtl::USUAL, Arc::default()).await;
     // No job runs: whatever has expired stays.

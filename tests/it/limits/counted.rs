@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use strongroom::storage::Store;
-use strongroom::sys::erasure::ErasureSettings;
 use tempfile::TempDir;
 
 use crate::jwt;
 use crate::support::fixture::ready;
-use crate::support::in_process::{Ask, InProcess, Quiet, guard, sqlite};
+use crate::support::in_process::{Ask, Quiet, deploy, sqlite};
 use crate::support::server::Server;
 use crate::support::tokens::{Key, claims};
 
@@ -17,9 +16,7 @@ use super::x;
 
 async fn server() -> (Quiet, TempDir) {
     let (store, folder): (Arc<dyn Store>, TempDir) = sqlite().await;
-    let first = InProcess::new(&store, guard(&["main"]), ErasureSettings::default());
-    first.initialise(0, 0).await;
-    first.end().await;
+    deploy(&store).await;
     (Quiet::new(&store, &["main"]).await, folder)
 }
 

@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use strongroom::record::RecordKey;
 use strongroom::storage::{Store, StoreError};
-use strongroom::sys::erasure::ErasureSettings;
 use tempfile::TempDir;
 
 use crate::support::between::{Between, Call, Guarded};
 use crate::support::certificates::Authority;
 use crate::support::full;
-use crate::support::in_process::{Ask, InProcess, Quiet, guard, sqlite};
+use crate::support::in_process::{Ask, Quiet, deploy, sqlite};
 
 /// Tells as many names of a directory as `times` says, by repeating its first; 0: as it is. Which directory it is, is known by how many names
 /// it really has.
@@ -60,9 +59,7 @@ impl Stage {
         let (inner, folder) = sqlite().await;
         let often = Arc::new(Often { really, times: AtomicUsize::new(0), tampered: AtomicBool::new(false) });
         let store: Arc<dyn Store> = Arc::new(Guarded { inner, between: Arc::clone(&often) });
-        let first = InProcess::new(&store, guard(&["main"]), ErasureSettings::default());
-        first.initialise(0, 0).await;
-        first.end().await;
+        deploy(&store).await;
         Self { store, often, _folder: folder }
     }
 

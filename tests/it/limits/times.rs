@@ -6,12 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom::storage::Store;
 use strongroom::storage::sqlite::SqliteStore;
-use strongroom::sys::erasure::ErasureSettings;
 use strongroom::time::{Clock, ManualClock, SystemClock};
 use tempfile::TempDir;
 
 use crate::mfa::Authenticator;
-use crate::support::in_process::{Ask, InProcess, Quiet, guard};
+use crate::support::in_process::{Ask, Quiet, deploy};
 
 const INSTANT: Duration = Duration::from_nanos(1);
 const FIVE_MINUTES: Duration = Duration::from_mins(5);
@@ -29,9 +28,7 @@ impl Stage {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let store = SqliteStore::open(&folder.path().join("store.db"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
-        let first = InProcess::new(&store, guard(&["main"]), ErasureSettings::default());
-        first.initialise(0, 0).await;
-        first.end().await;
+        deploy(&store).await;
         let server = Quiet::at(&store, &["main"], Arc::clone(&clock) as Arc<dyn Clock>).await;
         Self { server, clock, _folder: folder }
     }

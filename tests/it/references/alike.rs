@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use strongroom::storage::{Store, StoreError};
-use strongroom::sys::erasure::ErasureSettings;
 
 use crate::support::between::{Between, Call, Guarded};
-use crate::support::in_process::{Ask, InProcess, Quiet, guard, postgresql, sqlite};
+use crate::support::in_process::{Ask, Quiet, deploy, postgresql, sqlite};
 
 /// Which calls there were.
 #[derive(Default)]
@@ -42,9 +41,7 @@ async fn a_refusal_asks_the_store_once_on_postgresql() {
 async fn refusals_are_alike(inner: Arc<dyn Store>) {
     let calls = Arc::new(Calls::default());
     let store: Arc<dyn Store> = Arc::new(Guarded { inner, between: Arc::clone(&calls) });
-    let first = InProcess::new(&store, guard(&["main"]), ErasureSettings::default());
-    first.initialise(0, 0).await;
-    first.end().await;
+    deploy(&store).await;
     let server = Quiet::new(&store, &["main"]).await;
     let references = references(&server).await;
     // What was made a moment ago is in memory, and after a start nothing is.
@@ -67,8 +64,8 @@ struct References {
 }
 
 async fn references(server: &Quiet) -> References {
-    let kv = || Some(json!({"type": "kv", "options": {"version": "2"}}));
-    server.expect(204, ("POST", "sys/mounts/secret"), kv()).await;
+    let kv = json!({"type": "kv", "options": {"version": "2"}});
+    server.expect(204, ("POST", "sys/mounts/secret"), Some(kv)).await;
     server.expect(200, ("POST", "secret/data/app"), Some(json!({"data": {"password": "one"}}))).await;
     let text = |made: &Value| made["data"]["reference"].as_str().unwrap().to_owned();
     let bind = async |consumers: Value| {

@@ -53,6 +53,13 @@ pub(crate) async fn postgresql() -> (Arc<dyn Store>, Database) {
     (Arc::new(database.store().await), database)
 }
 
+/// Makes a deployment on an empty store. No server of it is left.
+pub(crate) async fn deploy(store: &Arc<dyn Store>) {
+    let first = InProcess::new(store, guard(&["main"]), ErasureSettings::default());
+    first.initialise(0, 0).await;
+    first.end().await;
+}
+
 /// A request of somebody.
 pub(crate) struct Ask<'a> {
     pub(crate) method: &'a str,
