@@ -197,9 +197,6 @@ impl Acl {
         below.into_iter().any(|found| self.rules(found).capabilities().grants_something())
     }
 
-    /// The strongest pattern for a path. For a directory the patterns count that match it with or without the slash at the
-    /// end: policies are written both ways. Taking the strongest of all, rather than the first form that matches, keeps a
-    /// stricter rule below from being skipped.
     /// What is granted, by pattern: paths themselves, and what stands before a glob (wildcard segments included).
     pub fn resultant(&self) -> (BTreeMap<&str, Capabilities>, BTreeMap<&str, Capabilities>) {
         let (mut exact, mut globs) = (BTreeMap::new(), BTreeMap::new());
@@ -212,6 +209,9 @@ impl Acl {
         (exact, globs)
     }
 
+    /// The strongest pattern for a path. For a directory the patterns count that match it with or without the slash at the
+    /// end: policies are written both ways. Taking the strongest of all, rather than the first form that matches, keeps a
+    /// stricter rule below from being skipped.
     fn find(&self, path: &str, directory: bool) -> Option<Found<'_>> {
         if self.broken.is_some() {
             return None;

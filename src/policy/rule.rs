@@ -37,23 +37,13 @@ pub(super) trait Merged<'r>: Iterator<Item = &'r Rule> + Clone {
         self.fold(Capabilities::NONE, |all, rule| all.union(rule.capabilities))
     }
 
-    /// Whether the rules together allow `ask`.
+    /// Whether the rules together allow `ask`. They are gone through once where none is about parameters.
     fn allow(self, ask: &Ask<'_>) -> bool {
-        let capabilities = self.clone().capabilities();
-        capabilities.grants(ask.capability)
-            && (!ask.sudo || capabilities.grants(Capability::Sudo))
-            && self.clone().allow_wrapping(ask.wrap_ttl)
-            && (!reads_parameters(ask.capability) || self.allow_parameters(ask.parameters))
-    }
-
-    /// The smallest of each bound counts: the shorter a wrapped answer lives, the better.
-    fn allow_wrapping(self, wrap_ttl: Option<Duration>) -> bool {
-        let shortest = self.clone().filter_map(|rule| rule.min_wrapping_ttl).min();
-        let longest = self.filter_map(|rule| rule.max_wrapping_ttl).min();
-        if shortest.is_none() && longest.is_none() {
-            return true;
-        }
-        wrap_ttl.is_some_and(|ttl| shortest.is_none_or(|least| ttl >= least) && longest.is_none_or(|most| ttl <= most))
+        let together = self.clone().fold(Together::default(), Together::with);
+        together.capabilities.grants(ask.capability)
+            && (!ask.sudo || together.capabilities.grants(Capability::Sudo))
+            && together.allow_wrapping(ask.wrap_ttl)
+            && (!together.has_parameters || !reads_parameters(ask.capability) || self.allow_parameters(ask.parameters))
     }
 
     /// What any rule requires must be there, what any rule denies must not, and if any rule names what is allowed,
@@ -87,6 +77,37 @@ pub(super) trait Merged<'r>: Iterator<Item = &'r Rule> + Clone {
 }
 
 impl<'r, I: Iterator<Item = &'r Rule> + Clone> Merged<'r> for I {}
+
+/// What rules come to together. The smallest of each bound counts: the shorter a wrapped answer lives, the better.
+#[derive(Default)]
+struct Together {
+    capabilities: Capabilities,
+    shortest_wrapping_ttl: Option<Duration>,
+    longest_wrapping_ttl: Option<Duration>,
+    /// Some rule is about parameters.
+    has_parameters: bool,
+}
+
+impl Together {
+    fn with(self, rule: &Rule) -> Self {
+        let smallest = |known: Option<Duration>, bound: Option<Duration>| known.into_iter().chain(bound).min();
+        Self {
+            capabilities: self.capabilities.union(rule.capabilities),
+            shortest_wrapping_ttl: smallest(self.shortest_wrapping_ttl, rule.min_wrapping_ttl),
+            longest_wrapping_ttl: smallest(self.longest_wrapping_ttl, rule.max_wrapping_ttl),
+            has_parameters: self.has_parameters
+                || !(rule.required.is_empty() && rule.allowed.is_empty() && rule.denied.is_empty()),
+        }
+    }
+
+    fn allow_wrapping(&self, wrap_ttl: Option<Duration>) -> bool {
+        let (shortest, longest) = (self.shortest_wrapping_ttl, self.longest_wrapping_ttl);
+        if shortest.is_none() && longest.is_none() {
+            return true;
+        }
+        wrap_ttl.is_some_and(|ttl| shortest.is_none_or(|least| ttl >= least) && longest.is_none_or(|most| ttl <= most))
+    }
+}
 
 /// Deleting and listing take no parameters that a rule could be about.
 fn reads_parameters(capability: Capability) -> bool {
