@@ -2,9 +2,12 @@
 //! of refusals are in `http/reply.rs`.
 
 mod envelope;
+mod late;
 
 use crate::json::Json;
 use crate::time::Timestamp;
+
+pub use late::Late;
 
 /// A successful outcome. `Json` values are complete JSON texts, in buffers that wipe themselves.
 pub enum Answer {
@@ -56,6 +59,8 @@ pub enum Answer {
 pub struct Data {
     /// The JSON value of `data`; `None` is `null`.
     pub data: Option<Json>,
+    /// What writes `data` after the decision, where that is done.
+    pub late: Option<Late>,
     /// Repeat `data`'s keys at the top level (`sys/*` answers do).
     pub doubled: bool,
     /// 200; 404 with a body (a deleted KV 2 version, a KV 2 mount called without `data/`); or what a batch of Transit with
@@ -108,7 +113,16 @@ impl Answer {
 impl Data {
     /// An envelope with nothing special.
     pub fn new(data: Option<Json>) -> Self {
-        Self { data, doubled: false, status: 200, lease_duration: 0, etag: None, warnings: Vec::new(), mount_type: "" }
+        Self {
+            data,
+            late: None,
+            doubled: false,
+            status: 200,
+            lease_duration: 0,
+            etag: None,
+            warnings: Vec::new(),
+            mount_type: "",
+        }
     }
 }
 

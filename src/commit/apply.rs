@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join;
+
 use super::group::{Groups, Item};
 use super::log::{self, Head, SealedEvents};
 use super::news::Unread;
 use super::receipts::Receipts;
 use super::reserve::Grant;
 use super::tenant::Tenant;
+use crate::answer::Answer;
 use crate::audit::batch::BatchError;
 use crate::audit::changed::{self, GONE};
 use crate::id::TenantId;
@@ -17,6 +20,9 @@ use crate::metrics;
 use crate::record::{DirKey, RecordKey};
 use crate::storage::{Batch, Change, Group, RecordRow, StoreError, Structural, TenantState};
 use crate::time::Timestamp;
+
+/// How many answers are written while their group reaches the disk. Where there are more, the processors have enough to do.
+const MEANWHILE_MAX: usize = 4;
 
 /// Why a group did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +91,10 @@ impl Groups {
         let dropped: Vec<TenantId> = gone.chain(items.iter().flat_map(|item| item.commit.dropped.iter().copied())).collect();
         let tenants: Vec<TenantId> = batches.iter().map(|batch| batch.tenant).collect();
         let writing = Instant::now();
-        let outcome = match group.commit(batches, structural).await {
+        // Who waits for the disk has time for what is written late: the commit is on its way first.
+        let late = items.iter_mut().filter_map(|item| item.outcome.as_mut().ok()).filter(|answer| answer.is_late());
+        let meanwhile = async { late.take(MEANWHILE_MAX).for_each(Answer::begin) };
+        let outcome = match join(group.commit(batches, structural), meanwhile).await.0 {
             Err(StoreError::Unknown(cause)) => self.resolve(&tenants, id, cause.to_string()).await,
             outcome => outcome.map_err(Failure::from),
         };

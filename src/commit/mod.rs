@@ -83,6 +83,7 @@ pub use keys::{KeyState, Seals};
 pub use lease::{Held, Leases};
 pub use log::LoadError;
 pub use news::{News, Unread};
+pub use opening::Sealed;
 pub use reading::{Child, Standing};
 pub use refresh::{KeyringTimes, Refresher};
 pub use rewrap::Rewrap;

@@ -68,7 +68,7 @@ impl Called<'_> {
         }
         let path = self.asked.path.as_str();
         // Boxed, as rare operations are.
-        Box::pin(wrapping::wrap(txn, &self.asked.tenant, path, whole_seconds(ttl), answer)).await
+        Box::pin(wrapping::wrap(txn, &self.asked.tenant, path, whole_seconds(ttl), answer.written().await?)).await
     }
 }
 

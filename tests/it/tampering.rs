@@ -19,6 +19,7 @@ on_stores! {
     payloads_of_two_secrets_in_one_directory_exchanged,
     payloads_of_two_versions_exchanged,
     payloads_of_two_tenants_exchanged,
+    a_damaged_value_in_a_batch_is_logged_as_not_given_out,
     whole_rows_moved_to_another_place,
     names_exchanged,
     every_byte_of_a_payload_counts,
@@ -97,6 +98,34 @@ fn payloads_of_two_tenants_exchanged(server: &mut Server) {
     does_not_open(read(&stage.teams[0], "a", 2));
     does_not_open(read(&stage.teams[1], "a", 2));
     reads(&stage.teams[0], "a", 3);
+    stage.is_well();
+}
+
+/// In a batch that is large enough to be written after it was decided: whether each value opens is known before.
+fn a_damaged_value_in_a_batch_is_logged_as_not_given_out(server: &mut Server) {
+    let mut stage = Stage::new(server);
+    let pinned = |version: u64| {
+        let target = json!({"path": "secret/data/dir/a", "version": version});
+        let made = stage.teams[0].call("POST", "sys/references/mint", Some(&target)).expect(200).json();
+        made["data"]["reference"].clone()
+    };
+    let (damaged, well) = (pinned(2), pinned(3));
+    let references = [well, damaged];
+    let references: Vec<_> = references.iter().cycle().take(40).collect();
+    stage.exchange(|stage| [&stage.versions[0], &stage.versions[2]], "sealed");
+    for _ in 0..4 {
+        let all = stage.teams[0].call("POST", "sys/references/resolve", Some(&json!({"references": references})));
+        let all = all.expect(200).json();
+        let log = stage.teams[0].call("GET", "sys/audit-log?path=sys/references/resolve&limit=40", None).expect(200).json();
+        let mut events = log["data"]["events"].as_array().unwrap().clone();
+        events.sort_by_key(|event| event["index"].as_u64().unwrap());
+        for (at, wanted) in [200, 500].into_iter().cycle().take(40).enumerate() {
+            let item = &all["data"]["results"][at];
+            assert_eq!((&item["status"], item["error"].is_null()), (&json!(wanted), wanted == 200), "{item}");
+            let event = &events[at]["event"];
+            assert_eq!((&event["read_version"], &event["status"]), (&json!(if wanted == 200 { 3 } else { 2 }), &json!(wanted)));
+        }
+    }
     stage.is_well();
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Ring};
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Data, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::engine::references;
 use crate::id::{MountId, ObjectId};
@@ -80,13 +80,13 @@ pub async fn find(place: &Place, path: &str, txn: &mut Txn) -> Result<Option<(Ob
 }
 
 /// A data key, in the form of a secret of KV version 2.
-pub async fn read(place: &Place, path: &str, txn: &mut Txn) -> Result<Answer, Refusal> {
+pub async fn read(place: &Place, path: &str, txn: &mut Txn) -> Result<Data, Refusal> {
     let address = address(place.mount.id, split(path).1);
     let found = txn.read::<TransitDataKey>(&place.tenant, &address).await?.ok_or(Refusal::NotFound)?;
     txn.note_read(found.version);
-    Ok(Answer::data(Json::object(|data| {
+    Ok(Data::new(Some(Json::object(|data| {
         data.raw("data", found.value.0.expose()).null("metadata");
-    })))
+    }))))
 }
 
 /// Removes a data key whose reference has ended.

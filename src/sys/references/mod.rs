@@ -8,6 +8,7 @@ mod manage;
 mod mint;
 mod operation;
 mod parse;
+mod reading;
 mod resolve;
 mod target;
 
@@ -28,7 +29,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
     let caller = caller.ok_or(Refusal::NoToken)?;
     match operation {
         Operation::Resolve(wanted) => resolve::one(&wanted, place, caller, txn).await,
-        Operation::ResolveAll(all) => resolve::all(&all, place, caller, txn).await,
+        Operation::ResolveAll(all) => resolve::all(all, place, caller, txn).await,
         Operation::Mint(wish) => mint::mint(wish, place, caller, txn).await,
         Operation::Bind(wish) => mint::bind(wish, place, caller, txn).await,
         Operation::List(range) => manage::list(&range, place, txn).await,

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::operation::Wanted;
+use super::reading::Reading;
 use super::target::{Standing, Target};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Data, Late, Refusal};
 use crate::auth::Caller;
 use crate::cert;
 use crate::commit::{Mark, Place, Tenant, Txn};
@@ -20,13 +22,15 @@ use crate::reference::{Binding, Consumer, Presented, ReferenceId, ReferenceRecor
 
 /// The most bytes of values that one batch answers with; items past that are refused on their own.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
-/// About as long as most results are.
-const RESULT_BYTES: usize = 640;
+/// About as long as a result is besides its value.
+const RESULT_BYTES: usize = 320;
+/// Fewer items are written before the commit: they take less time than it takes to have another thread do that.
+const LATE_MIN: usize = 16;
 
 /// What resolving one reference comes to.
 enum Outcome {
-    /// The value in its envelope's `data`, and what it will be recognised by; 404 where the version is deleted.
-    Value(Data, String),
+    /// What is in its envelope's `data`, and what it will be recognised by; 404 where the version is deleted.
+    Value(Reading, String),
     /// The client has it already.
     Unchanged(String),
 }
@@ -34,45 +38,56 @@ enum Outcome {
 /// One reference: answers like a read of the secret itself.
 pub(super) async fn one(wanted: &Wanted, place: &Place, caller: &Caller, txn: &mut Txn) -> Result<Answer, Refusal> {
     match Resolver::new(place, caller).resolve(wanted, txn).await? {
-        Outcome::Value(data, etag) => Ok(Answer::Data(Data { etag: Some(etag), ..data })),
+        Outcome::Value(reading, etag) => Ok(Answer::Data(Data { etag: Some(etag), ..reading.write()? })),
         Outcome::Unchanged(etag) => Ok(Answer::Unchanged { etag }),
     }
 }
 
 /// Many: each is authorised, answered and logged on its own, in the order of the request.
 pub(super) async fn all(
-    all: &[(String, Option<Wanted>)],
+    all: Vec<(String, Option<Wanted>)>,
     place: &Place,
     caller: &Caller,
     txn: &mut Txn,
 ) -> Result<Answer, Refusal> {
     let mut resolver = Resolver::new(place, caller);
-    let mut results = Json::list_in("results", all.len() * RESULT_BYTES);
+    let (mut items, mut bytes) = (Vec::with_capacity(all.len()), 0);
     for (text, wanted) in all {
-        let outcome = match wanted {
+        let outcome = match &wanted {
             None => Err(Refusal::invalid("malformed reference: mistyped, or not complete")),
-            Some(_) if results.len() > BATCH_BYTES_MAX => Err(Refusal::TooLarge),
+            Some(_) if bytes > BATCH_BYTES_MAX => Err(Refusal::TooLarge),
             Some(wanted) => resolver.resolve(wanted, txn).await,
         };
         if let Err(refusal @ (Refusal::Unavailable(_) | Refusal::Sealed)) = outcome {
             return Err(refusal);
         }
         txn.end_item(outcome.as_ref().map(Outcome::status));
-        results.object(|item| match &outcome {
-            Ok(Outcome::Value(data, etag)) => {
-                item.field("reference", text).field("status", &data.status);
-                item.raw("data", data.data.as_ref().map_or(b"null", Json::expose)).field("etag", etag).null("error");
-            }
-            Ok(Outcome::Unchanged(etag)) => {
-                item.field("reference", text).field("status", &304).null("data").field("etag", etag).null("error");
-            }
-            Err(refusal) => {
-                item.field("reference", text).field("status", &refusal.status()).null("data").null("etag");
-                item.field("error", said(refusal));
+        bytes += RESULT_BYTES + outcome.as_ref().map_or(0, Outcome::bytes);
+        items.push((text, outcome));
+    }
+    let late = items.len() >= LATE_MIN;
+    let write = move || results(items, bytes);
+    Ok(Answer::Data(if late { Data { late: Some(Late::new(write)), ..Data::new(None) } } else { Data::new(Some(write())) }))
+}
+
+/// The answer to a batch, about `bytes` long.
+fn results(items: Vec<(String, Result<Outcome, Refusal>)>, bytes: usize) -> Json {
+    let mut results = Json::list_in("results", bytes);
+    for (text, outcome) in items {
+        results.object(|item| {
+            item.field("reference", &text);
+            match outcome.and_then(Outcome::write) {
+                Ok((status, data, etag)) => {
+                    item.field("status", &status).raw("data", data.as_ref().map_or(b"null", Json::expose));
+                    item.field("etag", &etag).null("error");
+                }
+                Err(refusal) => {
+                    item.field("status", &refusal.status()).null("data").null("etag").field("error", said(&refusal));
+                }
             }
         });
     }
-    Ok(Answer::data(results.close()))
+    results.close()
 }
 
 /// The text of an item's refusal. What is unknown and what is forbidden say the same.
@@ -89,8 +104,24 @@ fn said(refusal: &Refusal) -> &str {
 impl Outcome {
     fn status(&self) -> u16 {
         match self {
-            Self::Value(data, _) => data.status,
+            Self::Value(reading, _) => reading.status(),
             Self::Unchanged(_) => 304,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Value(reading, _) => reading.bytes(),
+            Self::Unchanged(_) => 0,
+        }
+    }
+
+    /// Status, value and entity tag.
+    fn write(self) -> Result<(u16, Option<Json>, String), Refusal> {
+        let status = self.status();
+        match self {
+            Self::Value(reading, etag) => Ok((status, reading.write()?.data, etag)),
+            Self::Unchanged(etag) => Ok((status, None, etag)),
         }
     }
 }
@@ -101,6 +132,8 @@ struct Lead {
     record: Arc<ReferenceRecord>,
     found: Arc<Referred>,
     etag: String,
+    /// The value was seen to have the field that the reference means.
+    has_field: AtomicBool,
 }
 
 /// Resolves for one caller, and looks for each mount once.
@@ -133,13 +166,15 @@ impl<'a> Resolver<'a> {
         if standing.readable.is_some() && wanted.etags.contains(&etag) {
             return Ok(Outcome::Unchanged(etag));
         }
-        let Answer::Data(data) = target.read(&standing, record.field.as_deref(), txn).await? else {
-            return Err(Refusal::Internal("a secret was read without an answer".to_owned()));
-        };
+        let has_field = lead.as_ref().is_some_and(|lead| lead.has_field.load(Ordering::Relaxed));
+        let reading = target.read(&standing, record.field.as_deref(), txn).await?.certain(has_field)?;
+        if let Some(lead) = lead.filter(|_| standing.readable.is_some()) {
+            lead.has_field.store(true, Ordering::Relaxed);
+        }
         if standing.readable.is_some() {
             self.count(&hash, &record, txn).await?;
         }
-        Ok(Outcome::Value(data, etag))
+        Ok(Outcome::Value(reading, etag))
     }
 
     /// The reference, if there is such a one and it is for this caller now. Whoever is refused has waited for the store once: whether it is
@@ -177,7 +212,7 @@ impl<'a> Resolver<'a> {
         let etag = standing.readable.map(|version| self.etag(wanted, version)).unwrap_or_default();
         if let Some(found) = standing.versions().filter(|_| record.binding.uses_left.is_none()) {
             let (record, found, etag) = (Arc::clone(record), Arc::clone(found), etag.clone());
-            txn.keep(self.tenant, name, mark, &Arc::new(Lead { record, found, etag }));
+            txn.keep(self.tenant, name, mark, &Arc::new(Lead { record, found, etag, has_field: AtomicBool::new(false) }));
         }
         Ok((standing, etag))
     }

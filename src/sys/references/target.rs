@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::answer::{Answer, Refusal};
+use super::reading::Reading;
+use crate::answer::{Data, Refusal};
 use crate::commit::{Found, Place, Tenant, Txn};
 use crate::engine::directory::Mounted;
 use crate::engine::kv::{one_field, v1, v2};
@@ -168,21 +169,21 @@ impl Target {
     }
 
     /// The value in the form of KV version 2, so that a consumer need not know which engine keeps it.
-    pub(super) async fn read(&self, standing: &Standing, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
-        match &standing.content {
+    pub(super) async fn read(&self, standing: &Standing, field: Option<&str>, txn: &mut Txn) -> Result<Reading, Refusal> {
+        Ok(match &standing.content {
             Content::Secret(secret) => {
                 txn.note_read(secret.version);
                 let value = match field {
                     Some(field) => one_field(&secret.value.value, field)?,
                     None => Json::from_text(secret.value.value.expose().to_vec()),
                 };
-                Ok(Answer::data(Json::object(|data| {
+                Reading::Written(Data::new(Some(Json::object(|data| {
                     data.raw("data", value.expose()).null("metadata");
-                })))
+                }))))
             }
-            Content::DataKey => transit::kept::read(&self.place, &self.path, txn).await,
-            Content::Versions(found) => found.read(&self.place, field, txn).await,
-        }
+            Content::DataKey => Reading::Written(transit::kept::read(&self.place, &self.path, txn).await?),
+            Content::Versions(found) => Reading::Version(found.show(&self.place, txn).await?, field.map(str::to_owned)),
+        })
     }
 
     /// Removes what nothing but one reference led to, which has ended.

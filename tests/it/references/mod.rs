@@ -2,6 +2,7 @@
 
 mod alike;
 mod data_keys;
+mod large;
 mod manage;
 mod many;
 mod subjects;

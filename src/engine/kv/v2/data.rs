@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::metadata::{KvMetadata, KvVersion, Version};
+use super::metadata::{KvMetadata, KvVersion};
 use super::operation::WriteOptions;
 use super::settings::KvConfig;
+use super::shown::{Shown, Stored, version_fields, whole};
 use super::subkeys;
-use crate::answer::{Answer, Data, Refusal, time_or_empty};
+use crate::answer::{Answer, Data, Refusal};
 use crate::commit::{Place, Txn};
 use crate::engine::kv::standing;
 use crate::engine::references;
 use crate::fields::merge_patch;
 use crate::id::ObjectId;
-use crate::json::{Json, Object};
+use crate::json::Json;
 use crate::record::Address;
 use crate::reference::Reference;
 use crate::secret::SecretBytes;
@@ -42,13 +43,7 @@ pub(super) async fn config(place: &Place, txn: &mut Txn) -> Result<KvConfig, Ref
 
 /// `{data, metadata}` of a version; a deleted one has `data: null` and is not found.
 pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Answer, Refusal> {
-    let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
-    show(place, &secret, version, txn, "data", |value| Ok(whole(value))).await
-}
-
-/// A value as it was written.
-pub(super) fn whole(value: &SecretBytes) -> Json {
-    Json::from_text(value.expose().to_vec())
+    Ok(Answer::Data(shown(place, path, version, txn).await?.write("data", |value| Ok(whole(value)))?))
 }
 
 /// `{subkeys, metadata}` of a version, likewise.
@@ -62,61 +57,13 @@ pub(super) async fn subkeys(
     let structure = |value: &SecretBytes| {
         subkeys::subkeys(value.expose(), depth).ok_or_else(|| Refusal::Internal("a stored value is not a JSON object".to_owned()))
     };
+    Ok(Answer::Data(shown(place, path, version, txn).await?.write("subkeys", structure)?))
+}
+
+async fn shown(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Shown, Refusal> {
     let secret = secret(place, path, txn).await?.ok_or(Refusal::NotFound)?;
-    show(place, &secret, version, txn, "subkeys", structure).await
-}
-
-/// `{name, metadata}` of a version of a secret that was read in this transaction.
-pub(super) async fn show(
-    place: &Place,
-    secret: &Secret,
-    version: Option<u64>,
-    txn: &mut Txn,
-    name: &str,
-    content: impl FnOnce(&SecretBytes) -> Result<Json, Refusal>,
-) -> Result<Answer, Refusal> {
-    let (number, version) = secret.metadata.version(version).ok_or(Refusal::NotFound)?;
-    txn.note_read(number);
-    let value = value(place, secret, number, version, txn).await?;
-    let content = value.as_ref().map(|value| content(&value.0)).transpose()?;
-    let json = Json::object(|data| {
-        data.raw(name, content.as_ref().map_or(b"null", Json::expose));
-        data.object("metadata", |fields| version_fields(fields, number, version, &secret.metadata));
-    });
-    Ok(Answer::Data(Data { status: if value.is_none() { 404 } else { 200 }, ..Data::new(Some(json)) }))
-}
-
-/// The value of a version, unless it is deleted or destroyed.
-async fn value(
-    place: &Place,
-    secret: &Secret,
-    number: u64,
-    version: Version,
-    txn: &mut Txn,
-) -> Result<Option<Arc<KvVersion>>, Refusal> {
-    if !version.readable(txn.now()) {
-        return Ok(None);
-    }
-    if let Some(deletion) = version.deletion {
-        txn.relies_until(deletion);
-    }
-    let address = KvVersion::address(place.mount.id, secret.object, number);
-    let found = txn.read::<KvVersion>(&place.tenant, &address).await?;
-    let found = found.ok_or_else(|| Refusal::Internal(format!("the value of version {number} is missing from the store")))?;
-    Ok(Some(found.value))
-}
-
-fn version_fields(fields: &mut Object<'_>, number: u64, version: Version, metadata: &KvMetadata) {
-    fields.field("created_time", &version.created.rfc3339());
-    custom_metadata(fields, metadata);
-    fields.field("deletion_time", &time_or_empty(version.deletion));
-    fields.field("destroyed", &version.destroyed);
-    fields.field("version", &number);
-}
-
-/// `custom_metadata`, which is `null` when there is none.
-pub(super) fn custom_metadata(fields: &mut Object<'_>, metadata: &KvMetadata) {
-    fields.field("custom_metadata", &Some(&metadata.custom_metadata).filter(|custom| !custom.is_empty()));
+    let stored = Stored::of(place, &secret, version).ok_or(Refusal::NotFound)?;
+    Shown::find(place, &secret, stored, txn).await
 }
 
 /// A new version with `value`.
@@ -146,13 +93,13 @@ pub(super) async fn patch(
     let secret = secret(place, path, txn).await?.ok_or(Refusal::MissingSilently)?;
     let config = config(place, txn).await?;
     secret.metadata.check_cas(&config, options.cas)?;
-    let (number, version) = secret.metadata.version(None).ok_or(Refusal::MissingSilently)?;
-    let Some(old) = value(place, &secret, number, version, txn).await? else {
-        let json = Json::object(|fields| version_fields(fields, number, version, &secret.metadata));
+    let stored = Stored::of(place, &secret, None).ok_or(Refusal::MissingSilently)?;
+    let Some(old) = stored.value(place, txn).await? else {
+        let json = Json::object(|fields| version_fields(fields, stored.number, stored.version, &secret.metadata));
         return Ok(Answer::Data(Data { status: 404, ..Data::new(Some(json)) }));
     };
-    txn.note_read(number);
-    let merged = merge_patch(old.0.expose(), change.expose())?;
+    txn.note_read(stored.number);
+    let merged = merge_patch(old.open()?.0.expose(), change.expose())?;
     if merged.len() > VALUE_BYTES_MAX {
         return Err(Refusal::TooLarge);
     }

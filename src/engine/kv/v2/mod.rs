@@ -11,6 +11,7 @@ mod purge;
 mod referred;
 pub mod run;
 pub mod settings;
+mod shown;
 mod subkeys;
 
 pub(super) use data::adopt;
@@ -21,6 +22,7 @@ pub(super) use referred::set_standing;
 pub use referred::{MOVE_BYTES_MAX, Referred, referred, relocate};
 pub use run::{exists, run};
 pub use settings::KvConfig;
+pub use shown::Shown;
 
 #[cfg(test)]
 mod tests;

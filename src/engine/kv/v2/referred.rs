@@ -1,14 +1,14 @@
 //! What references need of a secret: which version it is at, one field of it, and to follow it to another path.
 
-use super::data::{Secret, secret, show, whole};
+use super::data::{Secret, secret};
 use super::metadata::{KvMetadata, KvVersion};
-use crate::answer::{Answer, Refusal};
+use super::shown::{Shown, Stored, whole};
+use crate::answer::{Data, Refusal};
 use crate::commit::{Place, Txn};
 use crate::engine::kv::one_field;
 use crate::engine::references;
 use crate::id::ObjectId;
 use crate::reference::Reference;
-use crate::secret::SecretBytes;
 
 /// The most bytes of values that are moved to another mount at once.
 pub const MOVE_BYTES_MAX: usize = 8 << 20;
@@ -17,7 +17,7 @@ pub const MOVE_BYTES_MAX: usize = 8 << 20;
 pub struct Referred {
     secret: Secret,
     /// The version that was asked for.
-    wanted: Option<u64>,
+    wanted: Option<Stored>,
     /// Its number, if its value can be read.
     pub readable: Option<u64>,
 }
@@ -33,21 +33,28 @@ impl Referred {
         self.secret.metadata.reference.as_ref()
     }
 
-    /// As a read of the version; with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
-    pub async fn read(&self, place: &Place, field: Option<&str>, txn: &mut Txn) -> Result<Answer, Refusal> {
-        let content = |value: &SecretBytes| field.map_or_else(|| Ok(whole(value)), |field| one_field(value, field));
-        show(place, &self.secret, self.wanted, txn, "data", content).await
+    /// As a read of the version.
+    pub async fn show(&self, place: &Place, txn: &mut Txn) -> Result<Shown, Refusal> {
+        Shown::find(place, &self.secret, self.wanted.ok_or(Refusal::NotFound)?, txn).await
+    }
+}
+
+impl Shown {
+    /// The answer of a read, with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
+    pub fn answer(&self, field: Option<&str>) -> Result<Data, Refusal> {
+        self.write("data", |value| field.map_or_else(|| Ok(whole(value)), |field| one_field(value, field)))
     }
 }
 
 /// What is at a path now; `wanted` as in a read.
 pub async fn referred(place: &Place, path: &str, wanted: Option<u64>, txn: &mut Txn) -> Result<Option<Referred>, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
-    let version = secret.metadata.version(wanted).filter(|(_, version)| version.readable(txn.now()));
-    if let Some(deletion) = version.and_then(|(_, version)| version.deletion) {
+    let wanted = Stored::of(place, &secret, wanted);
+    let readable = wanted.filter(|wanted| wanted.version.readable(txn.now()));
+    if let Some(deletion) = readable.and_then(|readable| readable.version.deletion) {
         txn.relies_until(deletion);
     }
-    Ok(Some(Referred { secret, wanted, readable: version.map(|(number, _)| number) }))
+    Ok(Some(Referred { secret, wanted, readable: readable.map(|readable| readable.number) }))
 }
 
 /// Writes another standing reference into a secret's metadata. Which secret it is, and what it had before.

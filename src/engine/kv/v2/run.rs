@@ -6,6 +6,7 @@ use super::data::{self, Mark};
 use super::metadata::KvMetadata;
 use super::operation::Operation;
 use super::settings::{KvConfig, MetadataChange, Settings, SettingsChange};
+use super::shown;
 use crate::answer::{Answer, Data, Refusal, time_or_empty};
 use crate::commit::{Place, Txn};
 use crate::engine::listing::Tree;
@@ -64,7 +65,7 @@ fn show_metadata(metadata: &KvMetadata) -> Json {
         fields.field("created_time", &metadata.created.rfc3339());
         fields.field("current_metadata_version", &metadata.metadata_version);
         fields.field("current_version", &metadata.current_version);
-        data::custom_metadata(fields, metadata);
+        shown::custom_metadata(fields, metadata);
         fields.field("delete_version_after", &delete_version_after(settings));
         fields.field("max_versions", &settings.max_versions);
         fields.field("metadata_cas_required", &settings.metadata_cas_required);
