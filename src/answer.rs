@@ -87,6 +87,11 @@ impl Answer {
         Self::Data(Data { doubled: true, ..Data::new(Some(data)) })
     }
 
+    /// It is done: 204; or the usual envelope around sentences for the client's user, if there are any.
+    pub fn done(warnings: Vec<String>) -> Self {
+        if warnings.is_empty() { Self::Empty } else { Self::Data(Data { warnings, ..Data::new(None) }) }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {

@@ -43,8 +43,17 @@ Examples:
 pub(super) struct Create {}
 
 #[derive(Args)]
-#[group(required = true, multiple = false)]
 struct Which {
+    #[command(flatten)]
+    place: Place,
+    /// Public key of the deployment's audit logs
+    #[arg(long, value_name = "VKEY")]
+    key: String,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Place {
     /// The backup
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -67,9 +76,6 @@ Examples:
 pub(super) struct Verify {
     #[command(flatten)]
     which: Which,
-    /// Public key of the deployment's audit logs
-    #[arg(long, value_name = "VKEY")]
-    key: String,
     /// Configuration file, or folder of *.hcl and *.json files; may be repeated
     #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
@@ -88,9 +94,6 @@ Examples:
 pub(super) struct Restore {
     #[command(flatten)]
     which: Which,
-    /// Public key of the deployment's audit logs
-    #[arg(long, value_name = "VKEY")]
-    key: String,
     /// Configuration file, or folder of *.hcl and *.json files; may be repeated
     #[arg(long, value_name = "FILE|DIR", required = true)]
     config: Vec<PathBuf>,
@@ -190,6 +193,26 @@ fn create(client: &Client, output: &Output) -> Result<(), Failure> {
 }
 
 impl Which {
+    /// Does something with the backup. Key shares are asked for on the terminal, and it is told there what is going on.
+    fn with<T>(
+        self,
+        config: Vec<PathBuf>,
+        environment: &Environment,
+        work: impl FnOnce(BackupOptions<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let key = LogKey::parse(&self.key);
+        Ok(work(BackupOptions {
+            source: self.place.source()?,
+            key: key.ok_or_else(|| Failure::local("--key is not a public key of audit logs, as sys/audit-log/key gives it"))?,
+            config,
+            connection_url: environment.secret("PG_CONNECTION_URL"),
+            next_share: &mut share,
+            tell: &mut complain,
+        }))
+    }
+}
+
+impl Place {
     fn source(self) -> Result<BackupSource, Failure> {
         match (self.file, self.object) {
             (Some(file), None) => Ok(BackupSource::File(file)),
@@ -197,10 +220,6 @@ impl Which {
             _ => Err(Failure::local("name either a FILE or --object NAME")),
         }
     }
-}
-
-fn key(text: &str) -> Result<LogKey, Failure> {
-    LogKey::parse(text).ok_or_else(|| Failure::local("--key is not a public key of audit logs, as sys/audit-log/key gives it"))
 }
 
 /// The next line of standard input, asked for on standard error.
@@ -214,16 +233,8 @@ fn share() -> Option<SecretText> {
 
 impl Verify {
     fn run(self, environment: &Environment, output: &Output) -> Result<(), Failure> {
-        let (mut next_share, mut tell) = (share, complain);
-        let options = BackupOptions {
-            source: self.which.source()?,
-            key: key(&self.key)?,
-            config: self.config,
-            connection_url: environment.secret("PG_CONNECTION_URL"),
-            next_share: &mut next_share,
-            tell: &mut tell,
-        };
-        let verified = app::verify_backup(options).map_err(|error| Failure::local(error.to_string()))?;
+        let verified =
+            self.which.with(self.config, environment, app::verify_backup)?.map_err(|error| Failure::local(error.to_string()))?;
         let header = &verified.header;
         let json = Json::object(|out| {
             out.field("backup", &header.backup.to_string()).field("deployment", &header.deployment.to_string());
@@ -258,16 +269,8 @@ impl Restore {
             without_erased_list: self.without_erased_list,
             root_token_file: self.root_token_file,
         };
-        let (mut next_share, mut tell) = (share, complain);
-        let options = BackupOptions {
-            source: self.which.source()?,
-            key: key(&self.key)?,
-            config: self.config,
-            connection_url: environment.secret("PG_CONNECTION_URL"),
-            next_share: &mut next_share,
-            tell: &mut tell,
-        };
-        app::restore_backup(options, &wanted).map_err(|error| Failure::local(error.to_string()))
+        let restore = |options: BackupOptions<'_>| app::restore_backup(options, &wanted);
+        self.which.with(self.config, environment, restore)?.map_err(|error| Failure::local(error.to_string()))
     }
 }
 

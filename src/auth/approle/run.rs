@@ -75,7 +75,7 @@ async fn write(name: &str, change: Change, place: &Place, txn: &mut Txn) -> Resu
     let before = named::find::<Role>(name, place, txn).await?;
     let (role, warnings) = change.apply(before.as_deref(), txn.lease_ttl().at(&place.mount.config))?;
     store(name, before.as_deref(), &role, place, txn).await?;
-    Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
+    Ok(Answer::done(warnings))
 }
 
 /// Writes a role, and what leads to it from its role id.
@@ -126,7 +126,7 @@ async fn write_setting(
     setting.take(&source, &mut after);
     after.check()?;
     store(name, Some(&before), &after, place, txn).await?;
-    Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
+    Ok(Answer::done(warnings))
 }
 
 async fn lookup(name: &str, which: &Which, place: &Place, txn: &mut Txn) -> Result<Answer, Refusal> {

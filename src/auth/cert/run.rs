@@ -8,7 +8,7 @@ use super::crl;
 use super::matching::{Matched, Wanted, config, matching};
 use super::operation::Operation;
 use super::role::{self, CertRole, ROLES_MAX};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::login::{LoginCall, Proven, admit, has_same_policies};
 use crate::auth::name::canonical;
 use crate::auth::named::{self, list};
@@ -151,8 +151,5 @@ async fn write_role(name: &str, change: role::Change, place: &Place, txn: &mut T
     };
     let (role, warnings) = change.apply(name, &before, txn.lease_ttl().at(&place.mount.config))?;
     txn.put(&place.tenant, &address, &role, None).await?;
-    if warnings.is_empty() {
-        return Ok(Answer::Empty);
-    }
-    Ok(Answer::Data(Data { warnings, ..Data::new(None) }))
+    Ok(Answer::done(warnings))
 }

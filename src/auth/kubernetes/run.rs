@@ -4,7 +4,7 @@ use super::config::Config;
 use super::login::login;
 use super::operation::Operation;
 use super::role::{Change, Role};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::login::LoginCall;
 use crate::auth::named::{self, list};
 use crate::commit::{Place, Txn};
@@ -56,5 +56,5 @@ async fn write(name: &str, change: Change, place: &Place, txn: &mut Txn) -> Resu
     let before = named::find::<Role>(name, place, txn).await?.unwrap_or_default();
     let (role, warnings) = change.apply(&before, txn.lease_ttl().at(&place.mount.config))?;
     txn.put(&place.tenant, &named::address::<Role>(place.mount.id, name), &role, None).await?;
-    Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
+    Ok(Answer::done(warnings))
 }

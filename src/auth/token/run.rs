@@ -12,7 +12,7 @@ use super::operation::{NAMES_MAX, Operation, Which};
 use super::revoke::{release, revoke};
 use super::role::{self, TokenRole};
 use super::show::{auth_json, lookup_json};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::{Caller, login};
 use crate::commit::{Place, Txn};
 use crate::engine::identity;
@@ -115,7 +115,7 @@ async fn end(which: &Which, place: &Place, caller: &Caller, txn: &mut Txn) -> Re
         (Some(known), _) => revoke(txn, &stored(known)?).await?,
         (None, Which::Accessor(_)) => {
             let warnings = vec!["No token found with this accessor".to_owned()];
-            return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
+            return Ok(Answer::done(warnings));
         }
         (None, _) => {}
     }
@@ -156,10 +156,7 @@ async fn write_role(name: &str, change: role::Change, place: &Place, txn: &mut T
     let before = txn.read::<TokenRole>(&place.tenant, &address).await?.map_or_else(Arc::default, |found| found.value);
     let (role, warnings) = change.apply(&before, txn.lease_ttl().at(&place.mount.config))?;
     txn.put(&place.tenant, &address, &role, None).await?;
-    if warnings.is_empty() {
-        return Ok(Answer::Empty);
-    }
-    Ok(Answer::Data(Data { warnings, ..Data::new(None) }))
+    Ok(Answer::done(warnings))
 }
 
 /// Dead tokens are looked for all the time; this has the jobs look at all of them at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::login::login;
 use super::operation::{NewPassword, Operation, needs_password};
 use super::user::User;
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::login::LoginCall;
 use crate::auth::named::{self, list};
 use crate::auth::parameters::{Change, TokenParameters};
@@ -77,7 +77,7 @@ async fn write(
         (None, None) => return Err(needs_password()),
     };
     txn.put(&place.tenant, &named::address::<User>(place.mount.id, name), &User { password, parameters }, None).await?;
-    Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) })
+    Ok(Answer::done(warnings))
 }
 
 async fn remove(name: &str, place: &Place, txn: &mut Txn) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::operation::KeyHash;
 use super::run::{address, read};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Place, Tenant, Txn};
 use crate::crypto;
@@ -89,7 +89,7 @@ pub(super) async fn unlock(
         }
         target.write(txn).await?;
         let warnings = vec!["Namespace unlocked using sudo capabilities".to_owned()];
-        return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
+        return Ok(Answer::done(warnings));
     };
     if !crypto::equal(given.as_bytes(), lock.key_hash.as_bytes()) {
         return Err(Refusal::invalid("incorrect unlock key"));

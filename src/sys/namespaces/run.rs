@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::operation::{Choice, Operation};
 use super::{hold, lock};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::auth::Caller;
 use crate::commit::{Begun, Place, Tenant, Txn};
 use crate::engine::directory;
@@ -122,7 +122,7 @@ fn merge(metadata: &mut BTreeMap<String, String>, changes: BTreeMap<String, Opti
 async fn delete(tenant: &Arc<Tenant>, prefix: &str, name: &str, destroy: Option<u32>, txn: &mut Txn) -> Result<Answer, Refusal> {
     let Some(namespace) = read(tenant, name, txn).await? else {
         let warnings = vec!["requested namespace does not exist".to_owned()];
-        return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
+        return Ok(Answer::done(warnings));
     };
     hold::refuse_erasure(tenant, prefix, (name, namespace.tenant), txn).await?;
     let child = txn.enter(tenant, name, &namespace).await?;
@@ -240,6 +240,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::answer::Data;
     use crate::id::TenantId;
     use crate::time::Timestamp;
 

@@ -12,7 +12,7 @@ use super::method::{Method, methods, needed};
 use super::operation::Enrol;
 use super::proof::attempt;
 use super::{FRESH_SECONDS, recovery};
-use crate::answer::{Answer, Data, Refusal};
+use crate::answer::{Answer, Refusal};
 use crate::commit::{Place, Tenant, Txn};
 use crate::json::Json;
 
@@ -111,7 +111,7 @@ async fn enrol(
     if own.has(&method.id) && !ask.force {
         let called = if method.name.is_empty() { &method.id } else { &method.name };
         let warnings = vec![format!("Entity already has a secret for MFA method {called:?}")];
-        return Ok(Answer::Data(Data { warnings, ..Data::new(None) }));
+        return Ok(Answer::done(warnings));
     }
     own.tidy(&methods(txn, tenant).await?);
     if let Some(asker) = asker {

@@ -163,7 +163,7 @@ pub(super) async fn write(id: Option<String>, settings: Settings, place: &Place,
     let method = Method { id, name, settings };
     txn.put(tenant, &Method::address(&method.id), &method, None).await?;
     if is_update {
-        return Ok(if warnings.is_empty() { Answer::Empty } else { Answer::Data(Data { warnings, ..Data::new(None) }) });
+        return Ok(Answer::done(warnings));
     }
     let data = Json::object(|data| {
         data.field("method_id", &method.id);

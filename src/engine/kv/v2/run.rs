@@ -116,10 +116,7 @@ async fn change_metadata(
     change.apply(&mut metadata)?;
     txn.put(&place.tenant, &KvMetadata::address(place.mount.id, path), &metadata, None).await?;
     let warnings = change.warnings(&config);
-    if warnings.is_empty() {
-        return Ok(Answer::Empty);
-    }
-    Ok(Answer::Data(Data { warnings, ..Data::new(None) }))
+    Ok(Answer::done(warnings))
 }
 
 fn show_config(config: &KvConfig) -> Answer {
