@@ -62,6 +62,13 @@ impl Txn {
         join_all(reading).await;
     }
 
+    /// A transaction beside this one, for who looks ahead: what it reads is in memory afterwards, and nothing that it decides counts. `None`
+    /// where this one is decided anew: then that was done before.
+    pub fn aside(&self) -> Option<Self> {
+        let tenants = Arc::clone(self.tenants());
+        self.overlay.is_none().then(|| Self::new(tenants, self.now(), None, Arc::clone(&self.work)))
+    }
+
     /// How often it has asked the store for a record: each is something that was not in memory.
     pub fn asked(&self) -> usize {
         self.asked

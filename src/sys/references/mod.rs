@@ -5,6 +5,7 @@
 //! with the same answer. What manages references shows their ids, never their texts, except the text of a new one.
 
 mod manage;
+mod many;
 mod mint;
 mod operation;
 mod parse;
@@ -12,10 +13,10 @@ mod reading;
 mod resolve;
 mod target;
 
+pub use many::BATCH_BYTES_MAX;
 pub use mint::may_bind;
 pub use operation::{Named, Operation, Query, Sought, TABLE, Wanted, Wish};
 pub use parse::BATCH_MAX;
-pub use resolve::BATCH_BYTES_MAX;
 
 pub(super) use parse::canonical;
 pub(super) use target::Target;
@@ -29,7 +30,7 @@ pub async fn run(operation: Operation, place: &Place, caller: Option<&Caller>, t
     let caller = caller.ok_or(Refusal::NoToken)?;
     match operation {
         Operation::Resolve(wanted) => resolve::one(&wanted, place, caller, txn).await,
-        Operation::ResolveAll(all) => resolve::all(all, place, caller, txn).await,
+        Operation::ResolveAll(all) => many::resolve_all(all, place, caller, txn).await,
         Operation::Mint(wish) => mint::mint(wish, place, caller, txn).await,
         Operation::Bind(wish) => mint::bind(wish, place, caller, txn).await,
         Operation::List(range) => manage::list(&range, place, txn).await,

@@ -1,4 +1,4 @@
-//! From references to values: one, or many at once.
+//! From a reference to its value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::operation::Wanted;
 use super::reading::Reading;
 use super::target::{Standing, Target};
-use crate::answer::{Answer, Data, Late, Refusal};
+use crate::answer::{Answer, Data, Refusal};
 use crate::auth::Caller;
 use crate::cert;
 use crate::commit::{Mark, Place, Tenant, Txn};
@@ -20,15 +20,8 @@ use crate::mount::{Engine, Mount};
 use crate::policy::{Ask, Capability};
 use crate::reference::{Binding, Consumer, Presented, ReferenceId, ReferenceRecord};
 
-/// The most bytes of values that one batch answers with; items past that are refused on their own.
-pub const BATCH_BYTES_MAX: usize = 32 << 20;
-/// About as long as a result is besides its value.
-const RESULT_BYTES: usize = 320;
-/// Fewer items are written before the commit: they take less time than it takes to have another thread do that.
-const LATE_MIN: usize = 16;
-
 /// What resolving one reference comes to.
-enum Outcome {
+pub(super) enum Outcome {
     /// What is in its envelope's `data`, and what it will be recognised by; 404 where the version is deleted.
     Value(Reading, String),
     /// The client has it already.
@@ -43,73 +36,17 @@ pub(super) async fn one(wanted: &Wanted, place: &Place, caller: &Caller, txn: &m
     }
 }
 
-/// Many: each is authorised, answered and logged on its own, in the order of the request.
-pub(super) async fn all(
-    all: Vec<(String, Option<Wanted>)>,
-    place: &Place,
-    caller: &Caller,
-    txn: &mut Txn,
-) -> Result<Answer, Refusal> {
-    let mut resolver = Resolver::new(place, caller);
-    let (mut items, mut bytes) = (Vec::with_capacity(all.len()), 0);
-    for (text, wanted) in all {
-        let outcome = match &wanted {
-            None => Err(Refusal::invalid("malformed reference: mistyped, or not complete")),
-            Some(_) if bytes > BATCH_BYTES_MAX => Err(Refusal::TooLarge),
-            Some(wanted) => resolver.resolve(wanted, txn).await,
-        };
-        if let Err(refusal @ (Refusal::Unavailable(_) | Refusal::Sealed)) = outcome {
-            return Err(refusal);
-        }
-        txn.end_item(outcome.as_ref().map(Outcome::status));
-        bytes += RESULT_BYTES + outcome.as_ref().map_or(0, Outcome::bytes);
-        items.push((text, outcome));
-    }
-    let late = items.len() >= LATE_MIN;
-    let write = move || results(items, bytes);
-    Ok(Answer::Data(if late { Data { late: Some(Late::new(write)), ..Data::new(None) } } else { Data::new(Some(write())) }))
-}
-
-/// The answer to a batch, about `bytes` long.
-fn results(items: Vec<(String, Result<Outcome, Refusal>)>, bytes: usize) -> Json {
-    let mut results = Json::list_in("results", bytes);
-    for (text, outcome) in items {
-        results.object(|item| {
-            item.field("reference", &text);
-            match outcome.and_then(Outcome::write) {
-                Ok((status, data, etag)) => {
-                    item.field("status", &status).raw("data", data.as_ref().map_or(b"null", Json::expose));
-                    item.field("etag", &etag).null("error");
-                }
-                Err(refusal) => {
-                    item.field("status", &refusal.status()).null("data").null("etag").field("error", said(&refusal));
-                }
-            }
-        });
-    }
-    results.close()
-}
-
-/// The text of an item's refusal. What is unknown and what is forbidden say the same.
-fn said(refusal: &Refusal) -> &str {
-    match refusal {
-        Refusal::Invalid(text) => text,
-        Refusal::NotFound => "not found",
-        Refusal::TooLarge => "the values of the batch are too large: ask for this one apart",
-        Refusal::Denied => "permission denied",
-        _ => "internal error",
-    }
-}
-
 impl Outcome {
-    fn status(&self) -> u16 {
+    /// HTTP status.
+    pub(super) fn status(&self) -> u16 {
         match self {
             Self::Value(reading, _) => reading.status(),
             Self::Unchanged(_) => 304,
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// About how long its value is, bytes.
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Value(reading, _) => reading.bytes(),
             Self::Unchanged(_) => 0,
@@ -117,7 +54,7 @@ impl Outcome {
     }
 
     /// Status, value and entity tag.
-    fn write(self) -> Result<(u16, Option<Json>, String), Refusal> {
+    pub(super) fn write(self) -> Result<(u16, Option<Json>, String), Refusal> {
         let status = self.status();
         match self {
             Self::Value(reading, etag) => Ok((status, reading.write()?.data, etag)),
@@ -136,8 +73,18 @@ struct Lead {
     has_field: AtomicBool,
 }
 
+/// A reference that the caller may resolve, and what is there now.
+struct Reached {
+    hash: [u8; 32],
+    record: Arc<ReferenceRecord>,
+    lead: Option<Arc<Lead>>,
+    target: Target,
+    standing: Standing,
+    etag: String,
+}
+
 /// Resolves for one caller, and looks for each mount once.
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     tenant: &'a Arc<Tenant>,
     caller: &'a Caller,
     mounts: HashMap<MountId, Option<(Arc<Mount>, String)>>,
@@ -146,23 +93,13 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(place: &'a Place, caller: &'a Caller) -> Self {
+    pub(super) fn new(place: &'a Place, caller: &'a Caller) -> Self {
         Self { tenant: &place.tenant, caller, mounts: HashMap::new(), confirmed: false }
     }
 
-    async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
-        let hash = self.tenant.keyring().reference_hash(wanted.reference.as_str());
-        txn.note_reference(hash);
-        if !std::mem::replace(&mut self.confirmed, true) {
-            txn.refuse_unconfirmed(self.tenant).await?;
-        }
-        let mark = txn.mark(self.tenant);
-        let (record, lead, target) = self.find(&hash, wanted, txn).await?;
-        // From here on the caller is one who may read the secret, and learns what has become of it.
-        let (standing, etag) = match &lead {
-            Some(lead) => (Standing::of_versions(Arc::clone(&lead.found)), lead.etag.clone()),
-            None => self.look((&record, &target), wanted, (hash, &mark), txn).await?,
-        };
+    /// What it comes to, and one use less where uses are counted.
+    pub(super) async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
+        let Reached { hash, record, lead, target, standing, etag } = self.reach(wanted, txn).await?;
         if standing.readable.is_some() && wanted.etags.contains(&etag) {
             return Ok(Outcome::Unchanged(etag));
         }
@@ -175,6 +112,29 @@ impl<'a> Resolver<'a> {
             self.count(&hash, &record, txn).await?;
         }
         Ok(Outcome::Value(reading, etag))
+    }
+
+    /// Has in memory what a reference leads to, and says about how many bytes its value has.
+    pub(super) async fn look_ahead(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<usize, Refusal> {
+        let reached = self.reach(wanted, txn).await?;
+        reached.target.read(&reached.standing, None, txn).await.map(|reading| reading.bytes())
+    }
+
+    /// What a reference leads to, for this caller now.
+    async fn reach(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Reached, Refusal> {
+        let hash = self.tenant.keyring().reference_hash(wanted.reference.as_str());
+        txn.note_reference(hash);
+        if !std::mem::replace(&mut self.confirmed, true) {
+            txn.refuse_unconfirmed(self.tenant).await?;
+        }
+        let mark = txn.mark(self.tenant);
+        let (record, lead, target) = self.find(&hash, wanted, txn).await?;
+        // From here on the caller is one who may read the secret, and learns what has become of it.
+        let (standing, etag) = match &lead {
+            Some(lead) => (Standing::of_versions(Arc::clone(&lead.found)), lead.etag.clone()),
+            None => self.look((&record, &target), wanted, (hash, &mark), txn).await?,
+        };
+        Ok(Reached { hash, record, lead, target, standing, etag })
     }
 
     /// The reference, if there is such a one and it is for this caller now. Whoever is refused has waited for the store once: whether it is

@@ -1,5 +1,6 @@
 //! References over HTTP: made, bound, resolved one by one and many at once, managed, and carried along by a move.
 
+mod ahead;
 mod alike;
 mod data_keys;
 mod large;
