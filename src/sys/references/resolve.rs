@@ -83,6 +83,13 @@ struct Reached {
     etag: String,
 }
 
+impl Reached {
+    /// Whether the client has the value already.
+    fn is_known_to(&self, wanted: &Wanted) -> bool {
+        self.standing.readable.is_some() && wanted.etags.contains(&self.etag)
+    }
+}
+
 /// Resolves for one caller, and looks for each mount once.
 pub(super) struct Resolver<'a> {
     tenant: &'a Arc<Tenant>,
@@ -99,10 +106,11 @@ impl<'a> Resolver<'a> {
 
     /// What it comes to, and one use less where uses are counted.
     pub(super) async fn resolve(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<Outcome, Refusal> {
-        let Reached { hash, record, lead, target, standing, etag } = self.reach(wanted, txn).await?;
-        if standing.readable.is_some() && wanted.etags.contains(&etag) {
-            return Ok(Outcome::Unchanged(etag));
+        let reached = self.reach(wanted, txn).await?;
+        if reached.is_known_to(wanted) {
+            return Ok(Outcome::Unchanged(reached.etag));
         }
+        let Reached { hash, record, lead, target, standing, etag } = reached;
         let has_field = lead.as_ref().is_some_and(|lead| lead.has_field.load(Ordering::Relaxed));
         let reading = target.read(&standing, record.field.as_deref(), txn).await?.certain(has_field)?;
         if let Some(lead) = lead.filter(|_| standing.readable.is_some()) {
@@ -114,9 +122,12 @@ impl<'a> Resolver<'a> {
         Ok(Outcome::Value(reading, etag))
     }
 
-    /// Has in memory what a reference leads to, and says about how many bytes its value has.
+    /// Has in memory what a reference leads to, and says about how many bytes of values were read for it.
     pub(super) async fn look_ahead(&mut self, wanted: &Wanted, txn: &mut Txn) -> Result<usize, Refusal> {
         let reached = self.reach(wanted, txn).await?;
+        if reached.is_known_to(wanted) {
+            return Ok(0);
+        }
         reached.target.read(&reached.standing, None, txn).await.map(|reading| reading.bytes())
     }
 

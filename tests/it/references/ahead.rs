@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom::storage::{Store, StoreError};
 
+use super::of_nobody;
 use crate::support::between::{Between, Call, Guarded};
-use crate::support::in_process::{Ask, Quiet, deploy, postgresql, sqlite};
+use crate::support::in_process::{Quiet, deploy, postgresql, sqlite};
 
 const SECRETS: usize = 40;
 /// So many are looked up at once at the most.
@@ -56,13 +57,8 @@ async fn asked_for_together(inner: Arc<dyn Store>) {
     let references = references(&server).await;
     server.end().await;
 
-    let server = Quiet::new(&store, &["main"]).await;
-    // What every request of this token needs is in memory from here on.
-    server.expect(403, ("POST", "sys/references/resolve"), Some(json!({"reference": gone()}))).await;
-    for count in [&asked.all, &asked.most] {
-        count.store(0, Ordering::Relaxed);
-    }
-    all_are_answered(&server, &references).await;
+    let server = started(&store, &asked).await;
+    let tags = all_are_answered(&server, &references).await;
     // The record of the reference, that of the secret, and the value, of each.
     let (all, most) = (asked.all.load(Ordering::Relaxed), asked.most.load(Ordering::Relaxed));
     assert!((3 * SECRETS..3 * SECRETS + 8).contains(&all), "{all} in all, {most} at once");
@@ -72,6 +68,25 @@ async fn asked_for_together(inner: Arc<dyn Store>) {
     all_are_answered(&server, &references).await;
     assert_eq!(asked.all.load(Ordering::Relaxed), all, "all of it is in memory");
     server.end().await;
+
+    // Values that the client has already are not read.
+    let server = started(&store, &asked).await;
+    let polled: Vec<Value> = references.iter().zip(&tags).map(|(text, tag)| json!({"reference": text, "etag": tag})).collect();
+    let results = resolved(&server, &json!({"references": polled})).await;
+    assert!((0..SECRETS).all(|at| results[at]["status"] == 304), "{results}");
+    let all = asked.all.load(Ordering::Relaxed);
+    assert!((2 * SECRETS..2 * SECRETS + 8).contains(&all), "{all} in all");
+    server.end().await;
+}
+
+/// A server that has in memory what every request of the root token needs, and nothing else.
+async fn started(store: &Arc<dyn Store>, asked: &Asked) -> Quiet {
+    let server = Quiet::new(store, &["main"]).await;
+    server.expect(403, ("POST", "sys/references/resolve"), Some(json!({"reference": of_nobody()}))).await;
+    for count in [&asked.all, &asked.most] {
+        count.store(0, Ordering::Relaxed);
+    }
+    server
 }
 
 async fn references(server: &Quiet) -> Vec<String> {
@@ -86,15 +101,15 @@ async fn references(server: &Quiet) -> Vec<String> {
     references
 }
 
-/// A reference of nobody.
-fn gone() -> String {
-    strongroom::reference::Reference::random().as_str().to_owned()
+async fn resolved(server: &Quiet, body: &Value) -> Value {
+    let answer = server.expect(200, ("POST", "sys/references/resolve"), Some(body.clone())).await;
+    answer["data"]["results"].clone()
 }
 
-async fn all_are_answered(server: &Quiet, references: &[String]) {
-    let sent = json!({"references": references});
-    let (status, answer) = server.ask(Ask::root("POST", "sys/references/resolve", Some(sent))).await;
-    assert_eq!(status, 200, "{answer}");
-    let found: Vec<&Value> = (0..SECRETS).map(|at| &answer["data"]["results"][at]["data"]["data"]["at"]).collect();
-    assert_eq!(found, (0..SECRETS).map(|at| json!(at)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+/// The tags of the answers.
+async fn all_are_answered(server: &Quiet, references: &[String]) -> Vec<Value> {
+    let results = resolved(server, &json!({"references": references})).await;
+    let found: Vec<Value> = (0..SECRETS).map(|at| results[at]["data"]["data"]["at"].clone()).collect();
+    assert_eq!(found, (0..SECRETS).map(|at| json!(at)).collect::<Vec<_>>());
+    (0..SECRETS).map(|at| results[at]["etag"].clone()).collect()
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 use strongroom::storage::{Store, StoreError};
 
+use super::of_nobody;
 use crate::support::between::{Between, Call, Guarded};
 use crate::support::in_process::{Ask, Quiet, deploy, postgresql, sqlite};
 
@@ -83,15 +84,14 @@ async fn references(server: &Quiet) -> References {
         text(
             &server.expect(200, ("POST", "sys/references/mint"), Some(json!({"path": "secret/data/app", "purpose": "p"}))).await,
         ),
-        // Of nobody.
-        strongroom::reference::Reference::random().as_str().to_owned(),
+        of_nobody(),
     ];
     References { mine, refused }
 }
 
 /// Asks for each several times, alone and with others.
 async fn told_apart_by_nothing(server: &Quiet, calls: &Calls, references: &References) {
-    let unknown = strongroom::reference::Reference::random().as_str().to_owned();
+    let unknown = of_nobody();
     // What every request of this token needs is in memory from here on.
     asked(server, calls, &json!({"reference": unknown}), 403).await;
     for time in 1..=3 {

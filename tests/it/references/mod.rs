@@ -44,6 +44,11 @@ fn mint(client: &Client, body: &Value) -> String {
     made(post(client, "mint", body))
 }
 
+/// A reference that nobody has made.
+fn of_nobody() -> String {
+    strongroom::reference::Reference::random().as_str().to_owned()
+}
+
 fn resolve(client: &Client, reference: &str) -> Reply {
     post(client, "resolve", &json!({"reference": reference}))
 }
