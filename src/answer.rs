@@ -194,6 +194,11 @@ impl Refusal {
         }
     }
 
+    /// 500 after a panic, of which the operator's log has the rest.
+    pub fn panicked() -> Self {
+        Self::Internal("internal error; the server's log says more".to_owned())
+    }
+
     /// 400 with `text`.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())

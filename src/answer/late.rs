@@ -29,9 +29,7 @@ impl Late {
     async fn written(self) -> Result<Json, Refusal> {
         match self.0 {
             Stage::Waiting(write) => Ok(write()),
-            Stage::Underway(writing) => {
-                writing.await.map_err(|_| Refusal::Internal("internal error; the server's log says more".to_owned()))
-            }
+            Stage::Underway(writing) => writing.await.map_err(|_panic| Refusal::panicked()),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::environment::Environment;
 use super::failure::Failure;
 use super::output::{Format, Output, complain};
-use crate::app::{self, BackupOptions, BackupSource, RestoreOptions};
+use crate::app::{self, AppError, BackupOptions, BackupSource, RestoreOptions};
 use crate::audit::note::LogKey;
 use crate::id::TenantId;
 use crate::json::Json;
@@ -198,17 +198,18 @@ impl Which {
         self,
         config: Vec<PathBuf>,
         environment: &Environment,
-        work: impl FnOnce(BackupOptions<'_>) -> T,
+        work: impl FnOnce(BackupOptions<'_>) -> Result<T, AppError>,
     ) -> Result<T, Failure> {
         let key = LogKey::parse(&self.key);
-        Ok(work(BackupOptions {
+        let options = BackupOptions {
             source: self.place.source()?,
             key: key.ok_or_else(|| Failure::local("--key is not a public key of audit logs, as sys/audit-log/key gives it"))?,
             config,
             connection_url: environment.secret("PG_CONNECTION_URL"),
             next_share: &mut share,
             tell: &mut complain,
-        }))
+        };
+        work(options).map_err(|error| Failure::local(error.to_string()))
     }
 }
 
@@ -233,8 +234,7 @@ fn share() -> Option<SecretText> {
 
 impl Verify {
     fn run(self, environment: &Environment, output: &Output) -> Result<(), Failure> {
-        let verified =
-            self.which.with(self.config, environment, app::verify_backup)?.map_err(|error| Failure::local(error.to_string()))?;
+        let verified = self.which.with(self.config, environment, app::verify_backup)?;
         let header = &verified.header;
         let json = Json::object(|out| {
             out.field("backup", &header.backup.to_string()).field("deployment", &header.deployment.to_string());
@@ -269,8 +269,7 @@ impl Restore {
             without_erased_list: self.without_erased_list,
             root_token_file: self.root_token_file,
         };
-        let restore = |options: BackupOptions<'_>| app::restore_backup(options, &wanted);
-        self.which.with(self.config, environment, restore)?.map_err(|error| Failure::local(error.to_string()))
+        self.which.with(self.config, environment, |options| app::restore_backup(options, &wanted))
     }
 }
 

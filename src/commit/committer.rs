@@ -101,10 +101,10 @@ impl Committer {
 
     /// The same, for work that one server does at a time: nothing is committed once the lease has passed to another one.
     pub async fn run_under(&self, held: Option<&Held>, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
-        self.decide(held, attempt).await?.written().await
+        self.commit(held, attempt).await?.written().await
     }
 
-    async fn decide(&self, held: Option<&Held>, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
+    async fn commit(&self, held: Option<&Held>, attempt: Arc<dyn Attempt>) -> Result<Answer, Refusal> {
         let work = Arc::new(Work::default());
         let mut txn = Txn::new(Arc::clone(&self.tenants), self.tenants.clock().now(), None, Arc::clone(&work));
         let outcome = attempt.attempt(&mut txn).await;

@@ -56,7 +56,7 @@ impl Item {
         let decided = AssertUnwindSafe(self.attempt.attempt(&mut txn)).catch_unwind().await;
         (self.commit, self.outcome) = match decided {
             Ok(outcome) => (txn.into_commit(), outcome),
-            Err(_panic) => (Commit::default(), Err(Refusal::Internal("internal error; the server's log says more".into()))),
+            Err(_panic) => (Commit::default(), Err(Refusal::panicked())),
         };
     }
 

@@ -72,7 +72,7 @@ impl Service {
             Ok(Ok(reply)) => reply,
             Ok(Err(_panic)) => {
                 metrics::panicked();
-                reply::refuse(&Refusal::Internal("internal error; the server's log says more".into()))
+                reply::refuse(&Refusal::panicked())
             }
             Err(_elapsed) => {
                 reply::refuse(&Refusal::Unavailable("the request took too long; it may or may not have been done".into()))

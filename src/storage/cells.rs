@@ -1,5 +1,5 @@
-//! From database rows to plain values, and back where both databases take the same. Columns are read by position, in the order of the constants here; a value of
-//! the wrong form is `StoreError::Damaged`, which names its place.
+//! From database rows to plain values, and back where both databases take the same. Columns are read by position, in the
+//! order of the constants here; a value of the wrong form is `StoreError::Damaged`, which names its place.
 
 use std::ops::RangeInclusive;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metadata::{KvMetadata, KvVersion};
 use super::operation::WriteOptions;
 use super::settings::KvConfig;
-use super::shown::{Shown, Stored, version_fields, whole};
+use super::shown::{Shown, Stored, version_fields};
 use super::subkeys;
 use crate::answer::{Answer, Data, Refusal};
 use crate::commit::{Place, Txn};
@@ -43,7 +43,7 @@ pub(super) async fn config(place: &Place, txn: &mut Txn) -> Result<KvConfig, Ref
 
 /// `{data, metadata}` of a version; a deleted one has `data: null` and is not found.
 pub(super) async fn read(place: &Place, path: &str, version: Option<u64>, txn: &mut Txn) -> Result<Answer, Refusal> {
-    Ok(Answer::Data(shown(place, path, version, txn).await?.write("data", |value| Ok(whole(value)))?))
+    Ok(Answer::Data(shown(place, path, version, txn).await?.answer(None)?))
 }
 
 /// `{subkeys, metadata}` of a version, likewise.

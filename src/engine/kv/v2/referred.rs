@@ -2,10 +2,9 @@
 
 use super::data::{Secret, secret};
 use super::metadata::{KvMetadata, KvVersion};
-use super::shown::{Shown, Stored, whole};
-use crate::answer::{Data, Refusal};
+use super::shown::{Shown, Stored};
+use crate::answer::Refusal;
 use crate::commit::{Place, Txn};
-use crate::engine::kv::one_field;
 use crate::engine::references;
 use crate::id::ObjectId;
 use crate::reference::Reference;
@@ -39,22 +38,12 @@ impl Referred {
     }
 }
 
-impl Shown {
-    /// The answer of a read, with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
-    pub fn answer(&self, field: Option<&str>) -> Result<Data, Refusal> {
-        self.write("data", |value| field.map_or_else(|| Ok(whole(value)), |field| one_field(value, field)))
-    }
-}
-
 /// What is at a path now; `wanted` as in a read.
 pub async fn referred(place: &Place, path: &str, wanted: Option<u64>, txn: &mut Txn) -> Result<Option<Referred>, Refusal> {
     let Some(secret) = secret(place, path, txn).await? else { return Ok(None) };
     let wanted = Stored::of(place, &secret, wanted);
-    let readable = wanted.filter(|wanted| wanted.version.readable(txn.now()));
-    if let Some(deletion) = readable.and_then(|readable| readable.version.deletion) {
-        txn.relies_until(deletion);
-    }
-    Ok(Some(Referred { secret, wanted, readable: readable.map(|readable| readable.number) }))
+    let readable = wanted.filter(|wanted| wanted.readable(txn)).map(|wanted| wanted.number);
+    Ok(Some(Referred { secret, wanted, readable }))
 }
 
 /// Writes another standing reference into a secret's metadata. Which secret it is, and what it had before.

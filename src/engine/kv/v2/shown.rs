@@ -6,6 +6,7 @@ use super::data::Secret;
 use super::metadata::{KvMetadata, KvVersion, Version};
 use crate::answer::{Data, Refusal, time_or_empty};
 use crate::commit::{Place, Sealed, Txn};
+use crate::engine::kv::one_field;
 use crate::json::{Json, Object};
 use crate::record::RecordKey;
 use crate::secret::SecretBytes;
@@ -35,13 +36,19 @@ impl Stored {
         Some(Self { number, version, key: place.tenant.keyring().record_key(&address) })
     }
 
+    /// Whether its value may be read now. Where it is to be deleted, that holds until then.
+    pub(super) fn readable(&self, txn: &mut Txn) -> bool {
+        let readable = self.version.readable(txn.now());
+        if let Some(deletion) = self.version.deletion.filter(|_| readable) {
+            txn.relies_until(deletion);
+        }
+        readable
+    }
+
     /// The value, unless it is deleted or destroyed.
     pub(super) async fn value(&self, place: &Place, txn: &mut Txn) -> Result<Option<Sealed<KvVersion>>, Refusal> {
-        if !self.version.readable(txn.now()) {
+        if !self.readable(txn) {
             return Ok(None);
-        }
-        if let Some(deletion) = self.version.deletion {
-            txn.relies_until(deletion);
         }
         let found = txn.sealed(&place.tenant, self.key).await?;
         let missing = || Refusal::Internal(format!("the value of version {} is missing from the store", self.number));
@@ -79,6 +86,14 @@ impl Shown {
         Ok(Data { status: self.status(), ..Data::new(Some(json)) })
     }
 
+    /// The answer of a read, with one field of the value only, if that is wanted: `NotFound` when the value has no such field.
+    pub fn answer(&self, field: Option<&str>) -> Result<Data, Refusal> {
+        self.write("data", |value| match field {
+            Some(field) => one_field(value, field),
+            None => Ok(Json::from_text(value.expose().to_vec())),
+        })
+    }
+
     /// HTTP status of what is shown.
     pub fn status(&self) -> u16 {
         if self.value.is_none() { 404 } else { 200 }
@@ -97,9 +112,4 @@ pub(super) fn version_fields(fields: &mut Object<'_>, number: u64, version: Vers
 /// `custom_metadata`, which is `null` when there is none.
 pub(super) fn custom_metadata(fields: &mut Object<'_>, metadata: &KvMetadata) {
     fields.field("custom_metadata", &Some(&metadata.custom_metadata).filter(|custom| !custom.is_empty()));
-}
-
-/// A value as it was written.
-pub(super) fn whole(value: &SecretBytes) -> Json {
-    Json::from_text(value.expose().to_vec())
 }
